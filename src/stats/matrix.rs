@@ -1,0 +1,85 @@
+//! Small symmetric systems: inverse, rank and quadratic form of an information or covariance matrix.
+//!
+//! A matrix is scaled to unit diagonal before it is decomposed, so that a covariate in days beside one in decades costs no
+//! digits; the condition number that is reported is the one after scaling.
+
+use nalgebra::{DMatrix, DVector, SymmetricEigen};
+
+/// Eigenvalues below this share of the largest one count as zero.
+const RANK_TOLERANCE: f64 = 1e-9;
+
+/// Inverse of a symmetric positive semi-definite matrix over the directions that carry information.
+#[derive(Debug, Clone)]
+pub struct Inverse {
+    /// Inverse, or the pseudo-inverse where the rank is short.
+    pub matrix: DMatrix<f64>,
+    /// Number of directions with information.
+    pub rank: usize,
+    /// Largest over smallest eigenvalue, after scaling to unit diagonal; infinite where the rank is short.
+    pub condition: f64,
+}
+
+/// Inverts `matrix`; rows whose diagonal is not positive count as absent directions.
+pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
+    let p = matrix.nrows();
+    let scale = DVector::from_fn(p, |i, _| {
+        let diagonal = matrix[(i, i)];
+        if diagonal > 0.0 && diagonal.is_finite() { 1.0 / diagonal.sqrt() } else { 0.0 }
+    });
+    let scaled = DMatrix::from_fn(p, p, |i, j| {
+        0.5 * (matrix[(i, j)] + matrix[(j, i)]) * scale[i] * scale[j]
+    });
+    if p == 0 || scaled.iter().any(|x| !x.is_finite()) {
+        return Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
+    }
+    if let Some(cholesky) = scaled.clone().cholesky() {
+        let eigenvalues = scaled.clone().symmetric_eigenvalues();
+        let (smallest, largest) = (eigenvalues.min(), eigenvalues.max());
+        if smallest > RANK_TOLERANCE * largest {
+            let inverse = cholesky.inverse();
+            let matrix = DMatrix::from_fn(p, p, |i, j| inverse[(i, j)] * scale[i] * scale[j]);
+            return Inverse { matrix, rank: p, condition: largest / smallest };
+        }
+    }
+    let SymmetricEigen { eigenvectors, eigenvalues } = scaled.symmetric_eigen();
+    let floor = RANK_TOLERANCE * eigenvalues.max().max(0.0);
+    let mut inverse = DMatrix::zeros(p, p);
+    let mut rank = 0;
+    for k in 0..p {
+        if eigenvalues[k] > floor && eigenvalues[k] > 0.0 {
+            rank += 1;
+            let v = eigenvectors.column(k);
+            inverse += v * v.transpose() / eigenvalues[k];
+        }
+    }
+    let matrix = DMatrix::from_fn(p, p, |i, j| inverse[(i, j)] * scale[i] * scale[j]);
+    Inverse { matrix, rank, condition: f64::INFINITY }
+}
+
+/// `u' V⁻ u`, the χ² of a score vector with its covariance; the degrees of freedom are the rank of `v`.
+pub fn quadratic_form(u: &DVector<f64>, v: &Inverse) -> f64 {
+    (u.transpose() * &v.matrix * u)[(0, 0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scales_do_not_cost_digits() {
+        let m = DMatrix::from_row_slice(2, 2, &[4e12, 1.0, 1.0, 1e-12]);
+        let inverse = invert(&m);
+        assert_eq!(inverse.rank, 2);
+        let identity = &m * &inverse.matrix;
+        assert!((identity[(0, 0)] - 1.0).abs() < 1e-12 && (identity[(1, 1)] - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_dependent_row_lowers_the_rank() {
+        let m = DMatrix::from_row_slice(3, 3, &[2.0, -1.0, -1.0, -1.0, 2.0, -1.0, -1.0, -1.0, 2.0]);
+        assert_eq!(invert(&m).rank, 2);
+        let u = DVector::from_vec(vec![1.0, 0.0, -1.0]);
+        assert!((quadratic_form(&u, &invert(&m)) - 2.0 / 3.0).abs() < 1e-12);
+        assert_eq!(invert(&DMatrix::zeros(2, 2)).rank, 0);
+    }
+}

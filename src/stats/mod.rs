@@ -1,0 +1,19 @@
+//! Kernels: slices in, numbers out. No serialisation, no files, no clock, no randomness.
+//!
+//! Times are whole days (`i32`), counted from the start of follow-up; a risk set at day *t* holds everybody with
+//! `entry < t <= exit`. Matrices are symmetric and dense, small (one row per covariate or group).
+#![warn(missing_docs)]
+#![deny(clippy::disallowed_methods)]
+
+pub mod beta_product;
+pub mod cox;
+pub mod distribution;
+pub mod event_table;
+pub mod histogram;
+pub mod kappa;
+pub mod log_rank;
+pub mod matrix;
+pub mod product_limit;
+pub mod random_effects;
+pub mod root;
+pub mod sum;

@@ -1,0 +1,270 @@
+//! Common- and random-effects pooling of k estimates yᵢ with known variances vᵢ.
+//!
+//! Sources: DerSimonian & Laird (1986); Paule & Mandel (1982); Viechtbauer (2005) for REML; Viechtbauer (2007) for the
+//! Q-profile interval; Hartung & Knapp (2001), Sidik & Jonkman (2002) and Röver, Knapp & Friede (2015) for the t interval
+//! and its floor; Higgins, Thompson & Spiegelhalter (2009) for prediction. The restricted likelihood may have two modes
+//! and iterations from one start find either: here the whole range of τ² is scanned and every mode reported.
+
+use super::{
+    distribution::{
+        chi_squared_quantile, chi_squared_upper, normal_point, normal_two_sided, student_point,
+        student_two_sided,
+    },
+    root::{brent, local_maxima},
+    sum::neumaier,
+};
+
+/// Estimator of the between-study variance τ².
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tau2Estimator {
+    /// τ² = 0: one common effect, inverse-variance weights.
+    Common,
+    /// DerSimonian–Laird.
+    DerSimonianLaird,
+    /// Restricted maximum likelihood.
+    Reml,
+    /// Paule–Mandel: the generalised Q equals k − 1.
+    PauleMandel,
+}
+
+/// τ² and how it was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tau2 {
+    /// The estimate.
+    pub value: f64,
+    /// Its standard error from the expected information (REML only).
+    pub std_error: Option<f64>,
+    /// Every local maximum of the restricted likelihood, best first (REML only).
+    pub modes: Vec<f64>,
+}
+
+/// How the interval of the pooled effect is formed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Test {
+    /// Normal.
+    Z,
+    /// Hartung–Knapp–Sidik–Jonkman, t with k − 1 degrees of freedom.
+    HartungKnapp,
+    /// The same, never narrower than the normal standard error: factor max(1, q).
+    HartungKnappFloor,
+}
+
+/// A pooled effect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pooled {
+    /// Weighted mean.
+    pub estimate: f64,
+    /// Standard error under the test chosen.
+    pub std_error: f64,
+    /// estimate / `std_error`.
+    pub statistic: f64,
+    /// Two-sided.
+    pub p_value: f64,
+    /// Confidence interval.
+    pub confidence: (f64, f64),
+    /// Where a new study's true effect would lie: t with k − 1 degrees of freedom; `None` if k < 3 or τ² is set to 0.
+    pub prediction: Option<(f64, f64)>,
+    /// Weights, summing to 1.
+    pub weights: Vec<f64>,
+}
+
+/// Heterogeneity of the estimates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heterogeneity {
+    /// Cochran's Q.
+    pub q: f64,
+    /// Its degrees of freedom, k − 1.
+    pub df: f64,
+    /// Its p-value.
+    pub p_value: f64,
+    /// Q-profile interval of τ².
+    pub tau2_confidence: (f64, f64),
+}
+
+struct Fit {
+    weights: Vec<f64>,
+    total: f64,
+    mean: f64,
+}
+
+fn fit(y: &[f64], v: &[f64], tau2: f64) -> Fit {
+    let weights: Vec<f64> = v.iter().map(|v| 1.0 / (v + tau2)).collect();
+    let total = neumaier(weights.iter().copied());
+    let mean = neumaier(weights.iter().zip(y).map(|(w, y)| w * y)) / total;
+    Fit { weights, total, mean }
+}
+
+/// Σ (yᵢ − μ)² / (vᵢ + τ²), decreasing in τ².
+fn generalised_q(y: &[f64], v: &[f64], tau2: f64) -> f64 {
+    let f = fit(y, v, tau2);
+    neumaier(f.weights.iter().zip(y).map(|(w, y)| w * (y - f.mean) * (y - f.mean)))
+}
+
+fn restricted_log_likelihood(y: &[f64], v: &[f64], tau2: f64) -> f64 {
+    let f = fit(y, v, tau2);
+    let log_variance = neumaier(v.iter().map(|v| (v + tau2).ln()));
+    -0.5 * (log_variance + f.total.ln() + generalised_q(y, v, tau2))
+}
+
+fn restricted_score(y: &[f64], v: &[f64], tau2: f64) -> f64 {
+    let f = fit(y, v, tau2);
+    let squares = neumaier(f.weights.iter().map(|w| w * w));
+    let residual = neumaier(f.weights.iter().zip(y).map(|(w, y)| (w * (y - f.mean)).powi(2)));
+    0.5 * (residual - f.total + squares / f.total)
+}
+
+/// Largest τ² worth looking at: a hundred times the spread of the estimates or the largest variance.
+fn tau2_ceiling(y: &[f64], v: &[f64]) -> f64 {
+    let mean = y.iter().sum::<f64>() / y.len() as f64;
+    let spread =
+        y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (y.len() as f64 - 1.0).max(1.0);
+    100.0 * v.iter().copied().fold(spread, f64::max)
+}
+
+/// Solves generalised Q(τ²) = `target`; 0 if it is below already.
+fn invert_q(y: &[f64], v: &[f64], target: f64) -> f64 {
+    if generalised_q(y, v, 0.0) <= target {
+        return 0.0;
+    }
+    let mut high = tau2_ceiling(y, v);
+    while generalised_q(y, v, high) > target {
+        high *= 10.0;
+    }
+    brent(|tau2| generalised_q(y, v, tau2) - target, 0.0, high).unwrap_or(0.0)
+}
+
+/// Estimates τ² from at least two estimates with positive variances.
+pub fn tau2(y: &[f64], v: &[f64], estimator: Tau2Estimator) -> Tau2 {
+    let plain = |value: f64| Tau2 { value, std_error: None, modes: Vec::new() };
+    let df = y.len() as f64 - 1.0;
+    match estimator {
+        Tau2Estimator::Common => plain(0.0),
+        Tau2Estimator::DerSimonianLaird => {
+            let f = fit(y, v, 0.0);
+            let c = f.total - neumaier(f.weights.iter().map(|w| w * w)) / f.total;
+            plain(((generalised_q(y, v, 0.0) - df) / c).max(0.0))
+        }
+        Tau2Estimator::PauleMandel => plain(invert_q(y, v, df)),
+        Tau2Estimator::Reml => reml(y, v),
+    }
+}
+
+fn reml(y: &[f64], v: &[f64]) -> Tau2 {
+    const POINTS: i32 = 600;
+    let low = 1e-8 * v.iter().copied().fold(f64::INFINITY, f64::min);
+    let ratio = (tau2_ceiling(y, v) / low).ln() / f64::from(POINTS);
+    let grid: Vec<f64> = std::iter::once(0.0)
+        .chain((0..=POINTS).map(|i| low * (f64::from(i) * ratio).exp()))
+        .collect();
+    let mut modes: Vec<f64> = local_maxima(|tau2| restricted_log_likelihood(y, v, tau2), &grid)
+        .into_iter()
+        .map(|i| {
+            let (left, right) = (grid[i.saturating_sub(1)], grid[(i + 1).min(grid.len() - 1)]);
+            let at_zero = left == 0.0 && restricted_score(y, v, 0.0) <= 0.0;
+            if at_zero {
+                0.0
+            } else {
+                brent(|t| restricted_score(y, v, t), left, right).unwrap_or(grid[i])
+            }
+        })
+        .collect();
+    modes.sort_by(|a, b| {
+        restricted_log_likelihood(y, v, *b).total_cmp(&restricted_log_likelihood(y, v, *a))
+    });
+    modes.dedup_by(|a, b| (*a - *b).abs() <= 1e-9 * b.abs());
+    let value = modes.first().copied().unwrap_or(0.0);
+    let f = fit(y, v, value);
+    let [w2, w3] = [2, 3].map(|power| neumaier(f.weights.iter().map(|w| w.powi(power))));
+    let information = 0.5 * (w2 - 2.0 * w3 / f.total + (w2 / f.total).powi(2));
+    let std_error = (information > 0.0).then(|| (1.0 / information).sqrt());
+    Tau2 { value, std_error, modes }
+}
+
+/// Pools at a given τ².
+pub fn pool(y: &[f64], v: &[f64], tau2: f64, test: Test, level: f64) -> Pooled {
+    let f = fit(y, v, tau2);
+    let df = y.len() as f64 - 1.0;
+    let normal = (1.0 / f.total).sqrt();
+    let factor = (generalised_q(y, v, tau2) / df).sqrt();
+    let (std_error, by_t) = match test {
+        Test::Z => (normal, false),
+        Test::HartungKnapp => (normal * factor, true),
+        Test::HartungKnappFloor => (normal * factor.max(1.0), true),
+    };
+    let point = if by_t { student_point(level, df) } else { normal_point(level) };
+    let statistic = if std_error > 0.0 { f.mean / std_error } else { 0.0 };
+    let p_value = match (std_error > 0.0, by_t) {
+        (false, _) => 1.0,
+        (true, true) => student_two_sided(statistic, df),
+        (true, false) => normal_two_sided(statistic),
+    };
+    let prediction = (y.len() >= 3).then(|| {
+        let half = student_point(level, df) * (tau2 + std_error * std_error).sqrt();
+        (f.mean - half, f.mean + half)
+    });
+    Pooled {
+        estimate: f.mean,
+        std_error,
+        statistic,
+        p_value,
+        confidence: (f.mean - point * std_error, f.mean + point * std_error),
+        prediction,
+        weights: f.weights.iter().map(|w| w / f.total).collect(),
+    }
+}
+
+/// Q and the Q-profile interval of τ².
+pub fn heterogeneity(y: &[f64], v: &[f64], level: f64) -> Heterogeneity {
+    let df = y.len() as f64 - 1.0;
+    let q = generalised_q(y, v, 0.0);
+    let alpha = 1.0 - level;
+    let at = |p: f64| invert_q(y, v, chi_squared_quantile(p, df));
+    Heterogeneity {
+        q,
+        df,
+        p_value: chi_squared_upper(q, df),
+        tau2_confidence: (at(1.0 - 0.5 * alpha), at(0.5 * alpha)),
+    }
+}
+
+/// I² and H² from τ² and the typical within-study variance (Higgins & Thompson 2002), as metafor and Cochrane 2024 do.
+pub fn i2_h2(v: &[f64], tau2: f64) -> (f64, f64) {
+    let w: Vec<f64> = v.iter().map(|v| 1.0 / v).collect();
+    let total = neumaier(w.iter().copied());
+    let typical =
+        (v.len() as f64 - 1.0) * total / (total * total - neumaier(w.iter().map(|w| w * w)));
+    (tau2 / (tau2 + typical), (tau2 + typical) / typical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, wanted: f64, tolerance: f64) {
+        assert!((found - wanted).abs() <= tolerance, "found {found}, wanted {wanted}");
+    }
+
+    /// Three studies whose restricted likelihood has two modes; metafor and meta stop with an error on it.
+    #[test]
+    fn of_two_modes_the_higher_is_taken_and_both_are_told() {
+        let y = [-0.48646, -7.08082, 0.28382];
+        let v = [0.00023095, 8.7877, 0.00061691];
+        let found = tau2(&y, &v, Tau2Estimator::Reml);
+        close(found.value, 0.406895345, 1e-8);
+        assert_eq!(found.modes.len(), 2);
+        close(found.modes[1], 4.256333645, 1e-8);
+        close(pool(&y, &v, found.value, Test::Z, 0.95).estimate, -0.252744, 1e-6);
+        close(tau2(&y, &v, Tau2Estimator::DerSimonianLaird).value, 0.2980281, 1e-7);
+        close(tau2(&y, &v, Tau2Estimator::PauleMandel).value, 10.6094005382, 1e-9);
+    }
+
+    #[test]
+    fn identical_estimates_need_the_floor() {
+        let (y, v) = ([0.5, 0.5], [0.1, 0.1]);
+        assert_eq!(tau2(&y, &v, Tau2Estimator::Reml).value, 0.0);
+        assert!(pool(&y, &v, 0.0, Test::HartungKnapp, 0.95).std_error < 1e-15);
+        let floor = pool(&y, &v, 0.0, Test::HartungKnappFloor, 0.95).confidence;
+        close(floor.0, -2.3411938, 1e-7);
+        close(floor.1, 3.3411938, 1e-7);
+    }
+}

@@ -1,0 +1,300 @@
+//! Labelled arrays: the one shape in which every model's statistic travels.
+
+use serde::{Deserialize, Serialize};
+
+use super::{draft::Draft, release::Hidden};
+
+/// Code of a site, such as `FR` or `XA`: 1 to 16 letters, digits, `-` or `_`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SiteId(String);
+
+impl SiteId {
+    /// Checks the code.
+    pub fn new(code: &str) -> Result<Self, LayoutError> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if (1..=16).contains(&code.len()) && code.chars().all(allowed) {
+            Ok(Self(code.to_owned()))
+        } else {
+            Err(LayoutError::SiteCode { found: code.to_owned() })
+        }
+    }
+
+    /// The code as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SiteId {
+    type Error = LayoutError;
+
+    fn try_from(code: String) -> Result<Self, LayoutError> {
+        Self::new(&code)
+    }
+}
+
+impl std::fmt::Display for SiteId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One dimension of an array: a name and its levels, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Axis {
+    /// Name, usually a variable of the dictionary.
+    pub name: String,
+    /// Levels.
+    pub levels: Vec<String>,
+}
+
+impl Axis {
+    /// An axis with these levels.
+    pub fn new<S: Into<String>>(name: &str, levels: impl IntoIterator<Item = S>) -> Self {
+        Self { name: name.to_owned(), levels: levels.into_iter().map(Into::into).collect() }
+    }
+
+    /// An axis of `n` numbered positions.
+    pub fn numbered(name: &str, n: usize) -> Self {
+        Self::new(name, (0..n).map(|i| i.to_string()))
+    }
+}
+
+/// What the cells are, which is how the gate guards them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Numbers of persons or events.
+    Count,
+    /// Person-time.
+    PersonTime,
+    /// Sums of a quantity over persons.
+    Sum,
+    /// Estimates of a model fitted at the site.
+    Estimate,
+}
+
+/// How two sites' arrays become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Cell by cell sum.
+    Add,
+    /// Side by side, with a new first axis `site`; visible per site.
+    Stack,
+}
+
+/// A dense array with labelled axes, last axis fastest. A cell is `None` where it is hidden.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "RawArray")]
+pub struct Array {
+    name: String,
+    axes: Vec<Axis>,
+    kind: Kind,
+    rule: Rule,
+    shown: bool,
+    cells: Vec<Option<f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawArray {
+    name: String,
+    axes: Vec<Axis>,
+    kind: Kind,
+    rule: Rule,
+    shown: bool,
+    cells: Vec<Option<f64>>,
+}
+
+/// An array or summary that is not what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LayoutError {
+    /// Cells and axes do not fit.
+    #[error("array `{array}` has {found} cells, its axes ask for {wanted}")]
+    Cells {
+        /// Array.
+        array: String,
+        /// Cells there.
+        found: usize,
+        /// Cells wanted.
+        wanted: usize,
+    },
+    /// A cell is not a number.
+    #[error("array `{array}` holds a value that is not finite")]
+    NotFinite {
+        /// Array.
+        array: String,
+    },
+    /// No such array.
+    #[error("array `{array}` is missing")]
+    Missing {
+        /// Array.
+        array: String,
+    },
+    /// A hidden cell where the model needs a number.
+    #[error("array `{array}` has hidden cells")]
+    HiddenCells {
+        /// Array.
+        array: String,
+    },
+    /// A site code of another form.
+    #[error("site code `{found}`: wanted 1 to 16 letters, digits, `-` or `_`")]
+    SiteCode {
+        /// What was given.
+        found: String,
+    },
+}
+
+impl Array {
+    /// An array of finite cells.
+    pub fn new(
+        name: &str,
+        axes: Vec<Axis>,
+        kind: Kind,
+        rule: Rule,
+        cells: Vec<f64>,
+    ) -> Result<Self, LayoutError> {
+        Self::checked(
+            name.to_owned(),
+            axes,
+            kind,
+            rule,
+            false,
+            cells.into_iter().map(Some).collect(),
+        )
+    }
+
+    /// Marks the array as one whose pooled cells are printed as they are: the study's floor then holds for them too.
+    #[must_use]
+    pub fn shown(mut self) -> Self {
+        self.shown = true;
+        self
+    }
+
+    pub(super) fn checked(
+        name: String,
+        axes: Vec<Axis>,
+        kind: Kind,
+        rule: Rule,
+        shown: bool,
+        cells: Vec<Option<f64>>,
+    ) -> Result<Self, LayoutError> {
+        let wanted = axes.iter().map(|a| a.levels.len()).product();
+        if cells.len() != wanted {
+            return Err(LayoutError::Cells { array: name, found: cells.len(), wanted });
+        }
+        if cells.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(LayoutError::NotFinite { array: name });
+        }
+        Ok(Self { name, axes, kind, rule, shown, cells })
+    }
+
+    /// Name, unique within a statistic.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Axes, slowest first.
+    pub fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    /// Levels of the axis called `name`.
+    pub fn levels(&self, name: &str) -> &[String] {
+        self.axes.iter().find(|a| a.name == name).map_or(&[], |a| &a.levels)
+    }
+
+    /// What the cells are.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How sites become one.
+    pub fn rule(&self) -> Rule {
+        self.rule
+    }
+
+    /// Whether pooled cells are printed as they are.
+    pub fn is_shown(&self) -> bool {
+        self.shown
+    }
+
+    /// Cells, last axis fastest.
+    pub fn cells(&self) -> &[Option<f64>] {
+        &self.cells
+    }
+
+    pub(super) fn cells_mut(&mut self) -> &mut [Option<f64>] {
+        &mut self.cells
+    }
+
+    /// All cells, or an error if one is hidden.
+    pub fn numbers(&self) -> Result<Vec<f64>, LayoutError> {
+        self.cells
+            .iter()
+            .copied()
+            .collect::<Option<Vec<f64>>>()
+            .ok_or_else(|| LayoutError::HiddenCells { array: self.name.clone() })
+    }
+
+    /// Whether `other` has the same name, axes, kind and rule, so that the two may be pooled.
+    pub fn same_layout(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.axes == other.axes
+            && self.kind == other.kind
+            && self.rule == other.rule
+            && self.shown == other.shown
+    }
+}
+
+impl TryFrom<RawArray> for Array {
+    type Error = LayoutError;
+
+    fn try_from(raw: RawArray) -> Result<Self, LayoutError> {
+        Self::checked(raw.name, raw.axes, raw.kind, raw.rule, raw.shown, raw.cells)
+    }
+}
+
+/// Arrays that have passed the gate, with a note of what was hidden. Built by [`super::release`] from a [`Draft`], and by
+/// [`super::combine`] from several summaries; the hub also reads one from the wire.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    arrays: Vec<Array>,
+    hidden: Vec<Hidden>,
+}
+
+impl Summary {
+    pub(super) fn passed(draft: Draft, hidden: Vec<Hidden>) -> Self {
+        Self { arrays: draft.into_arrays(), hidden }
+    }
+
+    pub(super) fn pooled(arrays: Vec<Array>, hidden: Vec<Hidden>) -> Self {
+        Self { arrays, hidden }
+    }
+
+    /// Arrays in the model's order.
+    pub fn arrays(&self) -> &[Array] {
+        &self.arrays
+    }
+
+    /// What was hidden, by array and rule.
+    pub fn hidden(&self) -> &[Hidden] {
+        &self.hidden
+    }
+
+    /// The array called `name`.
+    pub fn array(&self, name: &str) -> Result<&Array, LayoutError> {
+        self.arrays
+            .iter()
+            .find(|a| a.name() == name)
+            .ok_or_else(|| LayoutError::Missing { array: name.to_owned() })
+    }
+
+    /// All cells of the array called `name`, none of them hidden.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, LayoutError> {
+        self.array(name)?.numbers()
+    }
+}

@@ -1,0 +1,158 @@
+//! Several sites' summaries become one: cells add, or stand side by side.
+
+use std::collections::BTreeMap;
+
+use super::{
+    array::{Array, Axis, Kind, LayoutError, Rule, SiteId, Summary},
+    draft::Support,
+    policy::Policy,
+    release::{Hidden, hide},
+};
+use crate::stats::sum::neumaier;
+
+/// Why summaries cannot be pooled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CombineError {
+    /// Fewer sites than the policy asks for.
+    #[error("{found} sites answered, a pooled sum needs {wanted}")]
+    TooFewSites {
+        /// Sites that answered.
+        found: usize,
+        /// Sites wanted.
+        wanted: u32,
+    },
+    /// Two sites sent arrays of different form.
+    #[error("array `{array}` of site {site} has another layout than that of site {other}")]
+    Layout {
+        /// Array.
+        array: String,
+        /// Site.
+        site: SiteId,
+        /// Site it was compared with.
+        other: SiteId,
+    },
+    /// The pooled array is not sound.
+    #[error(transparent)]
+    Array(#[from] LayoutError),
+}
+
+/// Pools the answers of `sites`, in the order of their codes. A cell that any site hides is hidden in the sum. Arrays that
+/// are printed as they are then meet the study's floor.
+pub fn combine(
+    sites: &BTreeMap<SiteId, Summary>,
+    policy: &Policy,
+) -> Result<Summary, CombineError> {
+    let too_few = CombineError::TooFewSites { found: sites.len(), wanted: policy.min_sites };
+    if sites.len() < policy.min_sites as usize {
+        return Err(too_few);
+    }
+    let Some((first_site, first)) = sites.first_key_value() else { return Err(too_few) };
+    for (site, summary) in sites {
+        let differs = |array: &str| CombineError::Layout {
+            array: array.to_owned(),
+            site: site.clone(),
+            other: first_site.clone(),
+        };
+        if summary.arrays().len() != first.arrays().len() {
+            return Err(differs("(all)"));
+        }
+        for (ours, theirs) in first.arrays().iter().zip(summary.arrays()) {
+            if !ours.same_layout(theirs) {
+                return Err(differs(theirs.name()));
+            }
+        }
+    }
+
+    let mut hidden: Vec<Hidden> = Vec::new();
+    let mut pooled = Vec::with_capacity(first.arrays().len());
+    for (at, array) in first.arrays().iter().enumerate() {
+        let parts: Vec<&Array> = sites.values().map(|s| &s.arrays()[at]).collect();
+        let mut array = match array.rule() {
+            Rule::Add => add(array, &parts)?,
+            Rule::Stack => stack(array, sites.keys(), &parts)?,
+        };
+        if array.is_shown() && array.rule() == Rule::Add && array.kind() == Kind::Count {
+            hidden.extend(hide(&mut array, &Support::OwnCounts, policy));
+        }
+        pooled.push(array);
+    }
+    Ok(Summary::pooled(pooled, hidden))
+}
+
+fn add(layout: &Array, parts: &[&Array]) -> Result<Array, LayoutError> {
+    let cells = (0..layout.cells().len())
+        .map(|i| {
+            let terms: Option<Vec<f64>> = parts.iter().map(|a| a.cells()[i]).collect();
+            terms.map(neumaier)
+        })
+        .collect();
+    let axes = layout.axes().to_vec();
+    Array::checked(
+        layout.name().to_owned(),
+        axes,
+        layout.kind(),
+        Rule::Add,
+        layout.is_shown(),
+        cells,
+    )
+}
+
+fn stack<'a>(
+    layout: &Array,
+    sites: impl Iterator<Item = &'a SiteId>,
+    parts: &[&Array],
+) -> Result<Array, LayoutError> {
+    let site_axis = Axis::new("site", sites.map(SiteId::as_str));
+    let axes = std::iter::once(site_axis).chain(layout.axes().iter().cloned()).collect();
+    let cells = parts.iter().flat_map(|a| a.cells().iter().copied()).collect();
+    Array::checked(
+        layout.name().to_owned(),
+        axes,
+        layout.kind(),
+        Rule::Stack,
+        layout.is_shown(),
+        cells,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::summary::{Draft, Visibility, release};
+
+    fn answer(site: &str, cells: &[f64], axis: &str) -> (SiteId, Summary) {
+        let axes = vec![Axis::numbered(axis, cells.len())];
+        let array = Array::new("n", axes, Kind::Count, Rule::Add, cells.to_vec()).unwrap();
+        let draft = Draft::new(9).with(array.shown(), Support::OwnCounts);
+        let summary = release(draft, &Policy::default(), Visibility::SumOnly, 0).unwrap();
+        (SiteId::new(site).unwrap(), summary)
+    }
+
+    /// Site k reports 2ᵏ: the total shows who was counted, and how often.
+    #[test]
+    fn every_site_is_counted_once() {
+        let sites: BTreeMap<_, _> =
+            (0..20).map(|k| answer(&format!("S{k:02}"), &[f64::from(1 << k)], "x")).collect();
+        let pooled = combine(&sites, &Policy::default()).unwrap();
+        assert_eq!(pooled.numbers("n").unwrap(), [f64::from((1 << 20) - 1)]);
+    }
+
+    #[test]
+    fn pooled_cells_below_the_floor_are_not_shown() {
+        let sites: BTreeMap<_, _> =
+            ["A", "B", "C"].map(|s| answer(s, &[1.0, 30.0, 9.0], "x")).into_iter().collect();
+        let pooled = combine(&sites, &Policy::default()).unwrap();
+        assert_eq!(pooled.array("n").unwrap().cells(), [None, Some(90.0), None]);
+        assert_eq!(pooled.hidden().len(), 2);
+    }
+
+    #[test]
+    fn other_layouts_and_too_few_sites_are_refused() {
+        let mut sites: BTreeMap<_, _> =
+            ["A", "B"].map(|s| answer(s, &[1.0], "x")).into_iter().collect();
+        let error = combine(&sites, &Policy::default()).unwrap_err();
+        assert_eq!(error, CombineError::TooFewSites { found: 2, wanted: 3 });
+        sites.extend([answer("C", &[1.0], "y")]);
+        assert!(matches!(combine(&sites, &Policy::default()), Err(CombineError::Layout { .. })));
+    }
+}
