@@ -56,6 +56,29 @@ pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
     Inverse { matrix, rank, condition: f64::INFINITY }
 }
 
+/// Columns that add information to those before them, as R's `coxph` keeps them: the rest is collinear or constant.
+pub fn independent_columns(matrix: &DMatrix<f64>) -> Vec<usize> {
+    let mut kept: Vec<usize> = Vec::new();
+    for j in 0..matrix.nrows() {
+        let diagonal = matrix[(j, j)];
+        if diagonal.is_nan() || diagonal <= 0.0 {
+            continue;
+        }
+        // What is left of the diagonal after the kept columns: 1 − R² of column j on them.
+        let left = if kept.is_empty() {
+            1.0
+        } else {
+            let block = DMatrix::from_fn(kept.len(), kept.len(), |a, b| matrix[(kept[a], kept[b])]);
+            let cross = DVector::from_fn(kept.len(), |a, _| matrix[(kept[a], j)]);
+            1.0 - quadratic_form(&cross, &invert(&block)) / diagonal
+        };
+        if left > RANK_TOLERANCE {
+            kept.push(j);
+        }
+    }
+    kept
+}
+
 /// `u' V⁻ u`, the χ² of a score vector with its covariance; the degrees of freedom are the rank of `v`.
 pub fn quadratic_form(u: &DVector<f64>, v: &Inverse) -> f64 {
     (u.transpose() * &v.matrix * u)[(0, 0)]
@@ -81,5 +104,8 @@ mod tests {
         let u = DVector::from_vec(vec![1.0, 0.0, -1.0]);
         assert!((quadratic_form(&u, &invert(&m)) - 2.0 / 3.0).abs() < 1e-12);
         assert_eq!(invert(&DMatrix::zeros(2, 2)).rank, 0);
+        assert_eq!(independent_columns(&m), [0, 1]);
+        let constant = DMatrix::from_row_slice(2, 2, &[0.0, 0.0, 0.0, 3.0]);
+        assert_eq!(independent_columns(&constant), [1]);
     }
 }

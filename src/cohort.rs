@@ -1,0 +1,331 @@
+//! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One variable of all rows; missing values are `None`, or NaN in a real column.
+pub enum Column {
+    /// A quantity.
+    Real(Vec<f64>),
+    /// Whole days: a calendar day (since 1970-01-01) or a time since the start of follow-up.
+    Day(Vec<Option<i32>>),
+    /// Yes or no.
+    Flag(Vec<Option<bool>>),
+    /// One of the dictionary's levels, by position.
+    Category {
+        /// Position of each row's level.
+        codes: Vec<Option<u32>>,
+        /// All levels of the dictionary, also those that no row has.
+        levels: Vec<String>,
+    },
+}
+
+impl Column {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Real(values) => values.len(),
+            Self::Day(values) => values.len(),
+            Self::Flag(values) => values.len(),
+            Self::Category { codes, .. } => codes.len(),
+        }
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the column holds.
+    pub fn kind(&self) -> ColumnKind {
+        match self {
+            Self::Real(_) => ColumnKind::Real,
+            Self::Day(_) => ColumnKind::Day,
+            Self::Flag(_) => ColumnKind::Flag,
+            Self::Category { .. } => ColumnKind::Category,
+        }
+    }
+
+    fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Self::Real(values) => values[row].is_nan(),
+            Self::Day(values) => values[row].is_none(),
+            Self::Flag(values) => values[row].is_none(),
+            Self::Category { codes, .. } => codes[row].is_none(),
+        }
+    }
+}
+
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ColumnKind {
+    /// A quantity.
+    Real,
+    /// Whole days.
+    Day,
+    /// Yes or no.
+    Flag,
+    /// A level.
+    Category,
+}
+
+/// A column that a model asks of each site.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ColumnNeed {
+    /// Variable of the dictionary.
+    pub name: String,
+    /// What it must hold.
+    pub kind: ColumnKind,
+}
+
+/// A cohort that a model cannot use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CohortError {
+    /// Columns of different length.
+    #[error("column `{name}` has {found} rows, the others have {wanted}")]
+    Length {
+        /// Column.
+        name: String,
+        /// Its rows.
+        found: usize,
+        /// Rows of the others.
+        wanted: usize,
+    },
+    /// No such column.
+    #[error("column `{name}` is not in the cohort")]
+    Missing {
+        /// Column.
+        name: String,
+    },
+    /// A column of another kind.
+    #[error("column `{name}` holds {found:?} values, wanted {wanted:?}")]
+    Kind {
+        /// Column.
+        name: String,
+        /// What it holds.
+        found: ColumnKind,
+        /// What was wanted.
+        wanted: ColumnKind,
+    },
+    /// A statistic that does not fit its labels.
+    #[error(transparent)]
+    Layout(#[from] crate::summary::LayoutError),
+    /// The hub's question does not fit the model.
+    #[error("the question of this round cannot be read: {reason}")]
+    Question {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Rows of one site.
+pub struct Cohort {
+    rows: usize,
+    columns: BTreeMap<String, Column>,
+}
+
+impl std::fmt::Debug for Cohort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cohort")
+            .field("rows", &self.rows)
+            .field("columns", &self.columns.len())
+            .finish()
+    }
+}
+
+/// What happened to the records of a site on their way into the cohort, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Flow {
+    /// Records in the site's file.
+    pub received: u64,
+    /// Steps by which records were left out, with their numbers; the same steps at every site.
+    pub excluded: Vec<(String, u64)>,
+}
+
+/// What a model sees at a site.
+#[derive(Debug)]
+pub struct SiteData {
+    /// Rows that meet the population.
+    pub cohort: Cohort,
+    /// How the rows came about.
+    pub flow: Flow,
+}
+
+/// What becomes of a follow-up of 0 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ZeroRule {
+    /// Half a day: an event on the day of diagnosis counts.
+    #[default]
+    HalfDay,
+    /// The person is left out, as Stata's `stset` does.
+    Exclude,
+    /// Kept at time 0, as R's `survfit` does.
+    AsIs,
+}
+
+/// Names the columns of follow-up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Followup {
+    /// Variable with the time from start to end of follow-up, days.
+    pub time: String,
+    /// Variable that says whether the event happened at the end.
+    pub event: String,
+    /// Variable with the time of late entry, days; none if all are followed from the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// What becomes of a follow-up of 0 days.
+    #[serde(default)]
+    pub zero: ZeroRule,
+}
+
+impl Followup {
+    /// Columns that follow-up needs.
+    pub fn needs(&self) -> Vec<ColumnNeed> {
+        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
+        let mut needs =
+            vec![need(&self.time, ColumnKind::Day), need(&self.event, ColumnKind::Flag)];
+        needs.extend(self.entry.iter().map(|entry| need(entry, ColumnKind::Day)));
+        needs
+    }
+}
+
+/// Follow-up of the rows that a survival model uses.
+#[derive(Debug, Default)]
+pub struct Survival {
+    /// Positions of the rows in the cohort.
+    pub rows: Vec<usize>,
+    /// Day of late entry, or `None` if nobody can enter late.
+    pub entry: Option<Vec<i32>>,
+    /// Last day of follow-up.
+    pub exit: Vec<i32>,
+    /// Whether the event happened then.
+    pub event: Vec<bool>,
+    /// Rows left out because a needed value is missing.
+    pub missing: u64,
+    /// Rows left out because they were never at risk (no follow-up under the rule, or entry not before exit).
+    pub never_at_risk: u64,
+}
+
+impl Survival {
+    /// Number of events.
+    pub fn events(&self) -> u64 {
+        self.event.iter().filter(|e| **e).count() as u64
+    }
+}
+
+impl Cohort {
+    /// A cohort of columns of one length.
+    pub fn new(rows: usize, columns: BTreeMap<String, Column>) -> Result<Self, CohortError> {
+        for (name, column) in &columns {
+            if column.len() != rows {
+                let name = name.clone();
+                return Err(CohortError::Length { name, found: column.len(), wanted: rows });
+            }
+        }
+        Ok(Self { rows, columns })
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The column called `name`.
+    pub fn column(&self, name: &str) -> Result<&Column, CohortError> {
+        self.columns.get(name).ok_or_else(|| CohortError::Missing { name: name.to_owned() })
+    }
+
+    fn of_kind(&self, name: &str, wanted: ColumnKind) -> Result<&Column, CohortError> {
+        let column = self.column(name)?;
+        if column.kind() == wanted {
+            Ok(column)
+        } else {
+            Err(CohortError::Kind { name: name.to_owned(), found: column.kind(), wanted })
+        }
+    }
+
+    /// Days of the column called `name`.
+    pub fn days(&self, name: &str) -> Result<&[Option<i32>], CohortError> {
+        match self.of_kind(name, ColumnKind::Day)? {
+            Column::Day(days) => Ok(days),
+            Column::Real(_) | Column::Flag(_) | Column::Category { .. } => {
+                unreachable!("kind was checked")
+            }
+        }
+    }
+
+    /// Flags of the column called `name`.
+    pub fn flags(&self, name: &str) -> Result<&[Option<bool>], CohortError> {
+        match self.of_kind(name, ColumnKind::Flag)? {
+            Column::Flag(flags) => Ok(flags),
+            Column::Real(_) | Column::Day(_) | Column::Category { .. } => {
+                unreachable!("kind was checked")
+            }
+        }
+    }
+
+    /// Level positions and levels of the column called `name`; a flag has the levels `0` and `1`.
+    pub fn levels(&self, name: &str) -> Result<(Vec<Option<u32>>, Vec<String>), CohortError> {
+        match self.column(name)? {
+            Column::Category { codes, levels } => Ok((codes.clone(), levels.clone())),
+            Column::Flag(flags) => {
+                let codes = flags.iter().map(|f| f.map(u32::from)).collect();
+                Ok((codes, vec!["0".to_owned(), "1".to_owned()]))
+            }
+            other @ (Column::Real(_) | Column::Day(_)) => Err(CohortError::Kind {
+                name: name.to_owned(),
+                found: other.kind(),
+                wanted: ColumnKind::Category,
+            }),
+        }
+    }
+
+    /// Numbers of the column called `name`: real values as they are, days as numbers; NaN where missing.
+    pub fn numbers(&self, name: &str) -> Result<Vec<f64>, CohortError> {
+        match self.column(name)? {
+            Column::Real(values) => Ok(values.clone()),
+            Column::Day(days) => Ok(days.iter().map(|d| d.map_or(f64::NAN, f64::from)).collect()),
+            other @ (Column::Flag(_) | Column::Category { .. }) => Err(CohortError::Kind {
+                name: name.to_owned(),
+                found: other.kind(),
+                wanted: ColumnKind::Real,
+            }),
+        }
+    }
+
+    /// Follow-up of the rows in which nothing of `also` is missing either.
+    pub fn survival(&self, followup: &Followup, also: &[&str]) -> Result<Survival, CohortError> {
+        let time = self.days(&followup.time)?;
+        let event = self.flags(&followup.event)?;
+        let entry = followup.entry.as_ref().map(|name| self.days(name)).transpose()?;
+        let others = also.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut result = Survival { entry: entry.map(|_| Vec::new()), ..Survival::default() };
+        for row in 0..self.rows {
+            let entered = entry.map_or(Some(0), |entry| entry[row]);
+            let (Some(exit), Some(died), Some(entered)) = (time[row], event[row], entered) else {
+                result.missing += 1;
+                continue;
+            };
+            if others.iter().any(|column| column.is_missing(row)) {
+                result.missing += 1;
+                continue;
+            }
+            let no_time = exit < 0 || (exit == 0 && followup.zero == ZeroRule::Exclude);
+            if no_time || (entered > 0 && entered >= exit) {
+                result.never_at_risk += 1;
+                continue;
+            }
+            result.rows.push(row);
+            result.exit.push(exit);
+            result.event.push(died);
+            if let Some(entries) = &mut result.entry {
+                entries.push(entered.max(0));
+            }
+        }
+        Ok(result)
+    }
+}

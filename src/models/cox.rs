@@ -1,0 +1,635 @@
+//! Cox proportional-hazards regression.
+//!
+//! *Estimates* log hazard ratios. *A site sends*, with its own baseline (the default), log-likelihood, score and information
+//! at the broadcast coefficients: no event time leaves; with a common baseline, risk-set sums at the pooled event days.
+//! *Sums*: cell by cell, in a few rounds. *The hub* maximises by Newton's method and tests proportional hazards by the score
+//! test in one more round. *Differs from pooling rows*: not at all; the default equals `coxph(... + strata(site))`. *Not
+//! done*: time-varying covariates, penalties, frailty, robust variance. *Sources*: Cox (1972, 1975); Efron (1977); Breslow
+//! (1974); Grambsch & Therneau (1994); Therneau & Grambsch (2000).
+
+mod result;
+mod statistic;
+
+use std::collections::BTreeMap;
+
+use nalgebra::DMatrix;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use self::{
+    result::Outcome,
+    statistic::{Answer, Totals},
+};
+use super::{
+    kaplan_meier::{horizon_from_dictionary, no_followup},
+    log_rank::strata,
+};
+use crate::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
+    model::{Context, EventCounts, FitError, Model, ModelCard, Round, Step},
+    spec::{Fault, VariableKind, suggestion},
+    stats::{
+        cox::{Evaluation, Next, RiskData, Rows, Ties, derivatives_of_sums, newton, risk_sums},
+        event_table::{Rows as CountedRows, TimeGrid, event_table},
+        matrix::independent_columns,
+        product_limit::product_limit,
+    },
+    summary::Visibility,
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Cox;
+
+/// Tie rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum TieRule {
+    /// Efron, R's default.
+    #[default]
+    Efron,
+    /// Breslow, the default of SAS, Stata and SPSS.
+    Breslow,
+}
+
+/// Whose baseline hazard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Baseline {
+    /// Each site its own; no event time leaves.
+    #[default]
+    Site,
+    /// One for all sites; risk-set sums at the pooled event days are sent.
+    Common,
+}
+
+/// Time transform of the proportional-hazards test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum TimeTransform {
+    /// 1 − S(t−), R's default; needs the pooled event table.
+    Km,
+    /// Logarithm of time.
+    Log,
+    /// Time.
+    Identity,
+    /// No test.
+    None,
+}
+
+/// One column of the design.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+struct DesignTerm {
+    variable: String,
+    /// Level against the reference; none for a quantity.
+    level: Option<String>,
+    reference: Option<String>,
+}
+
+impl DesignTerm {
+    fn name(&self) -> String {
+        match &self.level {
+            Some(level) => format!("{}={level}", self.variable),
+            None => self.variable.clone(),
+        }
+    }
+}
+
+/// Options of `cox`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up, the analysis's own if absent.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Covariates, in the order of the table.
+    covariates: Vec<String>,
+    /// Reference levels; the first level of the dictionary where absent.
+    #[serde(default)]
+    reference: BTreeMap<String, String>,
+    /// How tied deaths share their risk set.
+    #[serde(default)]
+    ties: TieRule,
+    /// Whose baseline hazard.
+    #[serde(default)]
+    baseline: Baseline,
+    /// Further variables whose levels have a baseline each (with `baseline = "site"`).
+    #[serde(default)]
+    strata: Vec<String>,
+    /// Time transform of the test of proportional hazards: `km` where the baseline is common, else `log`.
+    #[serde(default)]
+    proportional_hazards: Option<TimeTransform>,
+    /// Most evaluations of the likelihood.
+    #[serde(default = "thirty")]
+    #[schemars(range(min = 2, max = 100))]
+    max_evaluations: usize,
+    /// Last day of the grid on which events are counted, for `km` and a common baseline; from the dictionary where absent.
+    #[serde(default)]
+    horizon_days: Option<u32>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Columns of the design, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    design: Vec<DesignTerm>,
+}
+
+fn thirty() -> usize {
+    30
+}
+
+impl Options {
+    fn ties(&self) -> Ties {
+        match self.ties {
+            TieRule::Efron => Ties::Efron,
+            TieRule::Breslow => Ties::Breslow,
+        }
+    }
+
+    fn transform(&self) -> TimeTransform {
+        self.proportional_hazards.unwrap_or(TimeTransform::None)
+    }
+
+    /// Whether the first round counts events by day and sums the covariates.
+    fn counts_first(&self) -> bool {
+        self.baseline == Baseline::Common || self.transform() == TimeTransform::Km
+    }
+
+    fn grid(&self) -> TimeGrid {
+        TimeGrid::daily(self.horizon_days.unwrap_or(0))
+    }
+
+    /// Position of a term by its name, for models that build on this one.
+    pub(super) fn term(&self, name: &str) -> Option<usize> {
+        self.design.iter().position(|t| t.name() == name)
+    }
+
+    pub(super) fn term_names(&self) -> Vec<String> {
+        self.design.iter().map(DesignTerm::name).collect()
+    }
+}
+
+/// g(t) of the proportional-hazards test.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Transform {
+    Identity,
+    Log,
+    /// Values at the pooled event days.
+    Steps {
+        days: Vec<i32>,
+        values: Vec<f64>,
+    },
+}
+
+impl Transform {
+    fn at(&self, day: i32) -> f64 {
+        // A follow-up of 0 days counts as half a day.
+        let days = if day == 0 { 0.5 } else { f64::from(day) };
+        match self {
+            Self::Identity => days,
+            Self::Log => days.ln(),
+            Self::Steps { days, values } => match days.partition_point(|&d| d <= day) {
+                0 => 0.0,
+                k => values[k - 1],
+            },
+        }
+    }
+}
+
+/// What the hub asks with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Params {
+    /// Events by day, and sums of the covariates.
+    Counts,
+    /// Derivatives at `beta`, each site with its own baseline.
+    Derivatives {
+        /// Coefficients.
+        beta: Vec<f64>,
+    },
+    /// Risk-set sums at `beta`, covariates centred at `centre`, at the pooled event `days`.
+    RiskSums {
+        /// Coefficients.
+        beta: Vec<f64>,
+        /// Pooled means.
+        centre: Vec<f64>,
+        /// Event days.
+        days: Vec<i32>,
+    },
+    /// Terms of the proportional-hazards test at the maximum.
+    #[expect(private_interfaces, reason = "params travel as JSON; nobody else looks inside")]
+    Trend {
+        /// Coefficients.
+        beta: Vec<f64>,
+        /// Time transform.
+        transform: Transform,
+    },
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "cox",
+    title: "Cox regression",
+    estimates: "log hazard ratios; tests of the model and of proportional hazards",
+    sends: "log-likelihood, score and information at the broadcast coefficients; with a common baseline, risk-set sums by event day",
+    pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
+    differs: "not at all: baseline = \"site\" equals coxph(… + strata(site)), baseline = \"common\" equals coxph(…)",
+    not_done: "time-varying covariates, penalties, frailty, robust variance",
+    sources: "Cox 1972, 1975; Efron 1977; Breslow 1974; Grambsch & Therneau 1994; Therneau & Grambsch 2000",
+    example: "id = \"cox\"\nkind = \"cox\"\ncovariates = [\"x_hist_central\", \"stage\", \"age_years\"]\nties = \"efron\"\nbaseline = \"site\"\n",
+};
+
+/// Rows of the model at one site.
+struct Design {
+    survival: Survival,
+    stratum: Vec<u32>,
+    columns: Vec<Vec<f64>>,
+}
+
+impl Design {
+    fn new(options: &Options, data: &SiteData) -> Result<Self, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let needed: Vec<&str> =
+            options.covariates.iter().chain(&options.strata).map(String::as_str).collect();
+        let survival = data.cohort.survival(followup, &needed)?;
+        let stratum = strata(data, &options.strata, &survival.rows)?;
+        let columns = options
+            .design
+            .iter()
+            .map(|term| match &term.level {
+                None => {
+                    let x = data.cohort.numbers(&term.variable)?;
+                    Ok(survival.rows.iter().map(|&row| x[row]).collect())
+                }
+                Some(level) => {
+                    let (codes, levels) = data.cohort.levels(&term.variable)?;
+                    let wanted = levels.iter().position(|l| l == level).map(|i| i as u32);
+                    let is_level = |&row: &usize| if codes[row] == wanted { 1.0 } else { 0.0 };
+                    Ok(survival.rows.iter().map(is_level).collect())
+                }
+            })
+            .collect::<Result<Vec<Vec<f64>>, CohortError>>()?;
+        Ok(Self { survival, stratum, columns })
+    }
+
+    fn risk_data(&self, centre: Option<&[f64]>) -> RiskData {
+        let rows = Rows {
+            entry: self.survival.entry.as_deref(),
+            exit: &self.survival.exit,
+            event: &self.survival.event,
+            stratum: Some(&self.stratum),
+            covariates: &self.columns,
+        };
+        RiskData::new(rows, centre)
+    }
+
+    fn totals(&self) -> Totals {
+        Totals {
+            persons: self.survival.rows.len() as f64,
+            events: self.survival.events() as f64,
+            missing: self.survival.missing as f64,
+            never_at_risk: self.survival.never_at_risk as f64,
+        }
+    }
+}
+
+impl Model for Cox {
+    type Options = Options;
+    type Params = Params;
+    type Statistic = Answer;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        use VariableKind::{Category, Days, Flag, Integer, Real};
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = context.followup(&mut options.followup);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let common = options.baseline == Baseline::Common;
+        let default_test = if common { TimeTransform::Km } else { TimeTransform::Log };
+        options.proportional_hazards.get_or_insert(default_test);
+        if options.counts_first() {
+            let followup = options.followup.as_ref();
+            faults.extend(horizon_from_dictionary(
+                &mut options.horizon_days,
+                followup,
+                context.dictionary,
+            ));
+        }
+        if common && !options.strata.is_empty() {
+            let hint = "write baseline = \"site\", or use the variable as a covariate";
+            faults.push(Fault::new("/strata", "strata have no common baseline").hint(hint));
+        }
+        for (i, name) in options.strata.iter().enumerate() {
+            faults.extend(context.check(&format!("/strata/{i}"), name, &[Category, Flag]));
+        }
+        if options.covariates.is_empty() {
+            faults.push(Fault::new("/covariates", "name at least one covariate"));
+        }
+        options.design.clear();
+        for (i, name) in options.covariates.iter().enumerate() {
+            let at = format!("/covariates/{i}");
+            if let Some(fault) = context.check(&at, name, &[Category, Flag, Integer, Real, Days]) {
+                faults.push(fault);
+                continue;
+            }
+            if options.covariates[..i].contains(name) {
+                faults.push(Fault::new(&at, format!("`{name}` is named twice")));
+            }
+            let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+            let variable = name.clone();
+            let Some(first) = levels.first() else {
+                options.design.push(DesignTerm { variable, level: None, reference: None });
+                continue;
+            };
+            let reference = options.reference.get(name).unwrap_or(first).clone();
+            if !levels.contains(&reference) {
+                let message = format!("`{reference}` is no level of `{name}`");
+                faults.push(
+                    Fault::new(format!("/reference/{name}"), message)
+                        .hint(suggestion(&reference, &levels)),
+                );
+            }
+            for level in levels.iter().filter(|l| **l != reference) {
+                let (variable, level) = (variable.clone(), Some(level.clone()));
+                options.design.push(DesignTerm {
+                    variable,
+                    level,
+                    reference: Some(reference.clone()),
+                });
+            }
+        }
+        for name in options.reference.keys().filter(|name| !options.covariates.contains(name)) {
+            let fault = Fault::new(
+                format!("/reference/{name}"),
+                format!("`{name}` is not a covariate of this model"),
+            );
+            faults.push(fault.at_key().hint(suggestion(name, &options.covariates)));
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        let of = |name: &String, category: bool| {
+            let kind = if category { ColumnKind::Category } else { ColumnKind::Real };
+            ColumnNeed { name: name.clone(), kind }
+        };
+        needs.extend(options.design.iter().map(|t| of(&t.variable, t.level.is_some())));
+        needs.extend(options.strata.iter().map(|name| of(name, true)));
+        needs.sort();
+        needs.dedup();
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, options: &Options) -> Result<Params, FitError> {
+        if options.counts_first() {
+            return Ok(Params::Counts);
+        }
+        Ok(Params::Derivatives { beta: vec![0.0; options.design.len()] })
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        params: &Params,
+        data: &SiteData,
+    ) -> Result<Answer, CohortError> {
+        let design = Design::new(options, data)?;
+        let totals = design.totals();
+        let terms = options.term_names();
+        let width = |beta: &[f64]| {
+            let reason = format!("{} coefficients for {} terms", beta.len(), terms.len());
+            if beta.len() == terms.len() { Ok(()) } else { Err(CohortError::Question { reason }) }
+        };
+        match params {
+            Params::Counts => {
+                let survival = &design.survival;
+                let group = vec![0; survival.rows.len()];
+                let entry = survival.entry.as_deref();
+                let rows = CountedRows {
+                    entry,
+                    exit: &survival.exit,
+                    event: &survival.event,
+                    group: &group,
+                };
+                let table = event_table(rows, 1, &options.grid());
+                let counts = EventCounts { groups: vec!["all".into()], table };
+                let sum_x = design.columns.iter().map(|column| column.iter().sum()).collect();
+                Ok(Answer::Counts { totals, counts, terms, sum_x })
+            }
+            Params::Derivatives { beta } => {
+                width(beta)?;
+                let derivatives = design.risk_data(None).derivatives(beta, options.ties());
+                Ok(Answer::Derivatives { totals, terms, derivatives })
+            }
+            Params::RiskSums { beta, centre, days } => {
+                width(beta)?;
+                width(centre)?;
+                let sums = risk_sums(&design.risk_data(Some(centre)), beta, days);
+                Ok(Answer::RiskSums { totals, terms, days: days.len(), sums })
+            }
+            Params::Trend { beta, transform } => {
+                width(beta)?;
+                let trend = design.risk_data(None).trend(beta, options.ties(), |t| transform.at(t));
+                Ok(Answer::Trend { totals, terms, trend })
+            }
+        }
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<Params, Answer>],
+    ) -> Result<Step<Params>, FitError> {
+        let last = rounds.last().ok_or(FitError::NoRounds)?;
+        let p = options.design.len();
+        let totals = last.pooled.totals();
+        let outcome = |next: Outcome| {
+            Ok(Step::Done(Box::new(next.estimate(options, rounds.len(), last.sites, totals))))
+        };
+        if totals.events <= 0.0 {
+            return outcome(Outcome::NoEvents);
+        }
+        // Too many parameters for maximum likelihood: the estimates would be biased away from 0 and the errors too small.
+        if 3.0 * p as f64 > totals.events {
+            return outcome(Outcome::TooFewEvents);
+        }
+        let counted = rounds.iter().find_map(|round| match &round.pooled {
+            Answer::Counts { counts, sum_x, totals, .. } => {
+                let centre: Vec<f64> = sum_x.iter().map(|s| s / totals.persons).collect();
+                Some((event_days(counts, &options.grid()), centre))
+            }
+            Answer::Derivatives { .. } | Answer::RiskSums { .. } | Answer::Trend { .. } => None,
+        });
+        let ask = |beta: Vec<f64>| match (options.baseline, &counted) {
+            (Baseline::Common, Some((days, centre))) => {
+                let days = days.iter().map(|(day, _)| *day).collect();
+                Params::RiskSums { beta, centre: centre.clone(), days }
+            }
+            (Baseline::Common | Baseline::Site, _) => Params::Derivatives { beta },
+        };
+
+        let record: Vec<Evaluation> = rounds
+            .iter()
+            .filter_map(|round| match (&round.params, &round.pooled) {
+                (Params::Derivatives { beta }, Answer::Derivatives { derivatives, .. }) => {
+                    Some(Evaluation::new(beta, derivatives))
+                }
+                (Params::RiskSums { beta, .. }, Answer::RiskSums { sums, .. }) => {
+                    Some(Evaluation::new(
+                        beta,
+                        &derivatives_of_sums(sums, beta, options.ties(), |_| 1.0),
+                    ))
+                }
+                _ => None,
+            })
+            .collect();
+        let Some(start) = record.first() else { return Ok(Step::Ask(ask(vec![0.0; p]))) };
+
+        // Collinear and constant columns are found once, from the summed information, hence the same at every site.
+        let active = independent_columns(&start.information);
+        let reduced: Vec<Evaluation> = record.iter().map(|e| reduce(e, &active)).collect();
+        let (next, converged_at) = match newton(&reduced, options.max_evaluations) {
+            Next::Try(beta) => {
+                let mut whole = vec![0.0; p];
+                active.iter().zip(beta).for_each(|(&j, b)| whole[j] = b);
+                return Ok(Step::Ask(ask(whole)));
+            }
+            next => match next {
+                Next::Converged { at, .. } => (next, Some(at)),
+                _ => (next, None),
+            },
+        };
+        let mut trend = None;
+        if let (Some(at), false) = (converged_at, options.transform() == TimeTransform::None) {
+            let beta = record[at].beta.clone();
+            let steps = || Transform::Steps {
+                days: counted.iter().flat_map(|(days, _)| days.iter().map(|d| d.0)).collect(),
+                values: counted.iter().flat_map(|(days, _)| days.iter().map(|d| d.1)).collect(),
+            };
+            let transform = match options.transform() {
+                TimeTransform::Km => steps(),
+                TimeTransform::Log => Transform::Log,
+                TimeTransform::Identity | TimeTransform::None => Transform::Identity,
+            };
+            trend = match (&last.pooled, options.baseline) {
+                (Answer::Trend { trend, .. }, _) => Some(trend.clone()),
+                (_, Baseline::Site) => return Ok(Step::Ask(Params::Trend { beta, transform })),
+                (_, Baseline::Common) => trend_of_sums(rounds, &beta, options.ties(), &transform),
+            };
+        }
+        outcome(Outcome::Fitted { record: reduced, active, next, trend })
+    }
+}
+
+/// Days with pooled events, and 1 − S(t−) there.
+fn event_days(counts: &EventCounts, grid: &TimeGrid) -> Vec<(i32, f64)> {
+    let group = counts.group(0);
+    let time: Vec<f64> = (0..grid.cells()).map(|j| grid.boundary(j)).collect();
+    let mut before = 1.0;
+    let mut days = Vec::new();
+    for step in product_limit(&time, &group.n_risk, &group.events, &group.censored, false) {
+        if step.n_event > 0.0 {
+            days.push((step.time as i32, 1.0 - before));
+        }
+        before = step.survival;
+    }
+    days
+}
+
+/// With a common baseline the last risk-set sums already hold the terms of the proportional-hazards test.
+fn trend_of_sums(
+    rounds: &[Round<Params, Answer>],
+    beta: &[f64],
+    ties: Ties,
+    transform: &Transform,
+) -> Option<crate::stats::cox::Trend> {
+    rounds.iter().rev().find_map(|round| match (&round.params, &round.pooled) {
+        (Params::RiskSums { beta: at, days, .. }, Answer::RiskSums { sums, .. }) if at == beta => {
+            let weighted = |power: i32| {
+                derivatives_of_sums(sums, beta, ties, |k| transform.at(days[k]).powi(power))
+            };
+            let (first, second) = (weighted(1), weighted(2));
+            let (score, cross, information) = (first.score, first.information, second.information);
+            Some(crate::stats::cox::Trend { score, cross, information })
+        }
+        _ => None,
+    })
+}
+
+fn reduce(evaluation: &Evaluation, active: &[usize]) -> Evaluation {
+    let n = active.len();
+    Evaluation {
+        beta: active.iter().map(|&j| evaluation.beta[j]).collect(),
+        log_likelihood: evaluation.log_likelihood,
+        score: nalgebra::DVector::from_fn(n, |i, _| evaluation.score[active[i]]),
+        information: DMatrix::from_fn(n, n, |i, k| evaluation.information[(active[i], active[k])]),
+    }
+}
+
+/// A fit of one site alone, for pooling in two stages.
+#[derive(Debug)]
+pub(super) struct OwnFit {
+    pub(super) persons: u64,
+    pub(super) events: u64,
+    pub(super) parameters: u64,
+    /// Estimate and variance of the term asked for; `None` where there is no finite estimate.
+    pub(super) estimate: Option<(f64, f64)>,
+    pub(super) monotone: bool,
+}
+
+/// Fits the model to the rows of one site.
+pub(super) fn fit_alone(
+    options: &Options,
+    data: &SiteData,
+    term: usize,
+) -> Result<OwnFit, CohortError> {
+    let design = Design::new(options, data)?;
+    let rows = design.risk_data(None);
+    let p = options.design.len();
+    let evaluate = |beta: &[f64]| Evaluation::new(beta, &rows.derivatives(beta, options.ties()));
+    let start = evaluate(&vec![0.0; p]);
+    let active = independent_columns(&start.information);
+    let mut record = vec![reduce(&start, &active)];
+    let events = design.survival.events();
+    let mut fit = OwnFit {
+        persons: design.survival.rows.len() as u64,
+        events,
+        parameters: active.len() as u64,
+        estimate: None,
+        monotone: false,
+    };
+    if events == 0 {
+        return Ok(fit);
+    }
+    loop {
+        match newton(&record, options.max_evaluations) {
+            Next::Try(beta) => {
+                let mut whole = vec![0.0; p];
+                active.iter().zip(beta).for_each(|(&j, b)| whole[j] = b);
+                record.push(reduce(&evaluate(&whole), &active));
+            }
+            Next::Converged { at, inverse } => {
+                let position = active.iter().position(|&j| j == term);
+                fit.estimate = position.map(|i| (record[at].beta[i], inverse.matrix[(i, i)]));
+                return Ok(fit);
+            }
+            Next::Monotone { .. } => {
+                fit.monotone = true;
+                return Ok(fit);
+            }
+            Next::NotConverged { .. } => return Ok(fit),
+        }
+    }
+}

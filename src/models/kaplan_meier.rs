@@ -1,0 +1,591 @@
+//! Kaplan–Meier survival with Greenwood's variance, by group.
+//!
+//! *Estimates* S(t), its quantiles and restricted mean. *A site sends* its event table: entries, events and censored in each
+//! cell of the grid. *Sums*: cell by cell. *The hub* forms the product limit. *Differs from pooling rows*: not at all on the
+//! daily grid; on a coarse one it is the actuarial estimate (n − c/2), and times are ends of cells. *Not done*: weights.
+//! *Sources*: Kaplan & Meier (1958); Greenwood (1926); Kalbfleisch & Prentice (1980); Brookmeyer & Crowley (1982); Fay &
+//! Brittain (2016) for the beta product interval where risk sets are small.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    model::{Context, EventCounts, FitError, Model, ModelCard, Round, Statistic, Step},
+    spec::{Dictionary, Fault, VariableKind},
+    stats::{
+        beta_product::BetaProduct,
+        distribution::{normal_point, normal_two_sided},
+        event_table::{Rows, TimeGrid, event_table},
+        product_limit::{
+            IntervalScale, Step as CurveStep, interval, product_limit, quantile, restricted_mean,
+        },
+    },
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct KaplanMeier;
+
+/// Scale of the pointwise interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Interval {
+    /// log(−log S).
+    #[default]
+    LogLog,
+    /// log S.
+    Log,
+    /// S.
+    Plain,
+}
+
+impl Interval {
+    fn scale(self) -> IntervalScale {
+        match self {
+            Self::LogLog => IntervalScale::LogLog,
+            Self::Log => IntervalScale::Log,
+            Self::Plain => IntervalScale::Plain,
+        }
+    }
+}
+
+/// Options of `kaplan_meier`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up, the analysis's own if absent.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Variable whose levels have a curve each.
+    #[serde(default)]
+    by: Option<String>,
+    /// Last day of the grid; from the dictionary's range of the time where absent. Later follow-up counts as at risk to it.
+    #[serde(default)]
+    horizon_days: Option<u32>,
+    /// Width of a cell of the grid, days; 1 is exact.
+    #[serde(default = "one_day")]
+    #[schemars(range(min = 1))]
+    grid_days: f64,
+    /// Scale on which the pointwise interval is symmetric.
+    #[serde(default)]
+    interval: Interval,
+    /// Times of the survival table, years of 365.25 days.
+    #[serde(default)]
+    times_years: Vec<f64>,
+    /// Quantiles of survival time; 0.5 is the median.
+    #[serde(default = "median")]
+    quantiles: Vec<f64>,
+    /// End of the restricted mean, years of 365.25 days.
+    #[serde(default)]
+    restricted_mean_years: Option<f64>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+const DAYS_PER_YEAR: f64 = 365.25;
+/// Below this number at risk the interval from Greenwood's variance is not to be trusted.
+const SMALL_RISK_SET: f64 = 20.0;
+
+fn one_day() -> f64 {
+    1.0
+}
+
+fn median() -> Vec<f64> {
+    vec![0.5]
+}
+
+impl Options {
+    fn grid(&self) -> TimeGrid {
+        let horizon = self.horizon_days.unwrap_or(0);
+        if self.grid_days > 1.0 {
+            TimeGrid::coarse(self.grid_days, horizon)
+        } else {
+            TimeGrid::daily(horizon)
+        }
+    }
+
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+}
+
+/// Last day of the grid: from the dictionary's range of the time variable.
+pub(super) fn horizon_from_dictionary(
+    horizon: &mut Option<u32>,
+    followup: Option<&Followup>,
+    dictionary: &Dictionary,
+) -> Option<Fault> {
+    let range = followup.and_then(|f| dictionary.get(&f.time)).and_then(|v| v.range);
+    if horizon.is_none() {
+        *horizon = range.map(|[_, to]| to.max(0.0) as u32);
+    }
+    match horizon {
+        Some(days) if (1..=60_000).contains(days) => None,
+        Some(_) => {
+            Some(Fault::new("/horizon_days", "the horizon must lie between 1 and 60000 days"))
+        }
+        None => {
+            let message = "the time grid needs an end that all sites share";
+            let hint =
+                "write horizon_days here, or give the time variable a range in the dictionary";
+            Some(Fault::new("", message).hint(hint))
+        }
+    }
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "kaplan_meier",
+    title: "Kaplan–Meier survival",
+    estimates: "S(t), quantiles of survival time, restricted mean survival time, by group",
+    sends: "its event table: late entries, events and censored in each cell of the time grid, by group",
+    pools: "cells add; the hub forms the product limit and Greenwood's variance",
+    differs: "not at all on the daily grid; on a coarse grid it is the actuarial estimate (n − c/2)",
+    not_done: "case weights",
+    sources: "Kaplan & Meier 1958; Greenwood 1926; Kalbfleisch & Prentice 1980; Brookmeyer & Crowley 1982; Fay & Brittain 2016",
+    example: "id = \"curves\"\nkind = \"kaplan_meier\"\nby = \"x_hist_central\"\ntimes_years = [1, 2, 5]\nrestricted_mean_years = 5\n",
+};
+
+#[derive(Debug)]
+pub struct Counts {
+    counts: EventCounts,
+    /// Rows without the values needed, and rows never at risk.
+    left_out: [f64; 2],
+}
+
+impl Statistic for Counts {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let persons =
+            (0..self.counts.groups.len()).map(|g| self.counts.persons(g)).sum::<f64>() as u64;
+        let axes = vec![Axis::new("reason", ["missing", "never at risk"])];
+        let left_out =
+            Array::new("left_out", axes, Kind::Count, Rule::Add, self.left_out.to_vec())?;
+        let draft = self.counts.add_to(Draft::new(persons), persons)?;
+        Ok(draft.with(left_out.shown(), Support::OwnCounts))
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let left_out = summary.array("left_out")?.cells();
+        let shown = |i: usize| left_out.get(i).copied().flatten().unwrap_or(f64::NAN);
+        Ok(Self { counts: EventCounts::from_summary(summary)?, left_out: [shown(0), shown(1)] })
+    }
+}
+
+impl Model for KaplanMeier {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Counts;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = context.followup(&mut options.followup);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let followup = options.followup.as_ref();
+        faults.extend(horizon_from_dictionary(
+            &mut options.horizon_days,
+            followup,
+            context.dictionary,
+        ));
+        options.groups = vec!["all".to_owned()];
+        if let Some(by) = &options.by {
+            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
+                Some(fault) => faults.push(fault),
+                None => {
+                    options.groups =
+                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels())
+                }
+            }
+        }
+        for (i, p) in
+            options.quantiles.iter().enumerate().filter(|(_, p)| !(**p > 0.0 && **p < 1.0))
+        {
+            faults.push(Fault::new(
+                format!("/quantiles/{i}"),
+                format!("quantile {p} does not lie between 0 and 1"),
+            ));
+        }
+        let horizon = f64::from(options.horizon_days.unwrap_or(0));
+        let times =
+            options.times_years.iter().enumerate().map(|(i, t)| (format!("/times_years/{i}"), t));
+        let tau =
+            options.restricted_mean_years.iter().map(|t| ("/restricted_mean_years".to_owned(), t));
+        for (at, t) in times.chain(tau) {
+            if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
+                let message =
+                    format!("{t} years does not lie between 0 and the horizon of {horizon} days");
+                faults.push(Fault::new(at, message));
+            }
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        needs.extend(
+            options
+                .by
+                .iter()
+                .map(|name| ColumnNeed { name: name.clone(), kind: ColumnKind::Category }),
+        );
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        (): &(),
+        data: &SiteData,
+    ) -> Result<Counts, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
+        let survival = data.cohort.survival(followup, &by)?;
+        let group: Vec<u32> = match by.first() {
+            Some(by) => {
+                let (codes, _) = data.cohort.levels(by)?;
+                survival.rows.iter().map(|&row| codes[row].unwrap_or(0)).collect()
+            }
+            None => vec![0; survival.rows.len()],
+        };
+        let rows = Rows {
+            entry: survival.entry.as_deref(),
+            exit: &survival.exit,
+            event: &survival.event,
+            group: &group,
+        };
+        let groups = options.groups.clone();
+        let table = event_table(rows, groups.len(), &options.grid());
+        let left_out = [survival.missing as f64, survival.never_at_risk as f64];
+        Ok(Counts { counts: EventCounts { groups, table }, left_out })
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<(), Counts>],
+    ) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        let grid = options.grid();
+        let exactness = if grid.is_daily() { Exactness::Exact } else { Exactness::Grouped };
+        let mut estimate = Estimate::new(exactness, round.sites);
+        card_lines(&mut estimate, options);
+        let [missing, never] = round.pooled.left_out;
+        if missing > 0.0 {
+            estimate.notices.push(Notice::new(
+                Status::Ok,
+                "rows-missing",
+                &[("n", missing.to_string())],
+            ));
+        }
+        if never > 0.0 {
+            estimate.notices.push(Notice::new(
+                Status::Ok,
+                "rows-never-at-risk",
+                &[("n", never.to_string())],
+            ));
+        }
+
+        let mut groups =
+            Table::new("groups", &["group", "n", "n_event", "followed_to_days", "status"]);
+        let interval_columns = ["estimate", "std_error", "conf_low", "conf_high"];
+        let with = |first: &[&'static str], last: &[&'static str]| {
+            [first, &interval_columns[..], last].concat()
+        };
+        let curve_columns = with(
+            &["group", "time", "n_risk", "n_event", "n_censor"],
+            &["bpcp_low", "bpcp_high", "status"],
+        );
+        let mut curve = Table::new("curve", &curve_columns);
+        let times_columns = with(
+            &["group", "time_years", "n_risk", "n_event"],
+            &["bpcp_low", "bpcp_high", "status"],
+        );
+        let mut times = Table::new("times", &times_columns);
+        let mut quantiles = Table::new(
+            "quantiles",
+            &["group", "quantile", "estimate", "conf_low", "conf_high", "status"],
+        );
+        let mut means = Vec::new();
+        for (g, group) in round.pooled.counts.groups.iter().enumerate() {
+            let fitted = Curve::new(&round.pooled.counts, g, &grid, options);
+            let events: f64 = fitted.steps.iter().map(|s| s.n_event).sum();
+            let status = match (fitted.persons, events) {
+                (n, _) if n <= 0.0 => Status::NoRiskSet,
+                (_, d) if d <= 0.0 => Status::NoEvents,
+                _ => Status::Ok,
+            };
+            groups.push(vec![
+                group.into(),
+                fitted.persons.into(),
+                events.into(),
+                fitted.followed_to.into(),
+                status.into(),
+            ]);
+            for i in 0..fitted.steps.len() {
+                let s = fitted.steps[i];
+                let head = [
+                    group.into(),
+                    s.time.into(),
+                    s.n_risk.into(),
+                    s.n_event.into(),
+                    s.n_censor.into(),
+                ];
+                curve.push(head.into_iter().chain(fitted.at(Some(i), options)).collect());
+            }
+            for &years in &options.times_years {
+                times.push(fitted.landmark(group, years, options));
+            }
+            for &p in &options.quantiles {
+                quantiles.push(fitted.quantile(group, p, options));
+            }
+            if let Some(tau) = options.restricted_mean_years {
+                means.push((
+                    group,
+                    restricted_mean(&fitted.steps, tau * DAYS_PER_YEAR, fitted.followed_to),
+                ));
+            }
+        }
+        if groups.rows.iter().all(|row| row.last() == Some(&Status::NoEvents.into())) {
+            estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+        }
+        estimate.tables.extend([groups, times, quantiles]);
+        if let Some(tau) = options.restricted_mean_years {
+            estimate.tables.push(restricted_mean_table(tau, &means, options.level()));
+        }
+        estimate.tables.push(curve);
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}
+
+pub(super) fn no_followup() -> CohortError {
+    CohortError::Question { reason: "the options name no follow-up".into() }
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    let grid = options.grid();
+    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let estimator =
+        if grid.is_daily() { "Kaplan–Meier product limit" } else { "actuarial, n − c/2" };
+    estimate.line("estimator", estimator);
+    let cells = if grid.is_daily() {
+        "daily".to_owned()
+    } else {
+        format!("cells of {} days", options.grid_days)
+    };
+    estimate.line("time grid", format!("{cells}, to day {}", options.horizon_days.unwrap_or(0)));
+    estimate.line("follow-up of 0 days", zero_rule(zero));
+    estimate.line("variance", "Greenwood");
+    let scale = match options.interval {
+        Interval::LogLog => "log-log",
+        Interval::Log => "log",
+        Interval::Plain => "plain",
+    };
+    let level = 100.0 * options.level();
+    estimate.line(
+        "interval",
+        format!("{level}% {scale}; beta product beside it where fewer than 20 are at risk"),
+    );
+    estimate.line("year", "365.25 days");
+}
+
+pub(super) fn zero_rule(rule: ZeroRule) -> &'static str {
+    match rule {
+        ZeroRule::HalfDay => "counted as half a day",
+        ZeroRule::Exclude => "left out",
+        ZeroRule::AsIs => "kept at time 0",
+    }
+}
+
+/// Curve of one group with what its intervals need.
+struct Curve {
+    steps: Vec<CurveStep>,
+    /// Beta product after each step.
+    products: Vec<BetaProduct>,
+    persons: f64,
+    followed_to: f64,
+}
+
+impl Curve {
+    fn new(counts: &EventCounts, g: usize, grid: &TimeGrid, options: &Options) -> Self {
+        let half_day = options.followup.as_ref().is_none_or(|f| f.zero == ZeroRule::HalfDay);
+        let group = counts.group(g);
+        let time: Vec<f64> = (0..grid.cells())
+            .map(|j| match (grid.is_daily(), j) {
+                (true, 0) if half_day => 0.5,
+                (true, j) => grid.boundary(j),
+                (false, j) => grid.boundary(j + 1),
+            })
+            .collect();
+        let steps =
+            product_limit(&time, &group.n_risk, &group.events, &group.censored, !grid.is_daily());
+        let mut product = BetaProduct::default();
+        let products = steps
+            .iter()
+            .map(|s| {
+                product.observe(s.n_risk, s.n_event);
+                product
+            })
+            .collect();
+        Self {
+            steps,
+            products,
+            persons: counts.persons(g),
+            followed_to: counts.followed_to(g, grid),
+        }
+    }
+
+    /// Estimate, standard error, interval, beta product interval and status after step `i`, or before the first step.
+    fn at(&self, i: Option<usize>, options: &Options) -> Vec<Value> {
+        let level = options.level();
+        let (step, product, n_after) = match i {
+            Some(i) => {
+                let s = self.steps[i];
+                (s, self.products[i], s.n_risk - s.n_event - s.n_censor)
+            }
+            None => {
+                let start = CurveStep {
+                    time: 0.0,
+                    n_risk: self.persons,
+                    n_event: 0.0,
+                    n_censor: 0.0,
+                    survival: 1.0,
+                    log_variance: 0.0,
+                };
+                (start, BetaProduct::default(), self.persons)
+            }
+        };
+        let greenwood = interval(&step, options.interval.scale(), level);
+        let (status, at_border) = match step.survival {
+            s if s <= 0.0 => (Status::Boundary, true),
+            s if s >= 1.0 => (Status::OneSided, true),
+            _ => (Status::Ok, false),
+        };
+        let small = at_border || step.n_risk < SMALL_RISK_SET;
+        let beta = small.then(|| product.interval(n_after.max(0.0), level));
+        // At S = 0 and S = 1 the beta product is the only interval there is.
+        let shown = if at_border { beta } else { greenwood };
+        vec![
+            step.survival.into(),
+            step.std_error().into(),
+            shown.map(|ci| ci.0).into(),
+            shown.map(|ci| ci.1).into(),
+            beta.map(|ci| ci.0).into(),
+            beta.map(|ci| ci.1).into(),
+            status.into(),
+        ]
+    }
+
+    fn landmark(&self, group: &str, years: f64, options: &Options) -> Vec<Value> {
+        let days = years * DAYS_PER_YEAR;
+        let last = self.steps.iter().rposition(|s| s.time <= days);
+        let dead = self.steps.last().is_some_and(|s| s.survival <= 0.0);
+        let head =
+            |n_risk: Value, n_event: Value| vec![group.into(), years.into(), n_risk, n_event];
+        if days > self.followed_to && !dead {
+            let mut row = head(0.0.into(), Value::None);
+            row.resize(10, Value::None);
+            row.push(Status::BeyondFollowup.into());
+            return row;
+        }
+        // At risk just before `days`: at the next step, or what the last one left.
+        let n_risk = match self.steps.iter().find(|s| s.time >= days) {
+            Some(next) => next.n_risk,
+            None => self.steps.last().map_or(self.persons, |s| s.n_risk - s.n_event - s.n_censor),
+        };
+        let events: f64 = self.steps[..last.map_or(0, |i| i + 1)].iter().map(|s| s.n_event).sum();
+        head(n_risk.into(), events.into()).into_iter().chain(self.at(last, options)).collect()
+    }
+
+    fn quantile(&self, group: &str, p: f64, options: &Options) -> Vec<Value> {
+        let q = quantile(&self.steps, p, options.interval.scale(), options.level());
+        let status = match (q.time, q.low.is_some() && q.high.is_some()) {
+            (None, _) => Status::BeyondFollowup,
+            (Some(_), false) => Status::OneSided,
+            (Some(_), true) => Status::Ok,
+        };
+        vec![group.into(), p.into(), q.time.into(), q.low.into(), q.high.into(), status.into()]
+    }
+}
+
+fn restricted_mean_table(
+    tau: f64,
+    means: &[(&String, Option<crate::stats::product_limit::RestrictedMean>)],
+    level: f64,
+) -> Table {
+    let columns = [
+        "group",
+        "measure",
+        "tau_years",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+        "statistic",
+        "p_value",
+        "status",
+    ];
+    let mut table = Table::new("restricted_mean", &columns);
+    let z = normal_point(level);
+    let beyond = |group: &str, measure: &str| {
+        let mut row = vec![Value::from(group), measure.into(), tau.into()];
+        row.resize(9, Value::None);
+        row.push(Status::BeyondFollowup.into());
+        row
+    };
+    let line = |group: &str, measure: &str, estimate: f64, se: f64, test: bool| {
+        let (statistic, status) = match se > 0.0 {
+            true => (test.then(|| estimate / se), Status::Ok),
+            false => (None, Status::Boundary),
+        };
+        vec![
+            group.into(),
+            measure.into(),
+            tau.into(),
+            estimate.into(),
+            se.into(),
+            (estimate - z * se).into(),
+            (estimate + z * se).into(),
+            statistic.into(),
+            statistic.map(normal_two_sided).into(),
+            status.into(),
+        ]
+    };
+    for (group, mean) in means {
+        table.push(match mean {
+            Some(m) => line(group, "mean", m.mean, m.variance.sqrt(), false),
+            None => beyond(group, "mean"),
+        });
+    }
+    let Some((reference_group, reference)) = means.first() else { return table };
+    for (group, mean) in &means[1..] {
+        let name = format!("{group} − {reference_group}");
+        table.push(match (mean, reference) {
+            (Some(a), Some(b)) => {
+                line(&name, "difference", a.mean - b.mean, (a.variance + b.variance).sqrt(), true)
+            }
+            (None, _) | (_, None) => beyond(&name, "difference"),
+        });
+    }
+    table
+}

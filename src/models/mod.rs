@@ -1,0 +1,27 @@
+//! One file per model; this one lists them.
+
+mod agreement;
+mod characteristics;
+mod cox;
+mod kaplan_meier;
+mod log_rank;
+mod meta_analysis;
+mod participation;
+
+use crate::model::AnyModel;
+
+/// All models, by kind.
+pub static MODELS: &[&dyn AnyModel] = &[
+    &participation::Participation,
+    &characteristics::Characteristics,
+    &agreement::Agreement,
+    &kaplan_meier::KaplanMeier,
+    &log_rank::LogRank,
+    &cox::Cox,
+    &meta_analysis::MetaAnalysis,
+];
+
+/// The model of this kind.
+pub fn find(kind: &str) -> Option<&'static dyn AnyModel> {
+    MODELS.iter().copied().find(|model| model.card().kind == kind)
+}

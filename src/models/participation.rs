@@ -1,0 +1,163 @@
+//! Participation: what each site received, left out and analysed, as a flow.
+//!
+//! *Estimates*: nothing; it says who is in the study. *A site sends* the parts into which its records fall: left out at
+//! each step, analysed with and without the event. *Sums*: the sites stand side by side. *The hub* adds the parts to the
+//! totals of the flow. *Differs from pooling rows*: not at all. *Not done*: overlap between sites. *Source*: STROBE item 13.
+//!
+//! The parts exclude each other, so that a hidden part can be protected by hiding another one; totals are formed at the hub.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
+    estimate::{Estimate, Exactness, Status, Table, Value},
+    model::{Context, FitError, Model, ModelCard, Round, Statistic, Step},
+    spec::Fault,
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Participation;
+
+/// Options of `participation`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up whose events are counted, if it is not the analysis's own.
+    #[serde(default)]
+    followup: Option<Followup>,
+}
+
+#[derive(Debug)]
+pub struct Parts {
+    sites: Vec<String>,
+    parts: Vec<String>,
+    /// By site and part; `None` where hidden.
+    counts: Vec<Option<f64>>,
+}
+
+const ANALYSED_WITH_EVENT: &str = "analysed, event";
+const ANALYSED_WITHOUT_EVENT: &str = "analysed, no event";
+const ANALYSED_WITHOUT_FOLLOWUP: &str = "analysed, no follow-up";
+
+static CARD: ModelCard = ModelCard {
+    kind: "participation",
+    title: "Participation",
+    estimates: "nothing; it says what each site received, left out and analysed",
+    sends: "numbers of records left out at each step, and analysed with and without the event",
+    pools: "sites stand side by side; totals are formed at the hub",
+    differs: "not at all",
+    not_done: "persons known to two sites are not found",
+    sources: "STROBE statement, item 13 (von Elm et al. 2007)",
+    example: "id = \"participation\"\nkind = \"participation\"\n",
+};
+
+impl Statistic for Parts {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let cells: Vec<f64> = self.counts.iter().map(|c| c.unwrap_or(0.0)).collect();
+        let persons = cells.iter().sum::<f64>() as u64;
+        let axes = vec![Axis::new("part", self.parts)];
+        let array = Array::new("records", axes, Kind::Count, Rule::Stack, cells)?;
+        Ok(Draft::new(persons).with(array.shown(), Support::OwnCounts))
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let array = summary.array("records")?;
+        Ok(Self {
+            sites: array.levels("site").to_vec(),
+            parts: array.levels("part").to_vec(),
+            counts: array.cells().to_vec(),
+        })
+    }
+}
+
+impl Model for Participation {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Parts;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        if options.followup.is_none() && context.followup.is_none() {
+            return Vec::new();
+        }
+        context.followup(&mut options.followup)
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        options.followup.iter().flat_map(Followup::needs).collect()
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::EachSite
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Parts, CohortError> {
+        let mut parts: Vec<(String, u64)> = data.flow.excluded.clone();
+        if let Some(followup) = &options.followup {
+            let survival = data.cohort.survival(followup, &[])?;
+            let events = survival.events();
+            parts.push((ANALYSED_WITH_EVENT.into(), events));
+            parts.push((ANALYSED_WITHOUT_EVENT.into(), survival.rows.len() as u64 - events));
+            parts.push((
+                ANALYSED_WITHOUT_FOLLOWUP.into(),
+                survival.missing + survival.never_at_risk,
+            ));
+        } else {
+            parts.push((ANALYSED_WITHOUT_FOLLOWUP.into(), data.cohort.rows() as u64));
+        }
+        let counts = parts.iter().map(|(_, n)| Some(*n as f64)).collect();
+        Ok(Parts {
+            sites: Vec::new(),
+            parts: parts.into_iter().map(|(name, _)| name).collect(),
+            counts,
+        })
+    }
+
+    fn advance(&self, _: &Options, rounds: &[Round<(), Parts>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        let Parts { sites, parts, counts } = &round.pooled;
+        let mut table = Table::new("flow", &["site", "step", "n", "status"]);
+        let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
+        let mut pooled: Vec<(String, Option<f64>)> = Vec::new();
+        for (s, site) in sites.iter().enumerate() {
+            let cells = &counts[s * parts.len()..(s + 1) * parts.len()];
+            let is_analysed = |i: &usize| parts[*i].starts_with("analysed");
+            let chosen = |keep: &dyn Fn(&usize) -> bool| {
+                (0..parts.len()).filter(|i| keep(i)).map(|i| cells[i]).collect::<Vec<_>>()
+            };
+            let mut steps = vec![("received".to_owned(), total(cells))];
+            steps.extend(
+                (0..parts.len()).filter(|i| !is_analysed(i)).map(|i| (parts[i].clone(), cells[i])),
+            );
+            steps.push(("analysed".to_owned(), total(&chosen(&is_analysed))));
+            let events = parts.iter().position(|p| p == ANALYSED_WITH_EVENT);
+            steps.extend(events.map(|i| ("events".to_owned(), cells[i])));
+            for (i, (step, n)) in steps.into_iter().enumerate() {
+                let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+                table.push(vec![site.into(), (&step).into(), n.into(), status.into()]);
+                match pooled.get_mut(i) {
+                    Some((_, sum)) => *sum = sum.zip(n).map(|(a, b)| a + b),
+                    None => pooled.push((step, n)),
+                }
+            }
+        }
+        for (step, n) in pooled {
+            let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+            table.push(vec![Value::from("all"), step.into(), n.into(), status.into()]);
+        }
+        let mut estimate = Estimate::new(Exactness::Exact, round.sites);
+        estimate.line("estimator", "counts of records");
+        estimate.tables.push(table);
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}

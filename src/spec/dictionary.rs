@@ -1,0 +1,214 @@
+//! The study's data dictionary: what each variable is called, holds and means, the same for all sites.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::source::{Fault, suggestion};
+use crate::cohort::ColumnKind;
+
+/// What a variable holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VariableKind {
+    /// One of the levels listed.
+    Category,
+    /// Yes (`1`) or no (`0`).
+    Flag,
+    /// A calendar day.
+    Date,
+    /// Whole days since the start of follow-up.
+    Days,
+    /// A whole number.
+    Integer,
+    /// A number.
+    Real,
+    /// Free text or an open code list; usable in population conditions only.
+    Text,
+}
+
+/// How a variable follows from others where the file does not give it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Derivation {
+    /// Days from the first date to the second.
+    DaysBetween([String; 2]),
+    /// Completed years from the first date to the second.
+    CompletedYears([String; 2]),
+    /// Completed months from the first date to the second.
+    CompletedMonths([String; 2]),
+}
+
+impl Derivation {
+    /// The two dates.
+    pub fn dates(&self) -> &[String; 2] {
+        match self {
+            Self::DaysBetween(dates)
+            | Self::CompletedYears(dates)
+            | Self::CompletedMonths(dates) => dates,
+        }
+    }
+}
+
+/// One variable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// What it holds.
+    #[serde(rename = "type")]
+    pub kind: VariableKind,
+    /// Name in reports.
+    pub label: String,
+    /// Codes allowed, in order; the first one is the reference level of a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub levels: Vec<String>,
+    /// Names of the levels in reports, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub level_labels: Vec<String>,
+    /// Codes that mean "not known".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
+    /// Form that the code must have (regular expression).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// Smallest and largest value allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+    /// Width of the classes in which the distribution may be shown; 1 keeps whole numbers apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class_width: Option<f64>,
+    /// Unit in reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// A record without it cannot be mapped.
+    #[serde(default)]
+    pub required: bool,
+    /// Identifies a person: read to check the file, never part of a cohort.
+    #[serde(default)]
+    pub identifier: bool,
+    /// How it follows from other variables where a file does not give it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derive: Option<Derivation>,
+}
+
+impl Variable {
+    /// The column a cohort holds for it; `None` for text and identifiers.
+    pub fn column_kind(&self) -> Option<ColumnKind> {
+        if self.identifier {
+            return None;
+        }
+        match self.kind {
+            VariableKind::Category => Some(ColumnKind::Category),
+            VariableKind::Flag => Some(ColumnKind::Flag),
+            VariableKind::Date | VariableKind::Days => Some(ColumnKind::Day),
+            VariableKind::Integer | VariableKind::Real => Some(ColumnKind::Real),
+            VariableKind::Text => None,
+        }
+    }
+
+    /// Levels as a model sees them.
+    pub fn model_levels(&self) -> Vec<String> {
+        match self.kind {
+            VariableKind::Flag => vec!["0".to_owned(), "1".to_owned()],
+            VariableKind::Category
+            | VariableKind::Date
+            | VariableKind::Days
+            | VariableKind::Integer
+            | VariableKind::Real
+            | VariableKind::Text => self.levels.clone(),
+        }
+    }
+
+    /// Name of a level in reports.
+    pub fn level_label<'a>(&'a self, level: &'a str) -> &'a str {
+        let at = self.model_levels().iter().position(|l| l == level);
+        at.and_then(|i| self.level_labels.get(i)).map_or(level, String::as_str)
+    }
+
+    fn faults(&self, pointer: &str, all: &BTreeMap<String, Self>) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let levels = self.model_levels().len();
+        if self.kind == VariableKind::Category && levels < 2 {
+            let message = format!("a category needs at least two levels, found {levels}");
+            faults
+                .push(Fault::new(pointer, message).hint("list the codes: levels = [\"1\", \"2\"]"));
+        }
+        if !self.level_labels.is_empty() && self.level_labels.len() != levels {
+            let found = self.level_labels.len();
+            let message = format!("{found} level_labels for {levels} levels");
+            faults.push(Fault::new(format!("{pointer}/level_labels"), message));
+        }
+        if let Some(pattern) = &self.pattern
+            && let Err(error) = regex::Regex::new(pattern)
+        {
+            let message = format!("the pattern is no regular expression: {error}");
+            faults.push(Fault::new(format!("{pointer}/pattern"), message));
+        }
+        for name in self.derive.iter().flat_map(|d| d.dates()) {
+            let is_date = all.get(name).is_some_and(|v| v.kind == VariableKind::Date);
+            if !is_date {
+                let message = format!("`{name}` is not a date of the dictionary");
+                faults.push(Fault::new(format!("{pointer}/derive"), message));
+            }
+        }
+        faults
+    }
+}
+
+/// All variables of a study by name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Dictionary {
+    variables: BTreeMap<String, Variable>,
+}
+
+impl Dictionary {
+    /// The variable called `name`.
+    pub fn get(&self, name: &str) -> Option<&Variable> {
+        self.variables.get(name)
+    }
+
+    /// All variables in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
+        self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
+    }
+
+    /// Name of a variable in reports.
+    pub fn label<'a>(&'a self, name: &'a str) -> &'a str {
+        self.get(name).map_or(name, |v| v.label.as_str())
+    }
+
+    /// The variable called `name` if a model may use it as one of `kinds`; else what is wrong with that.
+    pub fn usable(
+        &self,
+        name: &str,
+        kinds: &[VariableKind],
+    ) -> Result<&Variable, (String, String)> {
+        let Some(variable) = self.get(name) else {
+            let known: Vec<String> = self.variables.keys().cloned().collect();
+            let message = format!("the dictionary has no variable `{name}`");
+            return Err((message, suggestion(name, &known)));
+        };
+        if variable.identifier {
+            let message = format!("`{name}` identifies a person and cannot be used in an analysis");
+            return Err((message, "choose a variable that is not an identifier".into()));
+        }
+        if kinds.contains(&variable.kind) {
+            return Ok(variable);
+        }
+        let wanted: Vec<String> = kinds.iter().map(|k| format!("{k:?}").to_lowercase()).collect();
+        let found = format!("{:?}", variable.kind).to_lowercase();
+        let message = format!("`{name}` is of type {found}, wanted {}", wanted.join(" or "));
+        let fits = self.iter().filter(|(_, v)| kinds.contains(&v.kind) && !v.identifier);
+        let names: Vec<&str> = fits.map(|(name, _)| name).collect();
+        Err((message, format!("variables that fit: {}", names.join(", "))))
+    }
+
+    pub(super) fn faults(&self, pointer: &str) -> Vec<Fault> {
+        let of = |(name, variable): (&String, &Variable)| {
+            variable.faults(&format!("{pointer}/{name}"), &self.variables)
+        };
+        self.variables.iter().flat_map(of).collect()
+    }
+}

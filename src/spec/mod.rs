@@ -1,0 +1,20 @@
+//! What people write: the study with its dictionary and rules, and the analysis with its population and models. TOML, unknown
+//! fields refused, all faults shown at once, each at its line.
+
+mod analysis;
+mod condition;
+mod dictionary;
+mod source;
+mod study;
+
+pub(crate) use analysis::followup_faults;
+pub use analysis::{
+    AnalysisSpec, ComparedEstimate, Comparison, ModelSpec, Pooling, Population, Range, ReportSpec,
+    TermRef,
+};
+pub(crate) use condition::day_number;
+pub use condition::{Condition, Scalar};
+pub use dictionary::{Derivation, Dictionary, Variable, VariableKind};
+pub(crate) use source::suggestion;
+pub use source::{Fault, Faults, Source, schema_faults};
+pub use study::Study;
