@@ -1,7 +1,23 @@
+//! Tributary pools rare-cancer studies across countries without moving a single patient record: each country turns its own
+//! registry file into sums, only sums leave, and the pooled answer equals what R gives on the pooled rows.
+//!
+//! Rooms from the ground up: [`stats`], [`cohort`], [`estimate`] · [`summary`] · [`spec`] · [`model`] · [`models`], [`run`] ·
+//! [`plan`], [`results`] · [`report`] · `site`, `hub` · `cli`. `ARCHITECTURE.md` explains them in reading order.
+
+#[cfg(all(feature = "site", feature = "hub"))]
+pub mod cli;
 pub mod cohort;
 pub mod estimate;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod model;
 pub mod models;
+pub mod plan;
+pub mod report;
+pub mod results;
+pub mod run;
+#[cfg(feature = "site")]
+pub mod site;
 pub mod spec;
 pub mod stats;
 pub mod summary;

@@ -1,12 +1,12 @@
 //! One file per model; this one lists them.
 
-mod agreement;
-mod characteristics;
-mod cox;
-mod kaplan_meier;
-mod log_rank;
-mod meta_analysis;
-mod participation;
+pub mod agreement;
+pub mod characteristics;
+pub mod cox;
+pub mod kaplan_meier;
+pub mod log_rank;
+pub mod meta_analysis;
+pub mod participation;
 
 use crate::model::AnyModel;
 

@@ -1,0 +1,87 @@
+//! `tributary analysis`: checks and schemas.
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+use super::{Ending, local};
+use crate::{
+    models::MODELS,
+    site::{Mapping, SiteFolder},
+    spec::{AnalysisSpec, Study},
+};
+
+/// Files that people write.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum SchemaFile {
+    /// The analysis.
+    Analysis,
+    /// `study.toml`
+    Study,
+    /// `site.toml`
+    Site,
+    /// `mapping.toml`
+    Mapping,
+}
+
+pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
+    let plan = local::plan(spec)?;
+    println!(
+        "{}: {} models, specification {}",
+        spec.display(),
+        plan.spec.models.len(),
+        &plan.hash[..12]
+    );
+    Ok(Ending::Done)
+}
+
+pub(super) fn schema(file: SchemaFile) -> anyhow::Result<Ending> {
+    let schema = match file {
+        SchemaFile::Analysis => analysis_schema(),
+        SchemaFile::Study => Study::schema(),
+        SchemaFile::Site => SiteFolder::schema(),
+        SchemaFile::Mapping => Mapping::schema(),
+    };
+    println!("{}", serde_json::to_string_pretty(&schema)?);
+    Ok(Ending::Done)
+}
+
+/// The schema of the analysis with the options of every model in place.
+fn analysis_schema() -> Value {
+    let mut schema = AnalysisSpec::schema();
+    let mut definitions = Map::new();
+    let choices: Vec<Value> = MODELS
+        .iter()
+        .map(|model| {
+            let card = model.card();
+            let mut options = model.schema();
+            if let Some(Value::Object(own)) = options.get_mut("$defs").map(Value::take) {
+                definitions.extend(own);
+            }
+            let fields = ["id", "kind", "title"];
+            if let Some(map) = options.as_object_mut() {
+                for drop in ["$defs", "$schema"] {
+                    map.remove(drop);
+                }
+                map.insert("title".into(), card.title.into());
+                map.insert("description".into(), format!("Estimates {}.", card.estimates).into());
+                let properties = map.entry("properties").or_insert_with(|| json!({}));
+                for field in fields {
+                    properties[field] = json!({ "type": "string" });
+                }
+                properties["kind"] = json!({ "const": card.kind });
+                let required = map.entry("required").or_insert_with(|| json!([]));
+                if let Some(required) = required.as_array_mut() {
+                    required.extend(["id", "kind"].map(Value::from));
+                }
+            }
+            options
+        })
+        .collect();
+    schema["properties"]["model"]["items"] = json!({ "oneOf": choices });
+    if let Some(own) = schema.get_mut("$defs").and_then(Value::as_object_mut) {
+        own.extend(definitions);
+    }
+    schema
+}

@@ -1,0 +1,38 @@
+//! `tributary models`: the cards.
+
+use anyhow::bail;
+
+use super::Ending;
+use crate::{
+    model::ModelCard,
+    models::{MODELS, find},
+};
+
+pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
+    let Some(kind) = kind else {
+        for model in MODELS {
+            let ModelCard { kind, title, estimates, .. } = model.card();
+            println!("{kind:<18} {title}\n{:<18} estimates {estimates}", "");
+        }
+        return Ok(Ending::Done);
+    };
+    let Some(model) = find(kind) else {
+        let known: Vec<&str> = MODELS.iter().map(|m| m.card().kind).collect();
+        bail!("there is no model `{kind}`; models: {}", known.join(", "));
+    };
+    let card = model.card();
+    println!("{} ({})\n", card.title, card.kind);
+    let lines = [
+        ("estimates", card.estimates),
+        ("a site sends", card.sends),
+        ("the hub", card.pools),
+        ("differs from pooled rows", card.differs),
+        ("not done", card.not_done),
+        ("sources", card.sources),
+    ];
+    for (what, text) in lines {
+        println!("{what:<25} {text}");
+    }
+    println!("\n[[model]]\n{}", card.example);
+    Ok(Ending::Done)
+}

@@ -1,0 +1,108 @@
+//! `tributary site`: quality report, and a preview of every number that would leave.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::{Ending, local};
+use crate::{
+    run::Answer,
+    site::{self, Registry, SiteFolder},
+    summary::{Array, HidingRule},
+};
+
+pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Ending> {
+    let path = match study {
+        Some(path) => path.to_owned(),
+        None => folder
+            .canonicalize()
+            .with_context(|| format!("{} cannot be read", folder.display()))?
+            .ancestors()
+            .map(|above| above.join("study.toml"))
+            .find(|path| path.is_file())
+            .context("no study.toml in the folders above; name it with --study")?,
+    };
+    let study = local::study(&path)?;
+    let registry = Registry::read(SiteFolder::open(folder)?, &study.dictionary)?;
+    let report = site::check(&registry, &study.dictionary);
+    print!("{report}");
+    Ok(if report.is_clean() { Ending::Done } else { Ending::Look })
+}
+
+pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
+    let plan = local::plan(spec)?;
+    let registry = Registry::open(SiteFolder::open(folder)?, &plan.study.dictionary)?;
+    let (run, _) = crate::run::Run::open(
+        &plan.hash,
+        std::iter::once(registry.folder.code.clone()).collect(),
+        plan.model_runs()?,
+    );
+    let answers = site::answer(&plan, &registry, 0, &run.questions())?;
+    println!(
+        "specification {}\nsite {} ({})",
+        plan.hash, registry.folder.code, registry.folder.name
+    );
+    let mut ending = Ending::Done;
+    for model in &plan.spec.models {
+        let visibility = plan.visibility(&model.id).context("every model has a visibility")?;
+        println!("\n== {} ({}), visibility {visibility:?}", model.id, model.kind);
+        match answers.public.get(&model.id) {
+            Some(Answer::Released { summary, .. }) => {
+                for array in summary.arrays() {
+                    let rules: Vec<&str> = summary
+                        .hidden()
+                        .iter()
+                        .filter(|h| h.array == array.name())
+                        .map(|h| match h.rule {
+                            HidingRule::MinCell => "min_cell",
+                            HidingRule::Complement => "complementary",
+                        })
+                        .collect();
+                    print_array(array, &rules.join(" and "));
+                }
+            }
+            Some(Answer::Refused(_)) => {
+                let reason =
+                    answers.refusals.get(&model.id).map_or_else(String::new, ToString::to_string);
+                println!("held back: {reason}");
+                ending = Ending::Look;
+            }
+            None => bail!("no answer for `{}`", model.id),
+        }
+    }
+    println!("\nThis is round 1. Iterative models ask again, with sums of the same form.");
+    Ok(ending)
+}
+
+/// One line per cell; cells of 0 in long arrays are counted instead of listed.
+fn print_array(array: &Array, rules: &str) {
+    let axes: Vec<&str> = array.axes().iter().map(|a| a.name.as_str()).collect();
+    println!("-- {} [{}] {:?}", array.name(), axes.join(" × "), array.kind());
+    let long = array.cells().len() > 40;
+    let mut zeros = 0;
+    for (i, cell) in array.cells().iter().enumerate() {
+        if long && *cell == Some(0.0) {
+            zeros += 1;
+            continue;
+        }
+        let mut rest = i;
+        let mut labels: Vec<&str> = array
+            .axes()
+            .iter()
+            .rev()
+            .map(|axis| {
+                let label = &axis.levels[rest % axis.levels.len()];
+                rest /= axis.levels.len();
+                label.as_str()
+            })
+            .collect();
+        labels.reverse();
+        match cell {
+            Some(number) => println!("   {:<44} {number}", labels.join(" · ")),
+            None => println!("   {:<44} hidden ({rules})", labels.join(" · ")),
+        }
+    }
+    if zeros > 0 {
+        println!("   and {zeros} cells of 0");
+    }
+}

@@ -1,0 +1,137 @@
+//! A checked analysis: the study, the specification with every model's options made ready, and the hash that an approval
+//! covers.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    model::Context,
+    models,
+    run::ModelRun,
+    spec::{AnalysisSpec, Condition, Fault, Faults, ModelSpec, Source, Study, suggestion},
+    summary::Visibility,
+};
+
+/// The model that tells who contributed.
+const PARTICIPATION: &str = "participation";
+
+/// A checked analysis.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The study.
+    pub study: Study,
+    /// The analysis, options made ready.
+    pub spec: AnalysisSpec,
+    /// Conditions that a record must meet, in the order in which exclusions are counted.
+    pub conditions: Vec<Condition>,
+    /// SHA-256 of study and specification.
+    pub hash: String,
+    visibility: Vec<Visibility>,
+}
+
+impl Plan {
+    /// Checks an analysis against its study. All faults are told at once.
+    pub fn check(name: &str, text: &str, study: Study) -> Result<Self, Faults> {
+        let source = Source::parse(name, text)?;
+        let (spec, mut faults) = AnalysisSpec::read(&source, &study);
+        let Some(mut spec) = spec else { return Err(source.faults(&faults)) };
+        let mut visibility = Vec::new();
+        let mut ready: Vec<ModelSpec> = Vec::new();
+        for (i, model) in spec.models.iter().enumerate() {
+            match prepare(i, model, &spec, &study, &ready) {
+                Ok((prepared, visible)) => {
+                    visibility.push(visible);
+                    ready.push(prepared);
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        if !faults.is_empty() {
+            return Err(source.faults(&faults));
+        }
+        // Every report says who contributed, whether the analysis asks for it or not.
+        if !ready.iter().any(|m| m.kind == PARTICIPATION) {
+            let model = ModelSpec {
+                id: PARTICIPATION.into(),
+                kind: PARTICIPATION.into(),
+                title: None,
+                options: serde_json::json!({}),
+            };
+            let (model, visible) = prepare(ready.len(), &model, &spec, &study, &[])
+                .map_err(|faults| source.faults(&faults))?;
+            ready.insert(0, model);
+            visibility.insert(0, visible);
+        }
+        spec.models = ready;
+        let conditions = spec
+            .population
+            .conditions(&study.dictionary)
+            .map_err(|faults| source.faults(&faults))?;
+        let hash = fingerprint(&(&study, &spec));
+        Ok(Self { study, spec, conditions, hash, visibility })
+    }
+
+    /// The models as a run starts with them.
+    pub fn model_runs(&self) -> Result<Vec<ModelRun>, crate::model::FitError> {
+        let start = |(model, visibility): (&ModelSpec, &Visibility)| {
+            let found = models::find(&model.kind).ok_or(crate::model::FitError::NoRounds)?;
+            Ok(ModelRun {
+                id: model.id.clone(),
+                kind: model.kind.clone(),
+                options: model.options.clone(),
+                visibility: *visibility,
+                params: found.begin(&model.options)?,
+                rounds: Vec::new(),
+                answers: std::collections::BTreeMap::new(),
+                answer_hashes: Vec::new(),
+                refused: std::collections::BTreeMap::new(),
+                hidden: std::collections::BTreeMap::new(),
+                outcome: None,
+            })
+        };
+        self.spec.models.iter().zip(&self.visibility).map(start).collect()
+    }
+
+    /// Who reads a site's answer to the model called `id`.
+    pub fn visibility(&self, id: &str) -> Option<Visibility> {
+        let at = self.spec.models.iter().position(|m| m.id == id)?;
+        self.visibility.get(at).copied()
+    }
+}
+
+fn prepare(
+    i: usize,
+    model: &ModelSpec,
+    spec: &AnalysisSpec,
+    study: &Study,
+    earlier: &[ModelSpec],
+) -> Result<(ModelSpec, Visibility), Vec<Fault>> {
+    let prefix = format!("/model/{i}");
+    let Some(found) = models::find(&model.kind) else {
+        let kinds: Vec<String> = models::MODELS.iter().map(|m| m.card().kind.to_owned()).collect();
+        let fault =
+            Fault::new(format!("{prefix}/kind"), format!("there is no model `{}`", model.kind));
+        return Err(vec![fault.hint(suggestion(&model.kind, &kinds))]);
+    };
+    let context = Context {
+        dictionary: &study.dictionary,
+        followup: spec.followup.as_ref(),
+        confidence_level: spec.pooling.confidence_level,
+        visibility: spec.pooling.visibility,
+        earlier,
+    };
+    let at_model = |fault: Fault| Fault { pointer: format!("{prefix}{}", fault.pointer), ..fault };
+    let options = found
+        .prepare(&model.options, &context)
+        .map_err(|faults| faults.into_iter().map(at_model).collect::<Vec<_>>())?;
+    let visibility =
+        found.visibility(&options).map_err(|error| vec![Fault::new(&prefix, error.to_string())])?;
+    Ok((ModelSpec { options, ..model.clone() }, visibility))
+}
+
+/// SHA-256 of the canonical JSON (RFC 8785) of a value, in hexadecimal.
+pub fn fingerprint<T: Serialize>(value: &T) -> String {
+    // Unwrap safety: what is fingerprinted here has string keys and finite numbers, which always serialise.
+    let bytes = serde_json_canonicalizer::to_vec(value).expect("canonical JSON");
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,302 @@
+//! The one place that writes sentences: results in, document and figures out.
+
+mod answer;
+mod counts;
+mod regression;
+mod survival;
+
+use std::collections::BTreeMap;
+
+use super::{
+    Block, Document, Drawing, ReportError, Section,
+    document::{AnswerLabels, PrintTable},
+    locale::Locale,
+};
+use crate::{
+    estimate::{Estimate, Notice, Status, Table},
+    results::{ModelResult, Results, Withheld},
+    run::Outcome,
+};
+
+/// A report under construction.
+struct Composer<'a> {
+    results: &'a Results,
+    locale: &'a Locale,
+    figures: BTreeMap<String, Drawing>,
+}
+
+type Composed<T> = Result<T, ReportError>;
+
+/// Writes the document and draws its figures.
+pub(super) fn compose(
+    results: &Results,
+    locale: &Locale,
+) -> Composed<(Document, BTreeMap<String, Drawing>)> {
+    let mut composer = Composer { results, locale, figures: BTreeMap::new() };
+    let document = composer.document()?;
+    Ok((document, composer.figures))
+}
+
+impl Composer<'_> {
+    fn say(&self, key: &str, values: &[(&str, &str)]) -> Composed<String> {
+        self.locale.say(key, values)
+    }
+
+    fn word(&self, key: &str) -> Composed<String> {
+        self.locale.word(key)
+    }
+
+    fn words(&self, keys: &[&str]) -> Composed<Vec<String>> {
+        keys.iter().map(|key| self.word(key)).collect()
+    }
+
+    fn document(&mut self) -> Composed<Document> {
+        let results = self.results;
+        let subtitle = format!("{} · {}", results.study.title, results.provenance.date);
+        let labels = AnswerLabels {
+            section: self.word("section.answer")?,
+            question: self.word("answer.question")?,
+            answer: self.word("answer.answer")?,
+            contents: self.word("provenance.contents")?,
+            card: self.word("section.card")?,
+        };
+        let answer = self.answer()?;
+        let mut sections = Vec::new();
+        for model in results.models.iter().filter(|m| m.kind == "participation") {
+            let blocks = self.participation(model)?;
+            let heading = self.word("section.participation")?;
+            sections.push(Section { id: model.id.clone(), heading, level: 1, blocks });
+        }
+        let heading = self.word("section.models")?;
+        sections.push(Section { id: "results".into(), heading, level: 1, blocks: Vec::new() });
+        for model in results.models.iter().filter(|m| m.kind != "participation") {
+            let title = match &model.title {
+                Some(title) => title.clone(),
+                None => self.word(&format!("kind.{}", model.kind))?,
+            };
+            let blocks = self.model(model)?;
+            sections.push(Section { id: model.id.clone(), heading: title, level: 2, blocks });
+        }
+        for (i, comparison) in results.report.comparison.iter().enumerate() {
+            let blocks = self.comparison(i, comparison)?;
+            let heading = comparison.title.clone();
+            sections.push(Section {
+                id: format!("comparison-{}", i + 1),
+                heading,
+                level: 1,
+                blocks,
+            });
+        }
+        let heading = self.word("section.withheld")?;
+        sections.push(Section {
+            id: "withheld".into(),
+            heading,
+            level: 1,
+            blocks: self.withheld()?,
+        });
+        let heading = self.word("section.provenance")?;
+        sections.push(Section {
+            id: "provenance".into(),
+            heading,
+            level: 1,
+            blocks: self.provenance()?,
+        });
+        Ok(Document {
+            language: self.locale.language.clone(),
+            title: results.analysis.title.clone(),
+            subtitle,
+            question: results.analysis.text.clone(),
+            answer,
+            labels,
+            sections,
+        })
+    }
+
+    /// Everything about one model: exactness, notices, tables and figures, method card.
+    fn model(&mut self, model: &ModelResult) -> Composed<Vec<Block>> {
+        let estimate = match &model.outcome {
+            Outcome::Estimate(estimate) => estimate,
+            Outcome::Failed { reason } => {
+                let text = self.say("notice.failed", &[("reason", reason)])?;
+                return Ok(vec![Block::Warning { text }]);
+            }
+        };
+        let mut blocks = Vec::new();
+        for notice in &estimate.notices {
+            blocks.push(self.notice(notice)?);
+        }
+        blocks.extend(match model.kind.as_str() {
+            "characteristics" => self.characteristics(model, estimate)?,
+            "agreement" => self.agreement(model, estimate)?,
+            "kaplan_meier" => self.kaplan_meier(model, estimate)?,
+            "log_rank" => self.log_rank(model, estimate)?,
+            "cox" => self.cox(model, estimate)?,
+            "meta_analysis" => self.meta_analysis(model, estimate)?,
+            _ => self.any(estimate),
+        });
+        blocks.push(self.card(model, estimate)?);
+        Ok(blocks)
+    }
+
+    /// Tables of a kind that has no page of its own, as they are.
+    fn any(&self, estimate: &Estimate) -> Vec<Block> {
+        let text = |value: &crate::estimate::Value| match value.as_number() {
+            Some(x) => self.locale.ratio(x),
+            None => value.as_text().to_owned(),
+        };
+        let print = |table: &Table| {
+            let mut printed = PrintTable::new(table.name.clone(), table.columns.clone());
+            for row in &table.rows {
+                printed.row("body", row.iter().map(text).collect());
+            }
+            Block::Table(printed)
+        };
+        estimate.tables.iter().map(print).collect()
+    }
+
+    fn notice(&self, notice: &Notice) -> Composed<Block> {
+        let values: Vec<(&str, &str)> =
+            notice.values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let text = self.say(&format!("notice.{}", notice.key), &values)?;
+        Ok(if notice.status == Status::Ok { Block::Note { text } } else { Block::Warning { text } })
+    }
+
+    fn card(&self, model: &ModelResult, estimate: &Estimate) -> Composed<Block> {
+        let word = |rule: &dyn erased::Word, section: &str| {
+            self.word(&format!("{section}.{}", rule.word()))
+        };
+        let mut lines = vec![("exactness".to_owned(), word(&estimate.exactness, "exactness")?)];
+        lines.extend(estimate.card.clone());
+        lines.push(("visibility".to_owned(), word(&model.visibility, "visibility")?));
+        let sites: Vec<&str> = self.results.sites.iter().map(|s| s.as_str()).collect();
+        lines.push((
+            "sites".to_owned(),
+            format!("{} of {} ({})", estimate.sites, sites.len(), sites.join(", ")),
+        ));
+        lines.push(("rounds".to_owned(), model.rounds.to_string()));
+        let provenance = &self.results.provenance;
+        lines.push((
+            "engine".to_owned(),
+            format!("{} {}", provenance.engine, provenance.engine_version),
+        ));
+        Ok(Block::Facts { card: true, lines })
+    }
+
+    fn withheld(&self) -> Composed<Vec<Block>> {
+        let policy = &self.results.provenance.policy;
+        let text = self.say(
+            "withheld.policy",
+            &[
+                ("min_cell", &policy.min_cell.to_string()),
+                ("min_sites", &policy.min_sites.to_string()),
+                ("min_persons", &policy.min_persons.to_string()),
+                ("min_events", &policy.min_events.to_string()),
+                ("ratio", &policy.max_parameters_per_event.to_string()),
+                ("max_rounds", &policy.max_rounds.to_string()),
+            ],
+        )?;
+        let mut blocks = vec![Block::Paragraph { text }];
+        let any = self.results.models.iter().any(|m| !m.withheld.is_empty());
+        if !any {
+            blocks.push(Block::Paragraph { text: self.word("withheld.none")? });
+            return Ok(blocks);
+        }
+        blocks.push(Block::Paragraph { text: self.word("withheld.intro")? });
+        let head =
+            self.words(&["columns.model", "columns.where", "columns.what", "columns.rule"])?;
+        let mut table = PrintTable::new(self.word("withheld.caption")?, head);
+        for model in &self.results.models {
+            for withheld in &model.withheld {
+                let Withheld { site, array, rule, cells } = withheld;
+                let place = match site {
+                    Some(site) => site.to_string(),
+                    None => self.word("withheld.pooled")?,
+                };
+                let what = match (array, cells) {
+                    (Some(array), Some(1)) => self.say("withheld.cell", &[("array", array)])?,
+                    (Some(array), Some(n)) => {
+                        self.say("withheld.cells", &[("n", &n.to_string()), ("array", array)])?
+                    }
+                    _ => self.word("withheld.answer")?,
+                };
+                let rule = self.word(&format!("withheld.{rule}"))?;
+                table.row("body", vec![model.id.clone(), place, what, rule]);
+            }
+        }
+        blocks.push(Block::Table(table));
+        Ok(blocks)
+    }
+
+    fn provenance(&self) -> Composed<Vec<Block>> {
+        let results = self.results;
+        let provenance = &results.provenance;
+        let sites: Vec<&str> = results.sites.iter().map(|s| s.as_str()).collect();
+        let facts = [
+            ("provenance.study", results.study.title.clone()),
+            ("provenance.source", results.study.text.clone()),
+            ("provenance.sites", sites.join(", ")),
+            ("provenance.date", provenance.date.to_string()),
+            ("provenance.engine", format!("{} {}", provenance.engine, provenance.engine_version)),
+            ("provenance.spec", provenance.spec_sha256.clone()),
+        ];
+        let lines = facts
+            .into_iter()
+            .map(|(key, text)| Ok((self.word(key)?, text)))
+            .collect::<Composed<Vec<_>>>()?;
+        let mut blocks = vec![
+            Block::Paragraph { text: self.word("provenance.how")? },
+            Block::Facts { card: false, lines },
+        ];
+        blocks.push(Block::Paragraph { text: self.word("provenance.answers")? });
+        let mut head = self.words(&["columns.model", "provenance.round"])?;
+        head.extend(sites.iter().map(|s| (*s).to_owned()));
+        let mut table = PrintTable::new(self.word("provenance.caption_answers")?, head);
+        for model in &results.models {
+            for round in 0..model.rounds {
+                let of = |site: &crate::summary::SiteId| {
+                    let found = model.answers.iter().find(|a| a.round == round && a.site == *site);
+                    found.map_or_else(|| "–".to_owned(), |a| a.sha256.chars().take(16).collect())
+                };
+                let mut cells = vec![model.id.clone(), (round + 1).to_string()];
+                cells.extend(results.sites.iter().map(of));
+                table.row("body", cells);
+            }
+        }
+        blocks.push(Block::Table(table));
+        Ok(blocks)
+    }
+
+    /// Name of a group in reports: a level of a variable, a site, or everybody.
+    fn group(&self, by: Option<&str>, group: &str) -> Composed<String> {
+        let variable = by.and_then(|by| self.results.dictionary.get(by));
+        match variable {
+            Some(variable) => Ok(variable.level_label(group).to_owned()),
+            None if group == "all" => self.word("all.patients"),
+            None => Ok(group.to_owned()),
+        }
+    }
+
+    /// What a row's status says, or nothing if all is well.
+    fn status(&self, table: &Table, row: usize) -> Composed<String> {
+        let status = table.text(row, "status");
+        if status.is_empty() { Ok(String::new()) } else { self.word(&format!("status.{status}")) }
+    }
+}
+
+/// Words of plain enums as their files spell them.
+mod erased {
+    use serde::Serialize;
+
+    pub(super) trait Word {
+        fn word(&self) -> String;
+    }
+
+    impl<T: Serialize> Word for T {
+        fn word(&self) -> String {
+            serde_json::to_value(self)
+                .ok()
+                .and_then(|v| v.as_str().map(str::to_owned))
+                .unwrap_or_default()
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! A site folder: `site.toml`, the files it names, nothing else.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    spec::{Fault, Faults, Source},
+    summary::{Policy, PolicyError, SiteId, preset},
+};
+
+/// Why a site cannot be used. Never holds a value of a record.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// A file with faults.
+    #[error(transparent)]
+    Faults(#[from] Faults),
+    /// A file that is not there or cannot be read.
+    #[error("{path}: {reason}; {hint}")]
+    File {
+        /// File.
+        path: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Records that cannot be mapped.
+    #[error(
+        "{path}: {count} of {received} records cannot be mapped, {limit} may be left out\n{listing}\n\
+         correct the file or the mapping, or set unmapped_limit under [tables.tumours] of site.toml"
+    )]
+    Unmapped {
+        /// Data file.
+        path: String,
+        /// Records.
+        count: usize,
+        /// All records.
+        received: usize,
+        /// Allowed.
+        limit: u64,
+        /// Row numbers and reasons.
+        listing: String,
+    },
+    /// A cohort that a model cannot use.
+    #[error("site {site}: {error}")]
+    Cohort {
+        /// Site.
+        site: SiteId,
+        /// What is wrong.
+        error: crate::cohort::CohortError,
+    },
+    /// A question of another form than the models here expect.
+    #[error("site {site}: {error}")]
+    Question {
+        /// Site.
+        site: SiteId,
+        /// What is wrong.
+        error: crate::model::FitError,
+    },
+}
+
+/// File `site.toml`.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SiteFile {
+    /// Code of the site in the study.
+    code: String,
+    /// Name of the registry.
+    name: String,
+    /// ISO 3166 code of the country.
+    country: String,
+    /// Language of the registry, such as `en` or `fr`.
+    #[serde(default)]
+    language: Option<String>,
+    /// Files.
+    tables: Tables,
+    /// Disclosure rules: a preset, and rules of one's own. They add to the study's.
+    #[serde(default)]
+    policy: BTreeMap<String, Value>,
+}
+
+/// Files of a site.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Tables {
+    /// One record per tumour.
+    tumours: TableFile,
+}
+
+/// One file and how it is read.
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TableFile {
+    /// Data file: `.parquet`, or delimited text.
+    path: String,
+    /// Mapping onto the study's dictionary.
+    mapping: String,
+    /// Records that may stay out because they cannot be mapped.
+    #[serde(default)]
+    unmapped_limit: u64,
+}
+
+/// A site folder, opened but not yet read.
+#[derive(Debug, Clone)]
+pub struct SiteFolder {
+    /// Code in the study.
+    pub code: SiteId,
+    /// Name of the registry.
+    pub name: String,
+    /// The site's own disclosure rules.
+    pub policy: Policy,
+    /// Data file.
+    pub data: PathBuf,
+    /// Mapping file.
+    pub mapping: PathBuf,
+    /// Records that may stay out because they cannot be mapped.
+    pub unmapped_limit: u64,
+}
+
+/// Reads a text file, or says which one is missing.
+pub(super) fn read_text(path: &Path) -> Result<String, SiteError> {
+    fs::read_to_string(path).map_err(|error| SiteError::File {
+        path: path.display().to_string(),
+        reason: error.to_string(),
+        hint: "name it in site.toml by a path relative to the site folder".into(),
+    })
+}
+
+impl SiteFolder {
+    /// JSON schema of `site.toml`.
+    pub fn schema() -> Value {
+        schemars::schema_for!(SiteFile).to_value()
+    }
+
+    /// Reads `site.toml` of a folder.
+    pub fn open(folder: &Path) -> Result<Self, SiteError> {
+        let path = folder.join("site.toml");
+        let text = fs::read_to_string(&path).map_err(|error| SiteError::File {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+            hint: "a site folder holds site.toml and the files it names".into(),
+        })?;
+        let source = Source::parse(&path.display().to_string(), &text)?;
+        let file: SiteFile = source.read(&Self::schema())?;
+        let mut faults = Vec::new();
+        let code = SiteId::new(&file.code);
+        if let Err(error) = &code {
+            faults.push(Fault::new("/code", error.to_string()));
+        }
+        let is_iso =
+            file.country.len() == 2 && file.country.chars().all(|c| c.is_ascii_uppercase());
+        if !is_iso {
+            let message = format!("`{}` is no two-letter ISO 3166 code", file.country);
+            faults.push(Fault::new("/country", message).hint("country = \"FR\""));
+        }
+        let policy = own_policy(&file.policy, &mut faults);
+        match (code, policy) {
+            (Ok(code), Some(policy)) if faults.is_empty() => Ok(Self {
+                code,
+                name: file.name,
+                policy,
+                data: folder.join(&file.tables.tumours.path),
+                mapping: folder.join(&file.tables.tumours.mapping),
+                unmapped_limit: file.tables.tumours.unmapped_limit,
+            }),
+            _ => Err(source.faults(&faults).into()),
+        }
+    }
+}
+
+/// The preset, tightened by the rules written beside it.
+fn own_policy(table: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Option<Policy> {
+    let mut own = serde_json::to_value(Policy::open()).ok()?;
+    let mut policy = Policy::open();
+    for (rule, value) in table {
+        let at = format!("/policy/{rule}");
+        if rule == "preset" {
+            match preset(value.as_str().unwrap_or_default()) {
+                Ok(found) => policy = found,
+                Err(error @ (PolicyError::Unknown { .. } | PolicyError::NotApplied { .. })) => {
+                    faults.push(Fault::new(at, error.to_string()));
+                }
+            }
+        } else if own.get(rule).is_some() {
+            own[rule] = value.clone();
+        } else {
+            let known: Vec<String> =
+                own.as_object().map_or_else(Vec::new, |rules| rules.keys().cloned().collect());
+            let hint = crate::spec::suggestion(rule, &known);
+            faults.push(Fault::new(at, format!("there is no rule `{rule}`")).at_key().hint(hint));
+        }
+    }
+    match serde_json::from_value::<Policy>(own) {
+        Ok(own) => Some(policy.stricter(&own)),
+        Err(error) => {
+            faults.push(Fault::new("/policy", error.to_string()));
+            None
+        }
+    }
+}

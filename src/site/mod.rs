@@ -1,0 +1,18 @@
+//! A site: reads the national file, maps it onto the study's dictionary, counts what it cannot map, and answers questions.
+//! The only room that sees rows; `polars` is named in [`reader`] alone.
+
+mod answer;
+mod check;
+mod folder;
+mod mapping;
+mod reader;
+mod records;
+mod table;
+
+pub use answer::{Answers, answer};
+pub use check::{QualityReport, check};
+pub use folder::{SiteError, SiteFolder};
+pub use mapping::Mapping;
+pub use reader::RawTable;
+pub use records::{Records, RowFault};
+pub use table::Registry;

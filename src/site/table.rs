@@ -1,0 +1,120 @@
+//! The registry of one site, read and mapped, and the cohorts it gives.
+
+use std::collections::BTreeMap;
+
+use super::{
+    folder::{SiteError, SiteFolder},
+    mapping::Mapping,
+    reader::read,
+    records::{Records, Values},
+};
+use crate::{
+    cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData},
+    spec::{Condition, Dictionary, Scalar},
+};
+
+/// Rows listed in a message; the quality report lists all.
+const LISTED: usize = 10;
+
+/// Records of a site that could be mapped, and the folder they come from.
+#[derive(Debug)]
+pub struct Registry {
+    /// Where they come from.
+    pub folder: SiteFolder,
+    /// The records.
+    pub records: Records,
+}
+
+impl Registry {
+    /// Reads and maps the site's file, whatever it holds.
+    pub fn read(folder: SiteFolder, dictionary: &Dictionary) -> Result<Self, SiteError> {
+        let mapping = Mapping::open(&folder.mapping, dictionary)?;
+        let table = read(&folder.data, &mapping.format())?;
+        mapping.check_columns(&folder.data, &table)?;
+        let records = Records::map(&table, &mapping, dictionary);
+        Ok(Self { folder, records })
+    }
+
+    /// Reads and maps the site's file; more unmapped records than the site allows are an error.
+    pub fn open(folder: SiteFolder, dictionary: &Dictionary) -> Result<Self, SiteError> {
+        let registry = Self::read(folder, dictionary)?;
+        let count = registry.records.unmapped();
+        if count as u64 <= registry.folder.unmapped_limit {
+            return Ok(registry);
+        }
+        let faults = &registry.records.faults;
+        let mut listing: Vec<String> = faults
+            .iter()
+            .take(LISTED)
+            .map(|f| format!("  line {}: `{}` {}", f.line, f.variable, f.reason))
+            .collect();
+        if faults.len() > LISTED {
+            listing.push(format!(
+                "  … and {} more; `tributary site check` lists all",
+                faults.len() - LISTED
+            ));
+        }
+        Err(SiteError::Unmapped {
+            path: registry.folder.data.display().to_string(),
+            count,
+            received: registry.records.received,
+            limit: registry.folder.unmapped_limit,
+            listing: listing.join("\n"),
+        })
+    }
+
+    /// The cohort of the records that meet all conditions, with the columns that models need.
+    pub fn cohort(
+        &self,
+        conditions: &[Condition],
+        needs: &[ColumnNeed],
+    ) -> Result<SiteData, SiteError> {
+        let records = &self.records;
+        let mut excluded = vec![("not mapped".to_owned(), records.unmapped() as u64)];
+        let mut rows: Vec<usize> = (0..records.rows).collect();
+        for condition in conditions {
+            let before = rows.len();
+            rows.retain(|&row| {
+                condition
+                    .holds(&|name| records.values.get(name).map_or(Scalar::Null, |v| v.scalar(row)))
+            });
+            excluded.push((condition.text.clone(), (before - rows.len()) as u64));
+        }
+        let columns: BTreeMap<String, Column> = needs
+            .iter()
+            .filter_map(|need| {
+                Some((need.name.clone(), column(records.values.get(&need.name)?, &rows)))
+            })
+            .collect();
+        let site = || self.folder.code.clone();
+        let cohort = Cohort::new(rows.len(), columns);
+        let cohort = cohort.map_err(|error| SiteError::Cohort { site: site(), error })?;
+        debug_assert!(
+            needs.iter().all(|need| {
+                cohort.column(&need.name).is_ok_and(|c| {
+                    c.kind() == need.kind
+                        || need.kind == ColumnKind::Real
+                        || need.kind == ColumnKind::Category
+                })
+            }),
+            "models ask for variables of the dictionary, in their own kind"
+        );
+        Ok(SiteData { cohort, flow: Flow { received: records.received as u64, excluded } })
+    }
+}
+
+fn column(values: &Values, rows: &[usize]) -> Column {
+    fn pick<T: Clone>(cells: &[T], rows: &[usize]) -> Vec<T> {
+        rows.iter().map(|&row| cells[row].clone()).collect()
+    }
+    match values {
+        Values::Codes { codes, levels } => {
+            Column::Category { codes: pick(codes, rows), levels: levels.clone() }
+        }
+        Values::Flags(flags) => Column::Flag(pick(flags, rows)),
+        Values::Days(days) => Column::Day(pick(days, rows)),
+        Values::Numbers(numbers) => Column::Real(pick(numbers, rows)),
+        // Models never ask for open text: the dictionary gives it no column.
+        Values::Texts(texts) => Column::Real(vec![f64::NAN; pick(texts, rows).len()]),
+    }
+}
