@@ -48,8 +48,7 @@ impl Locale {
     pub(super) fn say(&self, key: &str, values: &[(&str, &str)]) -> Result<String, ReportError> {
         let error =
             |e: minijinja::Error| ReportError::Text { key: key.to_owned(), reason: e.to_string() };
-        let context: Value =
-            values.iter().map(|(name, value)| ((*name).to_owned(), Value::from(*value))).collect();
+        let context = Value::from_pairs(values.iter().map(|(name, value)| (*name, *value)));
         self.sentences.get_template(key).map_err(error)?.render(context).map_err(error)
     }
 
