@@ -27,7 +27,7 @@ pub(super) enum SchemaFile {
 
 pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
     let plan = local::plan(spec)?;
-    println!(
+    say!(
         "{}: {} models, specification {}",
         spec.display(),
         plan.spec.models.len(),
@@ -43,7 +43,7 @@ pub(super) fn schema(file: SchemaFile) -> anyhow::Result<Ending> {
         SchemaFile::Site => SiteFolder::schema(),
         SchemaFile::Mapping => Mapping::schema(),
     };
-    println!("{}", serde_json::to_string_pretty(&schema)?);
+    say!("{}", serde_json::to_string_pretty(&schema)?);
     Ok(Ending::Done)
 }
 

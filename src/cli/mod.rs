@@ -1,9 +1,13 @@
 //! Commands. Data to stdout, talk to stderr; exit codes 0 done, 1 answered but look, 2 could not.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "the command line is where printing belongs"
-)]
+#![expect(clippy::print_stderr, reason = "the command line is where printing belongs")]
+
+/// A line on stdout. A reader that has gone away, such as `head`, is no error.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout().lock(), $($text)*);
+    }};
+}
 
 mod analysis;
 mod demo;

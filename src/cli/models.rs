@@ -12,7 +12,7 @@ pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
     let Some(kind) = kind else {
         for model in MODELS {
             let ModelCard { kind, title, estimates, .. } = model.card();
-            println!("{kind:<18} {title}\n{:<18} estimates {estimates}", "");
+            say!("{kind:<18} {title}\n{:<18} estimates {estimates}", "");
         }
         return Ok(Ending::Done);
     };
@@ -21,7 +21,7 @@ pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
         bail!("there is no model `{kind}`; models: {}", known.join(", "));
     };
     let card = model.card();
-    println!("{} ({})\n", card.title, card.kind);
+    say!("{} ({})\n", card.title, card.kind);
     let lines = [
         ("estimates", card.estimates),
         ("a site sends", card.sends),
@@ -31,8 +31,8 @@ pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
         ("sources", card.sources),
     ];
     for (what, text) in lines {
-        println!("{what:<25} {text}");
+        say!("{what:<25} {text}");
     }
-    println!("\n[[model]]\n{}", card.example);
+    say!("\n[[model]]\n{}", card.example);
     Ok(Ending::Done)
 }

@@ -53,28 +53,25 @@ pub(super) fn write(results: &Results, out: &Path) -> anyhow::Result<()> {
 
 /// A short summary for the terminal.
 pub(super) fn summary(results: &Results, out: &Path) {
-    println!("{}", results.analysis.title);
+    say!("{}", results.analysis.title);
     if let Ok(report) = Report::compose(results) {
         for sentence in report.answer() {
-            println!("  {sentence}");
+            say!("  {sentence}");
         }
     }
     for model in &results.models {
         match &model.outcome {
             Outcome::Estimate(estimate) if estimate.status != crate::estimate::Status::Ok => {
-                println!("  look: {} is {}", model.id, estimate.status.word());
+                say!("  look: {} is {}", model.id, estimate.status.word());
             }
             Outcome::Estimate(_) => {}
-            Outcome::Failed { reason } => println!("  look: {} has no result: {reason}", model.id),
+            Outcome::Failed { reason } => say!("  look: {} has no result: {reason}", model.id),
         }
         for withheld in model.withheld.iter().filter(|w| w.array.is_none()) {
             let site = withheld.site.as_ref().map_or("", |s| s.as_str());
-            println!(
-                "  look: site {site} held back its answer for {} ({})",
-                model.id, withheld.rule
-            );
+            say!("  look: site {site} held back its answer for {} ({})", model.id, withheld.rule);
         }
     }
-    println!("  report: {}", out.join("report.html").display());
-    println!("          {}", out.join("report.pdf").display());
+    say!("  report: {}", out.join("report.html").display());
+    say!("          {}", out.join("report.pdf").display());
 }

@@ -46,7 +46,7 @@ pub(super) fn report(
         };
         let path = folder.join(name);
         fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(Ending::Done)
 }

@@ -25,7 +25,7 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
     let study = local::study(&path)?;
     let registry = Registry::read(SiteFolder::open(folder)?, &study.dictionary)?;
     let report = site::check(&registry, &study.dictionary);
-    print!("{report}");
+    say!("{}", report.to_string().trim_end());
     Ok(if report.is_clean() { Ending::Done } else { Ending::Look })
 }
 
@@ -38,14 +38,11 @@ pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
         plan.model_runs()?,
     );
     let answers = site::answer(&plan, &registry, 0, &run.questions())?;
-    println!(
-        "specification {}\nsite {} ({})",
-        plan.hash, registry.folder.code, registry.folder.name
-    );
+    say!("specification {}\nsite {} ({})", plan.hash, registry.folder.code, registry.folder.name);
     let mut ending = Ending::Done;
     for model in &plan.spec.models {
         let visibility = plan.visibility(&model.id).context("every model has a visibility")?;
-        println!("\n== {} ({}), visibility {visibility:?}", model.id, model.kind);
+        say!("\n== {} ({}), visibility {visibility:?}", model.id, model.kind);
         match answers.public.get(&model.id) {
             Some(Answer::Released { summary, .. }) => {
                 for array in summary.arrays() {
@@ -64,20 +61,20 @@ pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
             Some(Answer::Refused(_)) => {
                 let reason =
                     answers.refusals.get(&model.id).map_or_else(String::new, ToString::to_string);
-                println!("held back: {reason}");
+                say!("held back: {reason}");
                 ending = Ending::Look;
             }
             None => bail!("no answer for `{}`", model.id),
         }
     }
-    println!("\nThis is round 1. Iterative models ask again, with sums of the same form.");
+    say!("\nThis is round 1. Iterative models ask again, with sums of the same form.");
     Ok(ending)
 }
 
 /// One line per cell; cells of 0 in long arrays are counted instead of listed.
 fn print_array(array: &Array, rules: &str) {
     let axes: Vec<&str> = array.axes().iter().map(|a| a.name.as_str()).collect();
-    println!("-- {} [{}] {:?}", array.name(), axes.join(" × "), array.kind());
+    say!("-- {} [{}] {:?}", array.name(), axes.join(" × "), array.kind());
     let long = array.cells().len() > 40;
     let mut zeros = 0;
     for (i, cell) in array.cells().iter().enumerate() {
@@ -98,11 +95,11 @@ fn print_array(array: &Array, rules: &str) {
             .collect();
         labels.reverse();
         match cell {
-            Some(number) => println!("   {:<44} {number}", labels.join(" · ")),
-            None => println!("   {:<44} hidden ({rules})", labels.join(" · ")),
+            Some(number) => say!("   {:<44} {number}", labels.join(" · ")),
+            None => say!("   {:<44} hidden ({rules})", labels.join(" · ")),
         }
     }
     if zeros > 0 {
-        println!("   and {zeros} cells of 0");
+        say!("   and {zeros} cells of 0");
     }
 }

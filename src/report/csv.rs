@@ -8,11 +8,17 @@ pub(super) fn render(table: &Table) -> Vec<u8> {
     for row in &table.rows {
         text.push_str(&line(row.iter().map(|value| match value {
             Value::None => String::new(),
-            Value::Number(x) => x.to_string(),
+            Value::Number(x) => number(*x),
             Value::Text(text) => field(text),
         })));
     }
     text.into_bytes()
+}
+
+/// Shortest decimals; very small and very large numbers with an exponent.
+fn number(x: f64) -> String {
+    let plain = x == 0.0 || (1e-4..1e15).contains(&x.abs());
+    if plain { x.to_string() } else { format!("{x:e}") }
 }
 
 fn line(fields: impl Iterator<Item = String>) -> String {
@@ -38,9 +44,10 @@ mod tests {
         let mut table = Table::new("t", &["term", "estimate"]);
         table.push(vec!["a,\"b\"".into(), (0.1 + 0.2).into()]);
         table.push(vec!["c".into(), Value::None]);
+        table.push(vec!["d".into(), 6.25e-93.into()]);
         assert_eq!(
             String::from_utf8(render(&table)).unwrap(),
-            "term,estimate\n\"a,\"\"b\"\"\",0.30000000000000004\nc,\n"
+            "term,estimate\n\"a,\"\"b\"\"\",0.30000000000000004\nc,\nd,6.25e-93\n"
         );
     }
 }

@@ -97,8 +97,10 @@ pub enum Block {
 pub struct PrintTable {
     /// Caption.
     pub caption: String,
-    /// Column heads; the first column is text, the others are numbers.
+    /// Column heads.
     pub head: Vec<String>,
+    /// Leading columns that hold words; the others hold numbers.
+    pub text_columns: usize,
     /// Rows.
     pub rows: Vec<PrintRow>,
 }
@@ -114,7 +116,13 @@ pub struct PrintRow {
 
 impl PrintTable {
     pub(super) fn new(caption: String, head: Vec<String>) -> Self {
-        Self { caption, head, rows: Vec::new() }
+        Self { caption, head, text_columns: 1, rows: Vec::new() }
+    }
+
+    /// The same with `n` leading columns of words.
+    pub(super) fn texts(mut self, n: usize) -> Self {
+        self.text_columns = n;
+        self
     }
 
     pub(super) fn row(&mut self, style: &'static str, cells: Vec<String>) {

@@ -204,7 +204,7 @@ impl Composer<'_> {
         blocks.push(Block::Paragraph { text: self.word("withheld.intro")? });
         let head =
             self.words(&["columns.model", "columns.where", "columns.what", "columns.rule"])?;
-        let mut table = PrintTable::new(self.word("withheld.caption")?, head);
+        let mut table = PrintTable::new(self.word("withheld.caption")?, head).texts(4);
         for model in &self.results.models {
             for withheld in &model.withheld {
                 let Withheld { site, array, rule, cells } = withheld;
@@ -255,7 +255,7 @@ impl Composer<'_> {
             for round in 0..model.rounds {
                 let of = |site: &crate::summary::SiteId| {
                     let found = model.answers.iter().find(|a| a.round == round && a.site == *site);
-                    found.map_or_else(|| "–".to_owned(), |a| a.sha256.chars().take(16).collect())
+                    found.map_or_else(|| "–".to_owned(), |a| a.sha256.chars().take(10).collect())
                 };
                 let mut cells = vec![model.id.clone(), (round + 1).to_string()];
                 cells.extend(results.sites.iter().map(of));

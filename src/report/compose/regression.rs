@@ -184,8 +184,19 @@ impl Composer<'_> {
         let mut head = self.words(&["columns.method", "columns.interval", "columns.hr"])?;
         head.push(self.say("columns.ci", &[("level", &self.level_words(model))])?);
         head.extend(self.words(&["columns.p", "columns.pi"])?);
-        let mut printed = PrintTable::new(self.word("meta.caption_pooled")?, head);
+        let mut printed = PrintTable::new(self.word("meta.caption_pooled")?, head).texts(2);
+        // All intervals of the first random-effects method; of the others the first one only.
+        let mut first: Option<&str> = None;
         for row in 0..pooled.rows.len() {
+            let method = pooled.text(row, "method");
+            let random = row > 0;
+            if random && first.is_none() {
+                first = Some(method);
+            }
+            let repeats = row > 1 && pooled.text(row - 1, "method") == method;
+            if random && repeats && first != Some(method) {
+                continue;
+            }
             let number = |column: &str| pooled.number(row, column);
             let span = |low: Option<f64>, high: Option<f64>| match (low, high) {
                 (Some(low), Some(high)) => {
@@ -317,7 +328,7 @@ impl Composer<'_> {
         let mut head = self.words(&["columns.model", "columns.term", "columns.hr"])?;
         head.push(self.say("columns.ci", &[("level", "95%")])?);
         head.extend(self.words(&["columns.p", "columns.difference"])?);
-        let mut printed = PrintTable::new(self.word("comparison.caption")?, head);
+        let mut printed = PrintTable::new(self.word("comparison.caption")?, head).texts(2);
         let mut sentences = Vec::new();
         let mut first: Option<(&str, Effect)> = None;
         for line in &comparison.estimates {
@@ -369,7 +380,7 @@ impl Composer<'_> {
             x_label: self.word("meta.x_label")?,
             sides: [String::new(), String::new()],
         };
-        let caption = comparison.title.clone();
+        let caption = self.word("comparison.caption_figure")?;
         let figure =
             self.place(format!("comparison-{}.forest", i + 1), forest(&plot), caption, alt);
         let mut blocks: Vec<Block> =

@@ -59,7 +59,7 @@ impl Composer<'_> {
             ])?;
             head.push(ci.clone());
             let caption = self.say("survival.caption_times", &[("event", &event), ("by", &by)])?;
-            let mut printed = PrintTable::new(caption, head);
+            let mut printed = PrintTable::new(caption, head).texts(2);
             for row in 0..table.rows.len() {
                 printed.row("body", self.time_cells(model, table, row)?);
             }
@@ -68,7 +68,8 @@ impl Composer<'_> {
         if let Some(table) = estimate.table("quantiles").filter(|t| !t.rows.is_empty()) {
             let mut head = self.words(&["columns.group", "columns.quantile", "columns.time"])?;
             head.push(ci.clone());
-            let mut printed = PrintTable::new(self.word("survival.caption_quantiles")?, head);
+            let mut printed =
+                PrintTable::new(self.word("survival.caption_quantiles")?, head).texts(2);
             for row in 0..table.rows.len() {
                 let share = table.number(row, "quantile").unwrap_or(0.5);
                 let name = if (share - 0.5).abs() < 1e-9 {
@@ -143,7 +144,7 @@ impl Composer<'_> {
         let tau = table.number(0, "tau_years").unwrap_or(0.0);
         let tau = self.locale.decimals(tau, usize::from(tau.fract().abs() > 1e-9));
         let caption = self.say("survival.caption_mean", &[("event", event), ("tau", &tau)])?;
-        let mut printed = PrintTable::new(caption, head);
+        let mut printed = PrintTable::new(caption, head).texts(2);
         for row in 0..table.rows.len() {
             let measure = table.text(row, "measure");
             let group = table.text(row, "group");

@@ -169,7 +169,7 @@ fn stroke(colour: RGBColor, width: u32) -> ShapeStyle {
 pub(super) fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     let raw = (high - low) / count.max(1) as f64;
     let power = 10.0_f64.powf(raw.log10().floor());
-    let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+    let step = [1.0, 2.0, 5.0, 10.0]
         .map(|m| m * power)
         .into_iter()
         .find(|s| *s >= raw * 0.999)

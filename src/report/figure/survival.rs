@@ -126,7 +126,7 @@ pub fn survival(plot: &SurvivalPlot) -> Drawing {
     draw(WIDTH, height as u32, |canvas| {
         let last =
             plot.curves.iter().flat_map(|c| c.drawn().last().map(|p| p.time)).fold(0.0, f64::max);
-        let left = 90.0_f64.max(label_width(canvas, plot) + 60.0);
+        let left = label_width(canvas, plot) + 90.0;
         let horizon = last.max(0.1);
         let frame = Frame {
             left,
@@ -136,7 +136,7 @@ pub fn survival(plot: &SurvivalPlot) -> Drawing {
             x: (0.0, horizon),
             y: (0.0, 1.0),
         };
-        let years = ticks(0.0, horizon, 8);
+        let years = ticks(0.0, horizon, 10);
         let x: Vec<(f64, String)> = years.iter().map(|t| (*t, plain(*t))).collect();
         let y: Vec<(f64, String)> =
             (0..=5).map(|i| (f64::from(i) / 5.0, format!("{}%", i * 20))).collect();
@@ -197,15 +197,16 @@ fn direct_labels(canvas: &Canvas<'_>, plot: &SurvivalPlot, frame: &Frame) {
         .iter()
         .enumerate()
         .filter_map(|(i, curve)| {
-            let (t, s) = curve.drawn().last().map(|p| (p.time, p.estimate))?;
+            let (t, s) =
+                curve.drawn().last().map(|p| (p.time, p.band.map_or(p.estimate, |b| b.1)))?;
             Some((i, frame.at((t, s)).1))
         })
         .collect();
     ends.sort_by(|a, b| a.1.total_cmp(&b.1));
     let mut above = f64::NEG_INFINITY;
     for (i, y) in ends {
-        // Above its own curve, below the label before it.
-        let y = (y - 34.0).max(above + 38.0);
+        // Above its own band, below the label before it.
+        let y = (y - 26.0).max(above + 38.0);
         above = y;
         canvas.bold(
             &plot.curves[i].label,

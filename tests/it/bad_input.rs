@@ -1,0 +1,327 @@
+//! What users get wrong: each case ends with exit code 2, a message that says what was found, what was wanted and what to do,
+//! nothing written, and no value of a record shown.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use tempfile::TempDir;
+
+use crate::pooling::path;
+
+/// A copy of the Wilms study in which something can be broken.
+struct Study {
+    folder: TempDir,
+}
+
+impl Study {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&path("analyses/wilms"), folder.path());
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file(name)).unwrap();
+        assert!(text.contains(from), "{name} has no {from}");
+        fs::write(self.file(name), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn run(&self) -> Output {
+        let sites = ["XA", "XB", "XC", "XD", "XE"].map(|s| self.file("sites").join(s));
+        Command::new(env!("CARGO_BIN_EXE_tributary"))
+            .arg("run")
+            .arg(self.file("wilms.toml"))
+            .arg("--site")
+            .args(sites)
+            .arg("--out")
+            .arg(self.file("results"))
+            .output()
+            .unwrap()
+    }
+
+    /// Runs, and expects exit code 2, all of `words` in the message, and nothing written.
+    fn fails(&self, words: &[&str]) -> String {
+        let output = self.run();
+        let message = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        for word in words {
+            assert!(message.contains(word), "no `{word}` in:\n{message}");
+        }
+        let written: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.contains("results"))
+            .collect();
+        assert!(written.is_empty(), "{written:?}");
+        message
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target)
+        } else {
+            drop(fs::copy(entry.path(), target).unwrap())
+        }
+    }
+}
+
+const XA: &str = "sites/XA/nwtco_XA_encr_like.csv";
+const XC: &str = "sites/XC/nwtco_XC_canreg_like.txt";
+
+#[test]
+fn the_untouched_copy_runs() {
+    let output = Study::new().run();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_missing_column_is_named_with_file_line_and_likely_name() {
+    let study = Study::new();
+    study.edit(XA, "hist_loc;", "hist_lok;");
+    study.fails(&[
+        "nwtco_XA_encr_like.csv has no column `hist_loc`",
+        "mapping.toml",
+        "did you mean `hist_lok`?",
+    ]);
+}
+
+/// The sentinel is looked for in everything that is printed.
+#[test]
+fn an_unknown_code_and_a_broken_date_are_told_by_line_and_never_by_value() {
+    let study = Study::new();
+    study.edit(XA, "8960;3;2;1;1;NWTS-3;0;1994-07-27", "8960;3;SENTINEL77;1;1;NWTS-3;0;1994-07-27");
+    study.edit(XC, "19911225", "19911299");
+    let message = study.fails(&["cannot be mapped"]);
+    assert!(
+        message.contains("line 2: `stage` is not a code of the dictionary")
+            || message.contains("`last_contact_date` not a date"),
+        "{message}"
+    );
+    assert!(!message.contains("SENTINEL77") && !message.contains("19911299"), "{message}");
+    let check = Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .args(["site", "check"])
+        .arg(study.file("sites/XA"))
+        .output()
+        .unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    let report = String::from_utf8(check.stdout).unwrap();
+    assert!(report.contains("records received  1530\nrecords mapped    1529"), "{report}");
+    assert!(report.contains("line 2: `stage` is not a code of the dictionary"), "{report}");
+    assert!(!report.contains("SENTINEL77"));
+}
+
+#[test]
+fn a_site_may_accept_unmapped_records_and_the_flow_shows_them() {
+    let study = Study::new();
+    study.edit(XA, "8960;3;2;1;1;NWTS-3;0;1994-07-27", "8960;3;7;1;1;NWTS-3;0;1994-07-27");
+    study.edit("sites/XA/site.toml", "mapping = ", "unmapped_limit = 3\nmapping = ");
+    let output = study.run();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let flow = fs::read_to_string(study.file("results/tables/participation.flow.csv")).unwrap();
+    // One record not mapped is fewer than five: hidden, with another part, so that no total gives it back.
+    assert!(flow.contains("XA,not mapped,,SUPPRESSED"), "{flow}");
+    let html = fs::read_to_string(study.file("results/report.html")).unwrap();
+    assert!(html.contains("count below the floor"));
+}
+
+#[test]
+fn a_record_given_twice_is_not_counted_twice() {
+    let study = Study::new();
+    let text = fs::read_to_string(study.file(XA)).unwrap();
+    let line = text.lines().nth(1).unwrap().to_owned();
+    fs::write(study.file(XA), format!("{text}{line}\n")).unwrap();
+    study.fails(&["`tumour_id` is the same as in an earlier record", "line 1532"]);
+}
+
+#[test]
+fn a_wrong_encoding_says_which_line_and_what_to_write() {
+    let study = Study::new();
+    study.edit("sites/XD/mapping.toml", "iso-8859-1", "utf-8");
+    study.fails(&["line 1 is not valid utf-8", "iso-8859-1"]);
+    study.edit("sites/XD/mapping.toml", "utf-8", "latin-99");
+    study.fails(&["the encoding `latin-99` is not known"]);
+}
+
+#[test]
+fn an_empty_file_and_a_header_alone_hold_no_records() {
+    for text in ["", "\n\n", "pat;tum;date_of_birth\n"] {
+        let study = Study::new();
+        fs::write(study.file(XA), text).unwrap();
+        study.fails(&["nwtco_XA_encr_like.csv", "at least one record"]);
+    }
+}
+
+#[test]
+fn a_line_with_too_many_fields_is_no_silent_shift() {
+    let study = Study::new();
+    study.edit(XA, "2;2;1979-02-15;1;4;3;", "2;2;1979-02-15;1;4;3;;;;;");
+    study.fails(&["every line needs as many fields as the header"]);
+}
+
+/// The same site as Parquet gives the same results; cut off, it is refused.
+#[test]
+fn parquet_is_read_and_a_truncated_file_is_refused() {
+    use polars::prelude::{CsvParseOptions, CsvReadOptions, ParquetWriter, SerReader};
+    let study = Study::new();
+    let wanted = study.run();
+    assert_eq!(wanted.status.code(), Some(0));
+    let table = "results/tables/cox_central.terms.csv";
+    let wanted = fs::read_to_string(study.file(table)).unwrap();
+    fs::remove_dir_all(study.file("results")).unwrap();
+
+    let parquet = study.file("sites/XA/tumours.parquet");
+    let parse = CsvParseOptions::default().with_separator(b';');
+    let mut frame = CsvReadOptions::default()
+        .with_parse_options(parse)
+        .try_into_reader_with_file_path(Some(study.file(XA)))
+        .unwrap()
+        .finish()
+        .unwrap();
+    ParquetWriter::new(fs::File::create(&parquet).unwrap()).finish(&mut frame).unwrap();
+    study.edit("sites/XA/site.toml", "nwtco_XA_encr_like.csv", "tumours.parquet");
+    let output = study.run();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_to_string(study.file(table)).unwrap(), wanted);
+    fs::remove_dir_all(study.file("results")).unwrap();
+
+    let bytes = fs::read(&parquet).unwrap();
+    fs::write(&parquet, &bytes[..bytes.len() / 2]).unwrap();
+    study.fails(&["tumours.parquet", "not readable as Parquet", "cut off"]);
+}
+
+#[test]
+fn an_unknown_model_and_a_misspelt_option_are_told_together_at_their_lines() {
+    let study = Study::new();
+    study.edit("wilms.toml", "kind = \"log_rank\"", "kind = \"log_rang\"");
+    study.edit("wilms.toml", "covariates = [\"x_hist_central\"", "covariate = [\"x_hist_central\"");
+    study.edit("wilms.toml", "restricted_mean_years = 5", "restricted_mean_years = 500");
+    let message = study.fails(&[
+        "there is no model `log_rang`",
+        "did you mean `log_rank`?",
+        "unknown field `covariate`",
+        "did you mean `covariates`?",
+        "field `covariates` is missing",
+        "500 years does not lie between 0 and the horizon",
+        "wilms.toml:",
+    ]);
+    assert!(message.matches("error").count() >= 4, "{message}");
+}
+
+#[test]
+fn names_and_levels_that_the_dictionary_lacks_are_told_with_what_it_has() {
+    let study = Study::new();
+    study.edit(
+        "wilms.toml",
+        "\"stage\", \"age_years\", \"x_study\"]\n\n[[model]]\nid = \"cox_local\"",
+        "\"stgae\", \"age_years\", \"topography\"]\n\n[[model]]\nid = \"cox_local\"",
+    );
+    study.edit("wilms.toml", "positive = \"UH\"", "positive = \"UX\"");
+    study.fails(&[
+        "no variable `stgae`",
+        "did you mean `stage`?",
+        "`topography` is of type text",
+        "`UX` is no level",
+    ]);
+}
+
+#[test]
+fn conditions_are_held_against_the_dictionary_and_the_allow_list() {
+    for (condition, words) in [
+        ("morphologie = '8960'", vec!["no variable `morphologie`", "did you mean `morphology`?"]),
+        ("stage = '5'", vec!["`stage` is compared with '5'", "one of '1', '2', '3', '4'"]),
+        ("stage > '2'", vec!["has codes without an order"]),
+        ("age_years < 'ten'", vec!["`age_years` is compared with 'ten', wanted a number"]),
+        ("incidence_date > 1985", vec!["wanted a date such as '1985-01-31'"]),
+        ("birth_date > '1980-01-01'", vec!["`birth_date` identifies a person"]),
+        ("abs(age_years) < 3", vec!["stands where a variable is wanted"]),
+        ("age_years + 1 < 3", vec!["stands where a variable is wanted"]),
+        ("age_years LIKE '3%'", vec!["is not allowed in a condition", "allowed are"]),
+        ("(SELECT 1) = 1", vec!["stands where a variable is wanted"]),
+        ("age_years <", vec!["not a condition"]),
+        ("1 = 1; DROP TABLE x", vec!["not a condition"]),
+    ] {
+        let study = Study::new();
+        study.edit(
+            "wilms.toml",
+            "topography = 'C649' AND morphology = '8960' AND behaviour = '3'",
+            condition,
+        );
+        study.fails(&words);
+    }
+}
+
+#[test]
+fn a_population_with_nobody_stops_the_run() {
+    let study = Study::new();
+    study.edit("wilms.toml", "ages = { to = 19 }", "ages = { from = 90 }");
+    study.fails(&["nobody at any site meets the population"]);
+}
+
+#[test]
+fn toml_that_is_none_shows_every_place() {
+    let study = Study::new();
+    study.edit("wilms.toml", "id = \"wilms-relapse\"", "id = wilms relapse");
+    study.fails(&["not TOML", "wilms.toml:1"]);
+}
+
+#[test]
+fn site_files_are_held_against_their_schema_and_the_presets() {
+    let study = Study::new();
+    study.edit("sites/XD/site.toml", "FR-SNDS", "FR-SNDZ");
+    study.fails(&["there is no preset `FR-SNDZ`", "FR-SNDS"]);
+    let study = Study::new();
+    study.edit("sites/XD/site.toml", "preset = \"FR-SNDS\"", "min_cel = 11");
+    study.fails(&["there is no rule `min_cel`", "did you mean `min_cell`?"]);
+    let study = Study::new();
+    study.edit("sites/XD/site.toml", "preset = \"FR-SNDS\"", "preset = \"GB-ENG-HES\"");
+    study.fails(&["asks for `round_base`, which is not applied here"]);
+    let study = Study::new();
+    study.edit("sites/XD/site.toml", "code = \"XD\"", "code = \"XQ\"");
+    study.fails(&["site XQ is not a member of study wilms"]);
+    let study = Study::new();
+    study.edit("sites/XD/mapping.toml", "topography = {", "topografy = {");
+    study.fails(&["no variable `topografy`", "did you mean `topography`?"]);
+}
+
+#[test]
+fn a_folder_with_other_files_is_not_overwritten() {
+    let study = Study::new();
+    fs::create_dir(study.file("results")).unwrap();
+    fs::write(study.file("results/thesis.txt"), "mine").unwrap();
+    let output = study.run();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("holds other files"));
+    assert_eq!(fs::read_to_string(study.file("results/thesis.txt")).unwrap(), "mine");
+}
+
+/// A stricter site holds its own estimate back: exit code 1, the number stays at the site, the report says which rule.
+#[test]
+fn a_site_that_holds_back_is_told_and_the_rest_is_pooled() {
+    let study = Study::new();
+    study.edit("sites/XE/site.toml", "preset = \"US-CMS\"", "min_events = 30");
+    let output = study.run();
+    assert_eq!(output.status.code(), Some(1));
+    let own_eyes = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        own_eyes.contains("held back at XE: the answer for `countries_central` rests on 29 events"),
+        "{own_eyes}"
+    );
+    let results = fs::read_to_string(study.file("results/results.json")).unwrap();
+    assert!(results.contains("\"rule\": \"min-events\""));
+    assert!(!results.contains("rests on"));
+    let studies =
+        fs::read_to_string(study.file("results/tables/countries_central.studies.csv")).unwrap();
+    assert_eq!(studies.lines().count(), 5, "four sites and a header");
+}

@@ -1,0 +1,159 @@
+//! Laws over the registry: what holds for every model, also for the next one.
+
+use tributary::{
+    cohort::{ColumnNeed, SiteData},
+    models::MODELS,
+    plan::Plan,
+    run::{Event, Outcome, Run},
+    spec::{AnalysisSpec, Source},
+    summary::{Policy, SiteId},
+};
+
+use crate::{
+    pooling::{estimates, plan, run},
+    wilms::{SITES, registry, study},
+};
+
+const FOLLOWUP: &str = "[followup]\ntime = \"followup_days\"\nevent = \"relapse\"\n";
+
+/// Examples of all cards as one analysis over the Wilms study.
+fn examples(policy: &Policy) -> Plan {
+    let tables: Vec<String> =
+        MODELS.iter().map(|m| format!("[[model]]\n{}", m.card().example)).collect();
+    let mut study = study();
+    study.policy = policy.clone();
+    plan(&study, &format!("{FOLLOWUP}{}", tables.join("\n")))
+}
+
+fn open() -> Policy {
+    Policy { min_sites: 1, ..Policy::open() }
+}
+
+fn data(plan: &Plan, code: &str) -> SiteData {
+    let found = |kind: &str| tributary::models::find(kind).unwrap();
+    let needs: Vec<ColumnNeed> =
+        plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();
+    registry(&plan.study, code).cohort(&plan.conditions, &needs).unwrap()
+}
+
+fn sites(plan: &Plan, codes: &[&str]) -> Vec<(SiteId, SiteData)> {
+    codes.iter().map(|code| (SiteId::new(code).unwrap(), data(plan, code))).collect()
+}
+
+#[test]
+fn every_card_has_an_example_that_runs_and_names_its_sources() {
+    let plan = examples(&open());
+    let (run, _) = run(&plan, &sites(&plan, &SITES), &open());
+    for (model, card) in run.models.iter().zip(MODELS.iter().map(|m| m.card())) {
+        assert_eq!(model.kind, card.kind);
+        let Some(Outcome::Estimate(estimate)) = &model.outcome else { panic!("{}", card.kind) };
+        assert!(!estimate.tables.is_empty() && !estimate.card.is_empty(), "{}", card.kind);
+        for text in [
+            card.title,
+            card.estimates,
+            card.sends,
+            card.pools,
+            card.differs,
+            card.not_done,
+            card.sources,
+        ] {
+            assert!(text.len() > 5, "{}: {text}", card.kind);
+        }
+    }
+}
+
+#[test]
+fn the_order_of_the_sites_is_irrelevant() {
+    let plan = examples(&open());
+    let forwards = estimates(&run(&plan, &sites(&plan, &SITES), &open()).0);
+    let backwards =
+        estimates(&run(&plan, &sites(&plan, &["XE", "XD", "XC", "XB", "XA"]), &open()).0);
+    assert_eq!(forwards, backwards);
+}
+
+#[test]
+fn replaying_the_events_gives_the_same_run() {
+    let plan = examples(&open());
+    let (run, events) = run(&plan, &sites(&plan, &SITES), &open());
+    // Through the wire and back, as a store keeps them.
+    let stored: Vec<String> = events.iter().map(|e| serde_json::to_string(e).unwrap()).collect();
+    let (mut again, _) = Run::open(&plan.hash, run.sites.clone(), plan.model_runs().unwrap());
+    for event in &stored {
+        let event: Event = serde_json::from_str(event).unwrap();
+        again.apply(event).unwrap();
+    }
+    assert_eq!(again, run);
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
+    let plan = examples(&open());
+    let (finished, events) = run(&plan, &sites(&plan, &SITES), &open());
+    let (mut run, _) = Run::open(&plan.hash, finished.sites.clone(), plan.model_runs().unwrap());
+    run.apply(events[0].clone()).unwrap();
+    let before = run.clone();
+    let twice = run.apply(events[0].clone()).unwrap_err().to_string();
+    assert!(twice.contains("already answered"), "{twice}");
+    let early = run.apply(events[5].clone()).unwrap_err().to_string();
+    assert!(early.contains("round 0"), "{early}");
+    let Event::Answered { answers, round, .. } = events[1].clone() else { panic!() };
+    let stranger = SiteId::new("ZZ").unwrap();
+    assert!(run.apply(Event::Answered { site: stranger, round, answers }).is_err());
+    assert_eq!(run, before);
+}
+
+#[test]
+fn too_few_persons_are_refused_by_every_model() {
+    let strict = Policy { min_persons_in_sum: 1_000_000, each_site: false, ..open() };
+    let plan = examples(&open());
+    let (run, _) = run(&plan, &sites(&plan, &SITES), &strict);
+    for model in &run.models {
+        assert_eq!(model.refused.len(), 5, "{}", model.id);
+        assert!(matches!(model.outcome, Some(Outcome::Failed { .. })), "{}", model.id);
+    }
+}
+
+#[test]
+fn a_pooled_sum_of_too_few_sites_is_not_formed() {
+    let three = Policy { min_sites: 3, ..Policy::open() };
+    let plan = examples(&three);
+    let (run, _) = run(&plan, &sites(&plan, &["XA", "XB"]), &three);
+    for model in &run.models {
+        let failed = matches!(&model.outcome, Some(Outcome::Failed { reason }) if reason.contains("needs 3"));
+        let visible = model.visibility == tributary::summary::Visibility::EachSite;
+        assert!(failed != visible, "{}: {:?}", model.id, model.outcome);
+    }
+}
+
+/// No answer holds a number that is not finite, whatever the site holds.
+#[test]
+fn a_site_without_anybody_answers_with_zeros() {
+    let plan = examples(&open());
+    let nobody = AnalysisSpec::parse(
+        "nobody.toml",
+        "id = \"n\"\ntitle = \"n\"\nquestion = \"?\"\nstudy = \"wilms\"\nmodel = []\n[population]\nwhere = \"age_years > 100\"\n",
+        &plan.study,
+    )
+    .unwrap();
+    let conditions = nobody.population.conditions(&plan.study.dictionary).unwrap();
+    let found = |kind: &str| tributary::models::find(kind).unwrap();
+    let needs: Vec<ColumnNeed> =
+        plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();
+    let empty = registry(&plan.study, "XC").cohort(&conditions, &needs).unwrap();
+    assert_eq!(empty.cohort.rows(), 0);
+    let mut with_empty = sites(&plan, &["XA", "XB", "XD", "XE"]);
+    let without = estimates(&run(&plan, &with_empty, &open()).0);
+    with_empty.push((SiteId::new("XC").unwrap(), empty));
+    let with = estimates(&run(&plan, &with_empty, &open()).0);
+    for kind in ["cox", "logrank", "curves", "readings"] {
+        let tables = |e: &tributary::estimate::Estimate| e.tables.clone();
+        assert_eq!(tables(&with[kind]), tables(&without[kind]), "{kind}");
+    }
+}
+
+#[test]
+fn examples_are_toml_that_stands_alone() {
+    for model in MODELS {
+        Source::parse(model.card().kind, model.card().example).unwrap_or_else(|e| panic!("{e}"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The one integration binary: a list of what is tested. Each further file here would link everything again.
+
+mod architecture; // the house plan is kept
+mod bad_input; // what users get wrong is told clearly, and nothing is half-written
+mod commands; // the binary as a user sees it
+mod edge_cases; // no events, one patient, separation, collinearity, huge scales
+mod gate; // policies only tighten; rows cannot be sent
+mod laws; // what holds for every model of the registry
+mod meta_oracles; // random effects against metafor
+mod pooling; // helper: a data set split over sites, pooled through the real path
+mod survival_oracles; // survival models against R
+mod wilms; // the flagship study against R, and its mappings
