@@ -22,6 +22,12 @@ pub enum Column {
     },
 }
 
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} column of {} rows", self.kind(), self.len())
+    }
+}
+
 impl Column {
     /// Number of rows.
     pub fn len(&self) -> usize {

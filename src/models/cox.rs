@@ -7,16 +7,17 @@
 //! done*: time-varying covariates, penalties, frailty, robust variance. *Sources*: Cox (1972, 1975); Efron (1977); Breslow
 //! (1974); Grambsch & Therneau (1994); Therneau & Grambsch (2000).
 
+mod options;
 mod result;
 mod statistic;
 
-use std::collections::BTreeMap;
 
 use nalgebra::DMatrix;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::options::Options;
 use self::{
+    options::{Baseline, DesignTerm, TimeTransform},
     result::Outcome,
     statistic::{Answer, Totals},
 };
@@ -40,135 +41,6 @@ use crate::{
 /// The model.
 #[derive(Debug)]
 pub struct Cox;
-
-/// Tie rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum TieRule {
-    /// Efron, R's default.
-    #[default]
-    Efron,
-    /// Breslow, the default of SAS, Stata and SPSS.
-    Breslow,
-}
-
-/// Whose baseline hazard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum Baseline {
-    /// Each site its own; no event time leaves.
-    #[default]
-    Site,
-    /// One for all sites; risk-set sums at the pooled event days are sent.
-    Common,
-}
-
-/// Time transform of the proportional-hazards test.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-enum TimeTransform {
-    /// 1 − S(t−), R's default; needs the pooled event table.
-    Km,
-    /// Logarithm of time.
-    Log,
-    /// Time.
-    Identity,
-    /// No test.
-    None,
-}
-
-/// One column of the design.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-struct DesignTerm {
-    variable: String,
-    /// Level against the reference; none for a quantity.
-    level: Option<String>,
-    reference: Option<String>,
-}
-
-impl DesignTerm {
-    fn name(&self) -> String {
-        match &self.level {
-            Some(level) => format!("{}={level}", self.variable),
-            None => self.variable.clone(),
-        }
-    }
-}
-
-/// Options of `cox`.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
-    /// Covariates, in the order of the table.
-    covariates: Vec<String>,
-    /// Reference levels; the first level of the dictionary where absent.
-    #[serde(default)]
-    reference: BTreeMap<String, String>,
-    /// How tied deaths share their risk set.
-    #[serde(default)]
-    ties: TieRule,
-    /// Whose baseline hazard.
-    #[serde(default)]
-    baseline: Baseline,
-    /// Further variables whose levels have a baseline each (with `baseline = "site"`).
-    #[serde(default)]
-    strata: Vec<String>,
-    /// Time transform of the test of proportional hazards: `km` where the baseline is common, else `log`.
-    #[serde(default)]
-    proportional_hazards: Option<TimeTransform>,
-    /// Most evaluations of the likelihood.
-    #[serde(default = "thirty")]
-    #[schemars(range(min = 2, max = 100))]
-    max_evaluations: usize,
-    /// Last day of the grid on which events are counted, for `km` and a common baseline; from the dictionary where absent.
-    #[serde(default)]
-    horizon_days: Option<u32>,
-    /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<f64>,
-    /// Columns of the design, from the dictionary.
-    #[serde(default)]
-    #[schemars(skip)]
-    design: Vec<DesignTerm>,
-}
-
-fn thirty() -> usize {
-    30
-}
-
-impl Options {
-    fn ties(&self) -> Ties {
-        match self.ties {
-            TieRule::Efron => Ties::Efron,
-            TieRule::Breslow => Ties::Breslow,
-        }
-    }
-
-    fn transform(&self) -> TimeTransform {
-        self.proportional_hazards.unwrap_or(TimeTransform::None)
-    }
-
-    /// Whether the first round counts events by day and sums the covariates.
-    fn counts_first(&self) -> bool {
-        self.baseline == Baseline::Common || self.transform() == TimeTransform::Km
-    }
-
-    fn grid(&self) -> TimeGrid {
-        TimeGrid::daily(self.horizon_days.unwrap_or(0))
-    }
-
-    /// Position of a term by its name, for models that build on this one.
-    pub(super) fn term(&self, name: &str) -> Option<usize> {
-        self.design.iter().position(|t| t.name() == name)
-    }
-
-    pub(super) fn term_names(&self) -> Vec<String> {
-        self.design.iter().map(DesignTerm::name).collect()
-    }
-}
 
 /// g(t) of the proportional-hazards test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

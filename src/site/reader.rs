@@ -21,7 +21,7 @@ pub struct RawTable {
 
 /// How a delimited file is written.
 #[derive(Debug, Clone)]
-pub struct TextFormat {
+pub(super) struct TextFormat {
     /// Encoding label, such as `utf-8` or `iso-8859-1`.
     pub encoding: String,
     /// Field delimiter.
@@ -33,7 +33,7 @@ fn error(path: &Path, reason: impl Into<String>, hint: &str) -> SiteError {
 }
 
 /// Reads `path`: Parquet by its ending, else delimited text in `format`.
-pub fn read(path: &Path, format: &TextFormat) -> Result<RawTable, SiteError> {
+pub(super) fn read(path: &Path, format: &TextFormat) -> Result<RawTable, SiteError> {
     let is_parquet = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("parquet"));
     let frame = if is_parquet { read_parquet(path)? } else { read_text(path, format)? };
     let mut columns = BTreeMap::new();

@@ -1,5 +1,7 @@
 //! The one integration binary: a list of what is tested. Each further file here would link everything again.
 
+#![allow(unreachable_pub, reason = "modules of one test binary use each other")]
+
 mod architecture; // the house plan is kept
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written
 mod commands; // the binary as a user sees it

@@ -32,9 +32,10 @@ pub fn csv(name: &str) -> (Vec<String>, Vec<Vec<String>>) {
 pub fn reference(name: &str) -> BTreeMap<String, f64> {
     let (_, rows) = csv(name);
     rows.into_iter()
-        .map(|mut row| {
-            let value = row.pop().unwrap().parse().unwrap();
-            (row.join("/"), value)
+        .filter_map(|mut row| {
+            // R writes NA where it has no number.
+            let value = row.pop().unwrap();
+            (value != "NA").then(|| (row.join("/"), value.parse().unwrap()))
         })
         .collect()
 }

@@ -2,7 +2,10 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Baseline, Options, TieRule, TimeTransform, statistic::Totals};
+use super::{
+    options::{Baseline, Options, TieRule, TimeTransform},
+    statistic::Totals,
+};
 use crate::{
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table, Value},
     stats::{

@@ -4,7 +4,7 @@ use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEX
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ForestRow {
+pub(crate) struct ForestRow {
     /// Label.
     pub label: String,
     /// Estimate and interval on the logarithmic scale; `None` where there is none.
@@ -23,7 +23,7 @@ pub struct ForestRow {
 
 /// Lines and the words around them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ForestPlot {
+pub(crate) struct ForestPlot {
     /// Lines, pooled ones last.
     pub rows: Vec<ForestRow>,
     /// Headings: lines, effect, second text.
@@ -39,7 +39,7 @@ const ROW: f64 = 62.0;
 const TOP: f64 = 90.0;
 
 /// Draws a forest plot of ratios on a logarithmic axis.
-pub fn forest(plot: &ForestPlot) -> Drawing {
+pub(crate) fn forest(plot: &ForestPlot) -> Drawing {
     let gap = if plot.rows.iter().any(|r| r.pooled) { 24.0 } else { 0.0 };
     let bottom = TOP + ROW * plot.rows.len() as f64 + gap + 10.0;
     let has_sides = plot.sides.iter().any(|s| !s.is_empty());

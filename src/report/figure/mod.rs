@@ -7,12 +7,12 @@ mod png;
 mod survival;
 
 pub use canvas::Drawing;
-pub use flow::{FlowStep, flow};
-pub use forest::{ForestPlot, ForestRow, forest};
-pub use png::png;
-pub use survival::{Curve, CurvePoint, SurvivalPlot, log_minus_log, survival};
+pub(super) use flow::{FlowStep, flow};
+pub(super) use forest::{ForestPlot, ForestRow, forest};
+pub(super) use png::png;
+pub(super) use survival::{Curve, CurvePoint, SurvivalPlot, log_minus_log, survival};
 
 /// The report's typeface: regular and bold.
-pub fn fonts() -> [&'static [u8]; 2] {
+pub(super) fn fonts() -> [&'static [u8]; 2] {
     [canvas::REGULAR, canvas::BOLD]
 }

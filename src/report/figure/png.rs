@@ -13,7 +13,7 @@ use super::canvas::Drawing;
 const SCALE: f32 = 300.0 / 254.0;
 
 /// Renders a drawing at 300 dpi on white; `None` if the SVG cannot be rendered.
-pub fn png(drawing: &Drawing) -> Option<Vec<u8>> {
+pub(crate) fn png(drawing: &Drawing) -> Option<Vec<u8>> {
     let mut fonts = Database::new();
     super::fonts().iter().for_each(|bytes| fonts.load_font_data(bytes.to_vec()));
     let options = Options { fontdb: Arc::new(fonts), ..Options::default() };

@@ -5,7 +5,7 @@ use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEX
 
 /// One step of a curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CurvePoint {
+pub(crate) struct CurvePoint {
     /// Years.
     pub time: f64,
     /// S(t) from here on.
@@ -20,7 +20,7 @@ pub struct CurvePoint {
 
 /// A curve with its label.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
+pub(crate) struct Curve {
     /// Label.
     pub label: String,
     /// Persons at the start.
@@ -31,7 +31,7 @@ pub struct Curve {
 
 /// Curves and the words around them.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SurvivalPlot {
+pub(crate) struct SurvivalPlot {
     /// Curves.
     pub curves: Vec<Curve>,
     /// Label of the vertical axis.
@@ -118,7 +118,7 @@ fn label_width(canvas: &Canvas<'_>, plot: &SurvivalPlot) -> f64 {
 }
 
 /// Draws survival curves.
-pub fn survival(plot: &SurvivalPlot) -> Drawing {
+pub(crate) fn survival(plot: &SurvivalPlot) -> Drawing {
     let several = plot.curves.len() > 1;
     let rows = plot.curves.len() as f64;
     let table = 60.0 + 44.0 * rows;
@@ -219,7 +219,7 @@ fn direct_labels(canvas: &Canvas<'_>, plot: &SurvivalPlot, frame: &Frame) {
 }
 
 /// Draws log(−log S) against time on a logarithmic axis.
-pub fn log_minus_log(plot: &SurvivalPlot) -> Drawing {
+pub(crate) fn log_minus_log(plot: &SurvivalPlot) -> Drawing {
     let curves: Vec<Vec<(f64, f64)>> = plot
         .curves
         .iter()
