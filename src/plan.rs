@@ -133,5 +133,5 @@ fn prepare(
 pub fn fingerprint<T: Serialize>(value: &T) -> String {
     // Unwrap safety: what is fingerprinted here has string keys and finite numbers, which always serialise.
     let bytes = serde_json_canonicalizer::to_vec(value).expect("canonical JSON");
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
 }

@@ -11,7 +11,6 @@ mod options;
 mod result;
 mod statistic;
 
-
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 

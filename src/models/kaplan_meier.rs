@@ -205,7 +205,7 @@ impl Model for KaplanMeier {
                 Some(fault) => faults.push(fault),
                 None => {
                     options.groups =
-                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels())
+                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
                 }
             }
         }
@@ -554,9 +554,10 @@ fn restricted_mean_table(
         row
     };
     let line = |group: &str, measure: &str, estimate: f64, se: f64, test: bool| {
-        let (statistic, status) = match se > 0.0 {
-            true => (test.then(|| estimate / se), Status::Ok),
-            false => (None, Status::Boundary),
+        let (statistic, status) = if se > 0.0 {
+            (test.then(|| estimate / se), Status::Ok)
+        } else {
+            (None, Status::Boundary)
         };
         vec![
             group.into(),

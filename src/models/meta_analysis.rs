@@ -442,8 +442,11 @@ fn studies_table(own: &OwnEstimates, y: &[f64], v: &[f64], level: f64) -> Table 
             row.push(Status::Ok.into());
             i += 1;
         } else {
-            let status =
-                if outcome == NO_FINITE_MAXIMUM { Status::Monotone } else { Status::NotIdentified };
+            let status = if (outcome - NO_FINITE_MAXIMUM).abs() < 0.5 {
+                Status::Monotone
+            } else {
+                Status::NotIdentified
+            };
             row.resize(7, Value::None);
             row.push(status.into());
         }

@@ -33,7 +33,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Parts {
     sites: Vec<String>,
-    parts: Vec<String>,
+    labels: Vec<String>,
     /// By site and part; `None` where hidden.
     counts: Vec<Option<f64>>,
 }
@@ -58,7 +58,7 @@ impl Statistic for Parts {
     fn into_draft(self) -> Result<Draft, LayoutError> {
         let cells: Vec<f64> = self.counts.iter().map(|c| c.unwrap_or(0.0)).collect();
         let persons = cells.iter().sum::<f64>() as u64;
-        let axes = vec![Axis::new("part", self.parts)];
+        let axes = vec![Axis::new("part", self.labels)];
         let array = Array::new("records", axes, Kind::Count, Rule::Stack, cells)?;
         Ok(Draft::new(persons).with(array.shown(), Support::OwnCounts))
     }
@@ -67,7 +67,7 @@ impl Statistic for Parts {
         let array = summary.array("records")?;
         Ok(Self {
             sites: array.levels("site").to_vec(),
-            parts: array.levels("part").to_vec(),
+            labels: array.levels("part").to_vec(),
             counts: array.cells().to_vec(),
         })
     }
@@ -118,14 +118,14 @@ impl Model for Participation {
         let counts = parts.iter().map(|(_, n)| Some(*n as f64)).collect();
         Ok(Parts {
             sites: Vec::new(),
-            parts: parts.into_iter().map(|(name, _)| name).collect(),
+            labels: parts.into_iter().map(|(name, _)| name).collect(),
             counts,
         })
     }
 
     fn advance(&self, _: &Options, rounds: &[Round<(), Parts>]) -> Result<Step<()>, FitError> {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let Parts { sites, parts, counts } = &round.pooled;
+        let Parts { sites, labels: parts, counts } = &round.pooled;
         let mut table = Table::new("flow", &["site", "step", "n", "status"]);
         let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
         let mut pooled: Vec<(String, Option<f64>)> = Vec::new();

@@ -62,7 +62,7 @@ pub(super) fn render(
         action,
     ];
     for (name, bytes) in files {
-        let sha256: String = Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
+        let sha256 = base16ct::lower::encode_string(&Sha256::digest(bytes));
         graph.push(json!({
             "@id": name,
             "@type": "File",

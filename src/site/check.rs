@@ -16,9 +16,17 @@ pub struct QualityReport {
     received: usize,
     mapped: usize,
     faults: Vec<RowFault>,
-    /// Variable, records with a value, and how many values of each code.
-    filled: Vec<(String, usize, Vec<(String, usize)>)>,
+    filled: Vec<Filled>,
     disagreements: BTreeMap<String, u64>,
+}
+
+/// How a variable is filled.
+#[derive(Debug)]
+struct Filled {
+    variable: String,
+    known: usize,
+    /// Records by code, for variables with codes.
+    codes: Vec<(String, usize)>,
 }
 
 /// Looks at a registry.
@@ -47,7 +55,7 @@ pub fn check(registry: &Registry, dictionary: &Dictionary) -> QualityReport {
                 .collect(),
             Values::Days(_) | Values::Numbers(_) | Values::Texts(_) => Vec::new(),
         };
-        filled.push((name.clone(), known, codes));
+        filled.push(Filled { variable: name.clone(), known, codes });
     }
     QualityReport {
         site: registry.folder.code.clone(),
@@ -87,10 +95,10 @@ impl fmt::Display for QualityReport {
             writeln!(f, "`{variable}` as stated differs from the dates in {n} records")?;
         }
         writeln!(f, "\n{:<24} {:>8}  values", "variable", "known")?;
-        for (name, known, codes) in &self.filled {
+        for Filled { variable, known, codes } in &self.filled {
             let codes: Vec<String> =
                 codes.iter().map(|(level, n)| format!("{level}: {n}")).collect();
-            writeln!(f, "{name:<24} {known:>8}  {}", codes.join(", "))?;
+            writeln!(f, "{variable:<24} {known:>8}  {}", codes.join(", "))?;
         }
         Ok(())
     }

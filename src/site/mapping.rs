@@ -336,7 +336,8 @@ impl Mapping {
         }
         if let Some(pattern) = pattern {
             let found = pattern.captures(&cell).and_then(|c| c.get(1));
-            cell = found.ok_or("does not have the form that `match` asks for")?.as_str().to_owned();
+            let kept = found.ok_or("does not have the form that `match` asks for")?;
+            cell = String::from(kept.as_str());
         }
         if let Some(prefix) = &steps.prefix {
             cell.insert_str(0, prefix);

@@ -85,7 +85,7 @@ fn read_text(path: &Path, format: &TextFormat) -> Result<DataFrame, SiteError> {
     let (text, _, broken) = encoding.decode(&bytes);
     if broken {
         let place = std::str::from_utf8(&bytes).err().map_or(0, |e| e.valid_up_to());
-        let line = bytes[..place].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = bytes[..place].split(|b| *b == b'\n').count();
         let hint =
             "write the file's own encoding under [file] of the mapping, such as \"iso-8859-1\"";
         return Err(error(path, format!("line {line} is not valid {label}"), hint));

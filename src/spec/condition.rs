@@ -236,11 +236,12 @@ fn not_allowed(expression: &Expr, problems: &mut Vec<Problem>) -> Option<Test> {
 
 fn is_ordered(kind: VariableKind) -> bool {
     match kind {
-        VariableKind::Date | VariableKind::Days | VariableKind::Integer | VariableKind::Real => {
-            true
-        }
-        // Codes of an open list, such as morphology, are read as ranges: '8959' <= morphology.
-        VariableKind::Text => true,
+        // Codes of an open list, such as morphology, are read as ranges: morphology BETWEEN '8960' AND '8969'.
+        VariableKind::Date
+        | VariableKind::Days
+        | VariableKind::Integer
+        | VariableKind::Real
+        | VariableKind::Text => true,
         VariableKind::Category | VariableKind::Flag => false,
     }
 }

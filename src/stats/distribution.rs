@@ -132,7 +132,7 @@ mod tests {
         close(normal_quantile(1e-10), -6.361340902404056);
         close(normal_two_sided(5.0), 5.733031437583878e-07);
         close(chi_squared_quantile(0.025, 4.0), 0.4844185570879297);
-        close(chi_squared_quantile(0.975, 12.0), 23.3366641586453341);
+        close(chi_squared_quantile(0.975, 12.0), 23.336664158645334);
         close(chi_squared_quantile(1e-5, 3.0), 0.001122582580001848);
         close(chi_squared_upper(418.142562948, 1.0), 6.19072502691925e-93);
         close(student_point(0.95, 4.0), 2.776445105197793);

@@ -33,7 +33,7 @@ pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
         return Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
     }
     if let Some(cholesky) = scaled.clone().cholesky() {
-        let eigenvalues = scaled.clone().symmetric_eigenvalues();
+        let eigenvalues = scaled.symmetric_eigenvalues();
         let (smallest, largest) = (eigenvalues.min(), eigenvalues.max());
         if smallest > RANK_TOLERANCE * largest {
             let inverse = cholesky.inverse();

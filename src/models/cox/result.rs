@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// How a fit ended.
+#[expect(clippy::large_enum_variant, reason = "there is one per fit")]
 pub(super) enum Outcome {
     /// Nobody had the event.
     NoEvents,

@@ -197,7 +197,7 @@ impl Composer<'_> {
         third: Option<&str>,
     ) -> String {
         let number = |column: &str| row.and_then(|row| table.number(row, column));
-        let digits = if third.is_some() { 0 } else { 1 };
+        let digits = usize::from(third.is_none());
         match (number(columns[0]), number(columns[1]), third.map(number)) {
             (Some(a), Some(b), None) => {
                 format!("{} ({})", self.locale.decimals(a, digits), self.locale.decimals(b, digits))

@@ -42,7 +42,7 @@ pub(crate) fn flow(steps: &[FlowStep]) -> Drawing {
                 3,
             );
             if !step.left_out.is_empty() {
-                let centre = (y + below) / 2.0;
+                let centre = f64::midpoint(y, below);
                 let aside = left + BOX + 60.0;
                 canvas.line(&[(middle, centre), (aside, centre)], INK, 3);
                 let half = 20.0 * step.left_out.len() as f64;

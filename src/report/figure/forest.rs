@@ -86,7 +86,7 @@ pub(crate) fn forest(plot: &ForestPlot) -> Drawing {
         }
         canvas.text(
             &plot.x_label,
-            ((left + right) / 2.0, bottom + 78.0),
+            (f64::midpoint(left, right), bottom + 78.0),
             Anchor::Middle,
             TEXT,
             INK,
@@ -177,7 +177,7 @@ fn draw_row(
     }
     match row.weight {
         Some(weight) => {
-            canvas.square((scale.x(estimate), y), 14.0 + 30.0 * weight.max(0.0).sqrt(), colour)
+            canvas.square((scale.x(estimate), y), 14.0 + 30.0 * weight.max(0.0).sqrt(), colour);
         }
         None => canvas.dot((scale.x(estimate), y), 11, colour),
     }

@@ -125,7 +125,7 @@ pub(crate) fn survival(plot: &SurvivalPlot) -> Drawing {
     let height = 930.0 + table;
     draw(WIDTH, height as u32, |canvas| {
         let last =
-            plot.curves.iter().flat_map(|c| c.drawn().last().map(|p| p.time)).fold(0.0, f64::max);
+            plot.curves.iter().filter_map(|c| c.drawn().last().map(|p| p.time)).fold(0.0, f64::max);
         let left = label_width(canvas, plot) + 90.0;
         let horizon = last.max(0.1);
         let frame = Frame {
@@ -144,7 +144,7 @@ pub(crate) fn survival(plot: &SurvivalPlot) -> Drawing {
         frame.axes(canvas, &x, &y);
         canvas.text(
             &plot.x_label,
-            ((frame.left + frame.right) / 2.0, frame.bottom + 76.0),
+            (f64::midpoint(frame.left, frame.right), frame.bottom + 76.0),
             Anchor::Middle,
             TEXT,
             INK,
@@ -263,7 +263,7 @@ pub(crate) fn log_minus_log(plot: &SurvivalPlot) -> Drawing {
         frame.axes(canvas, &times, &values);
         canvas.text(
             &plot.x_label,
-            ((frame.left + frame.right) / 2.0, frame.bottom + 80.0),
+            (f64::midpoint(frame.left, frame.right), frame.bottom + 80.0),
             Anchor::Middle,
             TEXT,
             INK,
@@ -279,9 +279,9 @@ pub(crate) fn log_minus_log(plot: &SurvivalPlot) -> Drawing {
             }
             let path: Vec<(f64, f64)> = path.into_iter().map(|p| frame.at(p)).collect();
             if i % 2 == 0 {
-                canvas.line(&path, colour, 5)
+                canvas.line(&path, colour, 5);
             } else {
-                canvas.dashed(&path, colour, 5)
+                canvas.dashed(&path, colour, 5);
             }
             if let Some((_, y)) = path.last() {
                 let label = &plot.curves[i].label;

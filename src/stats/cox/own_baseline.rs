@@ -284,6 +284,7 @@ impl RiskData {
     /// X' diag(a) X, packed; blocks of rows in parallel, added in row order.
     fn weighted_product(&self, a: &[f64]) -> Vec<f64> {
         const BLOCK: usize = 1024;
+        const PART: usize = 64 * BLOCK;
         let p = self.x.len();
         let n = a.len();
         let part = |from: usize, to: usize| {
@@ -305,7 +306,6 @@ impl RiskData {
             }
             product
         };
-        const PART: usize = 64 * BLOCK;
         let parts: Vec<Vec<f64>> = (0..n.div_ceil(PART))
             .into_par_iter()
             .map(|c| part(c * PART, ((c + 1) * PART).min(n)))

@@ -105,7 +105,9 @@ fn by_definition(
 }
 
 /// A registry-like mixture of ties, late entries, strata, and covariates on very different scales.
-fn mixture() -> (Vec<i32>, Vec<i32>, Vec<bool>, Vec<u32>, Vec<Vec<f64>>) {
+type Mixture = (Vec<i32>, Vec<i32>, Vec<bool>, Vec<u32>, Vec<Vec<f64>>);
+
+fn mixture() -> Mixture {
     let mut state = 88172645463325252_u64;
     let mut next = |below: u64| {
         state ^= state << 13;
@@ -210,7 +212,7 @@ fn all_deaths_in_one_arm_are_called_monotone() {
     loop {
         match newton(&record, 60) {
             Next::Try(beta) => {
-                record.push(Evaluation::new(&beta, &data.derivatives(&beta, Ties::Efron)))
+                record.push(Evaluation::new(&beta, &data.derivatives(&beta, Ties::Efron)));
             }
             Next::Monotone { coefficients, .. } => {
                 assert_eq!(coefficients, [0]);

@@ -1,0 +1,108 @@
+//! Kernels on a million rows: the event table on a daily grid with 8 groups, Cox with 10 covariates from sorting to the
+//! maximum, and the pooled hub part of both. `cargo bench`.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use tributary::stats::{
+    cox::{Evaluation, Next, RiskData, Rows, Ties, newton},
+    event_table::{self, TimeGrid, event_table},
+    random_effects::{Tau2Estimator, tau2},
+};
+
+const ROWS: usize = 1_000_000;
+const COVARIATES: usize = 10;
+
+struct Data {
+    exit: Vec<i32>,
+    event: Vec<bool>,
+    group: Vec<u32>,
+    covariates: Vec<Vec<f64>>,
+}
+
+/// Exponential times over 15 years, about 40 % events, covariates with effects from 0 to 0.3.
+fn data() -> Data {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut uniform = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let covariates: Vec<Vec<f64>> =
+        (0..COVARIATES).map(|_| (0..ROWS).map(|_| uniform() * 2.0 - 1.0).collect()).collect();
+    let (mut exit, mut event) = (Vec::with_capacity(ROWS), Vec::with_capacity(ROWS));
+    for row in 0..ROWS {
+        let eta: f64 = covariates.iter().enumerate().map(|(j, x)| 0.03 * j as f64 * x[row]).sum();
+        let death = -(1.0 - uniform()).ln() * 4000.0 / eta.exp();
+        let censored = uniform() * 5475.0;
+        exit.push(death.min(censored) as i32 + 1);
+        event.push(death <= censored);
+    }
+    let group = (0..ROWS).map(|row| (row % 8) as u32).collect();
+    Data { exit, event, group, covariates }
+}
+
+fn fit(rows: Rows<'_>) -> Vec<f64> {
+    let data = RiskData::new(rows, None);
+    let evaluate = |beta: &[f64]| Evaluation::new(beta, &data.derivatives(beta, Ties::Efron));
+    let mut record = vec![evaluate(&[0.0; COVARIATES])];
+    loop {
+        match newton(&record, 30) {
+            Next::Try(beta) => record.push(evaluate(&beta)),
+            Next::Converged { at, .. } => return record[at].beta.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn kernels(criterion: &mut Criterion) {
+    let data = data();
+    let mut group = criterion.benchmark_group("one million rows");
+    group.sample_size(10);
+    group.bench_function("event table, daily grid, 8 groups", |bench| {
+        let grid = TimeGrid::daily(5475);
+        let rows = event_table::Rows {
+            entry: None,
+            exit: &data.exit,
+            event: &data.event,
+            group: &data.group,
+        };
+        bench.iter(|| event_table(black_box(rows), 8, &grid));
+    });
+    group.bench_function("Cox, Efron, 10 covariates, sort to convergence", |bench| {
+        let rows = Rows {
+            entry: None,
+            exit: &data.exit,
+            event: &data.event,
+            stratum: None,
+            covariates: &data.covariates,
+        };
+        bench.iter(|| fit(black_box(rows)));
+    });
+    group.bench_function("Cox, one evaluation", |bench| {
+        let rows = Rows {
+            entry: None,
+            exit: &data.exit,
+            event: &data.event,
+            stratum: None,
+            covariates: &data.covariates,
+        };
+        let sorted = RiskData::new(rows, None);
+        bench.iter(|| sorted.derivatives(black_box(&[0.1; COVARIATES]), Ties::Efron));
+    });
+    group.finish();
+
+    criterion.bench_function("REML, 20 studies", |bench| {
+        let y: Vec<f64> = (0..20).map(|i| (f64::from(i) * 0.7).sin()).collect();
+        let v: Vec<f64> = (0..20).map(|i| 0.05 + 0.01 * f64::from(i)).collect();
+        bench.iter_batched(
+            || (y.clone(), v.clone()),
+            |(y, v)| tau2(&y, &v, Tau2Estimator::Reml),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);
