@@ -28,9 +28,16 @@ pub struct RiskData {
     /// Columns, centred.
     pub(super) x: Vec<Vec<f64>>,
     /// First row of each stratum, and the number of rows.
-    pub(super) strata: Vec<usize>,
+    strata: Vec<usize>,
     /// Rows of each stratum by latest entry first; empty without late entries.
-    pub(super) by_entry: Vec<u32>,
+    by_entry: Vec<u32>,
+    /// First row of each run of rows with one stratum and exit, and the number of rows.
+    ties: Vec<usize>,
+    /// Deaths of each run, and Σ x over them, `run * p + covariate`.
+    deaths: Vec<f64>,
+    sum_x: Vec<f64>,
+    /// 1 for a death, 0 for a censored row.
+    dead: Vec<f64>,
 }
 
 impl RiskData {
@@ -39,20 +46,23 @@ impl RiskData {
     pub fn new(rows: Rows<'_>, centre: Option<&[f64]>) -> Self {
         let n = rows.exit.len();
         let stratum = |i: u32| rows.stratum.map_or(0, |s| s[i as usize]);
-        let mut order: Vec<u32> = (0..n as u32).collect();
-        order.par_sort_unstable_by_key(|&i| {
-            (stratum(i), std::cmp::Reverse(rows.exit[i as usize]), i)
-        });
-        let mut strata: Vec<usize> =
-            (0..n).filter(|&k| k == 0 || stratum(order[k]) != stratum(order[k - 1])).collect();
-        strata.push(n);
-        let x = rows
+        let order = order(&rows);
+        let boundaries = |same: &dyn Fn(u32, u32) -> bool| {
+            let mut found: Vec<usize> =
+                (0..n).filter(|&k| k == 0 || !same(order[k], order[k - 1])).collect();
+            found.push(n);
+            found
+        };
+        let strata = boundaries(&|a, b| stratum(a) == stratum(b));
+        let exit_of = |i: u32| rows.exit[i as usize];
+        let ties = boundaries(&|a, b| stratum(a) == stratum(b) && exit_of(a) == exit_of(b));
+        let x: Vec<Vec<f64>> = rows
             .covariates
             .par_iter()
             .enumerate()
             .map(|(j, column)| {
-                let middle =
-                    centre.map_or_else(|| column.iter().sum::<f64>() / n.max(1) as f64, |c| c[j]);
+                let mean = || column.iter().sum::<f64>() / n.max(1) as f64;
+                let middle = centre.map_or_else(mean, |c| c[j]);
                 order.iter().map(|&i| column[i as usize] - middle).collect()
             })
             .collect();
@@ -66,23 +76,78 @@ impl RiskData {
             }
             by_entry
         });
-        Self {
-            exit: order.iter().map(|&i| rows.exit[i as usize]).collect(),
-            event: order.iter().map(|&i| rows.event[i as usize]).collect(),
-            entry,
-            x,
-            strata,
-            by_entry,
+        let event: Vec<bool> = order.iter().map(|&i| rows.event[i as usize]).collect();
+        let dead: Vec<f64> = event.iter().map(|&e| f64::from(u8::from(e))).collect();
+        let deaths: Vec<f64> = ties.windows(2).map(|w| dead[w[0]..w[1]].iter().sum()).collect();
+        let mut sum_x = Vec::with_capacity(deaths.len() * x.len());
+        for w in ties.windows(2) {
+            sum_x.extend(x.iter().map(|column| dot(&dead[w[0]..w[1]], &column[w[0]..w[1]])));
         }
+        let exit = order.iter().map(|&i| exit_of(i)).collect();
+        Self { exit, event, entry, x, strata, by_entry, ties, deaths, sum_x, dead }
     }
 
     pub(super) fn linear_predictor(&self, beta: &[f64]) -> Vec<f64> {
         let mut eta = vec![0.0; self.exit.len()];
-        for (column, b) in self.x.iter().zip(beta) {
-            eta.par_iter_mut().with_min_len(1 << 16).zip(column).for_each(|(e, x)| *e += b * x);
-        }
+        eta.par_chunks_mut(PIECE).enumerate().for_each(|(block, eta)| {
+            let start = block * PIECE;
+            for (column, b) in self.x.iter().zip(beta) {
+                for (e, x) in eta.iter_mut().zip(&column[start..]) {
+                    *e += b * x;
+                }
+            }
+        });
         eta
     }
+}
+
+/// Rows that are worked on together, so that what they need stays in the cache.
+const BLOCK: usize = 256;
+/// Rows of one parallel piece of work.
+const PIECE: usize = 32 * BLOCK;
+
+/// Positions of the rows by stratum, then latest exit first, then as given. Days are few: one counting pass each for day
+/// and stratum is faster than comparing.
+fn order(rows: &Rows<'_>) -> Vec<u32> {
+    let n = rows.exit.len();
+    let (low, high) =
+        rows.exit.iter().fold((i32::MAX, i32::MIN), |(l, h), &t| (l.min(t), h.max(t)));
+    let days = if n == 0 { 0 } else { (i64::from(high) - i64::from(low)) as usize + 1 };
+    if days > 8 * n + 1024 {
+        let stratum = |i: u32| rows.stratum.map_or(0, |s| s[i as usize]);
+        let mut order: Vec<u32> = (0..n as u32).collect();
+        order.par_sort_unstable_by_key(|&i| {
+            (stratum(i), std::cmp::Reverse(rows.exit[i as usize]), i)
+        });
+        return order;
+    }
+    let as_given: Vec<u32> = (0..n as u32).collect();
+    let by_day = counting_sort(&as_given, days, |i| (high - rows.exit[i as usize]) as usize);
+    match rows.stratum {
+        None => by_day,
+        Some(stratum) => {
+            let strata = stratum.iter().max().map_or(0, |s| *s as usize + 1);
+            counting_sort(&by_day, strata, |i| stratum[i as usize] as usize)
+        }
+    }
+}
+
+/// Stable sort of positions by a small key.
+fn counting_sort(positions: &[u32], keys: usize, key: impl Fn(u32) -> usize) -> Vec<u32> {
+    let mut next = vec![0_usize; keys + 1];
+    for &i in positions {
+        next[key(i) + 1] += 1;
+    }
+    for k in 1..next.len() {
+        next[k] += next[k - 1];
+    }
+    let mut sorted = vec![0; positions.len()];
+    for &i in positions {
+        let k = key(i);
+        sorted[next[k]] = i;
+        next[k] += 1;
+    }
+    sorted
 }
 
 /// Log partial likelihood and its derivatives at one β, summed over strata.
@@ -110,132 +175,159 @@ pub struct Trend {
 /// Sums at one event time of one stratum.
 struct AtTime {
     time: i32,
-    s1: Vec<f64>,
-    t1: Vec<f64>,
-    sum_x: Vec<f64>,
-    log_likelihood: f64,
+    /// Position of its run of tied rows.
+    run: usize,
     ties: TieSums,
+}
+
+/// What one evaluation needs before it looks at the covariates again: risk weights and the sums of them.
+struct Weights {
+    /// exp(x'β), each stratum scaled by its largest.
+    weight: Vec<f64>,
+    /// Event times by stratum, latest first.
+    times: Vec<Vec<AtTime>>,
+    log_likelihood: f64,
+}
+
+/// Σ w x over the rows of each run of ties, the same over its deaths, and weighted products of the covariates.
+struct Moments {
+    /// `run * 2p`: p sums over all rows, p over the deaths.
+    runs: Vec<f64>,
+    /// One packed product per set of row weights.
+    products: Vec<Vec<f64>>,
 }
 
 impl RiskData {
     /// ℓ, score and information at `beta`.
     pub fn derivatives(&self, beta: &[f64], ties: Ties) -> Derivatives {
-        let (weight, times) = self.sums_by_time(beta, ties);
-        let mut log_likelihood = 0.0;
-        for at in times.iter().flatten() {
-            log_likelihood += at.log_likelihood;
-        }
-        Derivatives {
-            log_likelihood,
-            score: self.score(&times, |_| 1.0),
-            information: self.information(&weight, &times, |_| 1.0),
-        }
+        let weights = self.weights(beta, ties);
+        let [(score, information)] = self.weighted_by(&weights, [&|_| 1.0]);
+        Derivatives { log_likelihood: weights.log_likelihood, score, information }
     }
 
     /// Terms of the proportional-hazards score test at the maximum `beta`, with the time transform `g`.
     pub fn trend(&self, beta: &[f64], ties: Ties, g: impl Fn(i32) -> f64 + Sync) -> Trend {
-        let (weight, times) = self.sums_by_time(beta, ties);
-        Trend {
-            score: self.score(&times, &g),
-            cross: self.information(&weight, &times, &g),
-            information: self.information(&weight, &times, |t| g(t) * g(t)),
-        }
+        let weights = self.weights(beta, ties);
+        let square = |t: i32| g(t) * g(t);
+        let [(score, cross), (_, information)] = self.weighted_by(&weights, [&g, &square]);
+        Trend { score, cross, information }
     }
 
-    /// Risk weights exp(x'β), each stratum scaled by its largest, and the sums at its event times, latest first.
-    fn sums_by_time(&self, beta: &[f64], ties: Ties) -> (Vec<f64>, Vec<Vec<AtTime>>) {
-        let p = self.x.len();
-        let eta = self.linear_predictor(beta);
-        let mut weight = vec![0.0; eta.len()];
-        let mut times = Vec::with_capacity(self.strata.len() - 1);
+    fn weights(&self, beta: &[f64], ties: Ties) -> Weights {
+        let mut eta = self.linear_predictor(beta);
         for w in self.strata.windows(2) {
-            let (start, end) = (w[0], w[1]);
-            let shift = eta[start..end].iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            weight[start..end]
-                .par_iter_mut()
-                .with_min_len(1 << 16)
-                .zip(&eta[start..end])
-                .for_each(|(w, e)| *w = (e - shift).exp());
+            let eta = &mut eta[w[0]..w[1]];
+            let largest = eta.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            eta.iter_mut().for_each(|e| *e -= largest);
+        }
+        let weight: Vec<f64> = eta.par_iter().with_min_len(PIECE).map(|e| e.exp()).collect();
+        let mut log_likelihood = 0.0;
+        let mut times = Vec::with_capacity(self.strata.len() - 1);
+        self.each_stratum(|runs, start, end| {
             let mut stratum = Vec::new();
-            let (mut s0, mut s1) = (0.0, vec![0.0; p]);
-            let (mut i, mut left) = (start, start);
-            while i < end {
-                let time = self.exit[i];
-                let tied =
-                    i..end.min(i + self.exit[i..end].iter().take_while(|&&t| t == time).count());
-                let (mut d, mut t0, mut sum_eta) = (0.0, 0.0, 0.0);
-                for r in tied.clone() {
-                    s0 += weight[r];
-                    if self.event[r] {
-                        d += 1.0;
-                        t0 += weight[r];
-                        sum_eta += eta[r] - shift;
-                    }
-                }
-                for (s, column) in s1.iter_mut().zip(&self.x) {
-                    for r in tied.clone() {
-                        *s += weight[r] * column[r];
-                    }
-                }
-                if let Some(entry) = &self.entry {
-                    // Entry 0 is the start of follow-up, at risk from the first day on.
-                    let enters_later = |r: u32| entry[r as usize] > 0 && entry[r as usize] >= time;
-                    while left < end && enters_later(self.by_entry[left]) {
-                        let r = self.by_entry[left] as usize;
-                        s0 -= weight[r];
-                        s1.iter_mut()
-                            .zip(&self.x)
-                            .for_each(|(s, column)| *s -= weight[r] * column[r]);
-                        left += 1;
-                    }
-                }
+            let (mut s0, mut left) = (0.0, start);
+            for run in runs {
+                let rows = self.ties[run]..self.ties[run + 1];
+                let time = self.exit[rows.start];
+                s0 += weight[rows.clone()].iter().sum::<f64>();
+                self.enter_after(time, end, &mut left, |r| s0 -= weight[r]);
+                let d = self.deaths[run];
                 if d > 0.0 {
-                    let dead = || tied.clone().filter(|&r| self.event[r]);
-                    let sum = |f: &dyn Fn(usize) -> f64| dead().map(f).sum::<f64>();
-                    let tie = tie_sums(d, s0, t0, ties);
-                    stratum.push(AtTime {
-                        time,
-                        s1: s1.clone(),
-                        t1: self.x.iter().map(|column| sum(&|r| weight[r] * column[r])).collect(),
-                        sum_x: self.x.iter().map(|column| sum(&|r| column[r])).collect(),
-                        log_likelihood: sum_eta - tie.log,
-                        ties: tie,
-                    });
+                    let dead = &self.dead[rows.clone()];
+                    let tie = tie_sums(d, s0, dot(dead, &weight[rows.clone()]), ties);
+                    log_likelihood += dot(dead, &eta[rows]) - tie.log;
+                    stratum.push(AtTime { time, run, ties: tie });
                 }
-                i = tied.end;
             }
             times.push(stratum);
-        }
-        (weight, times)
+        });
+        Weights { weight, times, log_likelihood }
     }
 
-    fn score(&self, times: &[Vec<AtTime>], h: impl Fn(i32) -> f64) -> Vec<f64> {
-        let mut score = vec![0.0; self.x.len()];
-        for at in times.iter().flatten() {
-            let h = h(at.time);
-            for (j, u) in score.iter_mut().enumerate() {
-                *u += h * (at.sum_x[j] - (at.ties.a * at.s1[j] - at.ties.ca * at.t1[j]));
+    /// Calls `work` with the runs of ties, the first row and the end of each stratum.
+    fn each_stratum(&self, mut work: impl FnMut(std::ops::Range<usize>, usize, usize)) {
+        let mut run = 0;
+        for w in self.strata.windows(2) {
+            let first = run;
+            while run + 1 < self.ties.len() && self.ties[run] < w[1] {
+                run += 1;
             }
+            work(first..run, w[0], w[1]);
         }
-        score
     }
 
-    /// Σ h(t) V(t), packed. The sum of S⁽²⁾ over event times is turned around: row *i* carries x x' as often as it was at
-    /// risk at a death, so one weighted product of the covariates replaces a running p×p sum.
-    fn information(
+    /// Calls `take` for every row that enters at `time` or later, once; times come latest first. Entry 0 is the start of
+    /// follow-up, at risk from the first day on.
+    fn enter_after(&self, time: i32, end: usize, left: &mut usize, mut take: impl FnMut(usize)) {
+        let Some(entry) = &self.entry else { return };
+        while *left < end {
+            let r = self.by_entry[*left] as usize;
+            if entry[r] <= 0 || entry[r] < time {
+                return;
+            }
+            take(r);
+            *left += 1;
+        }
+    }
+
+    /// Σ h(t) U(t) and Σ h(t) V(t) for each `h`. The sum of S⁽²⁾ over event times is turned around: row *i* carries x x' as
+    /// often as it was at risk at a death, so one weighted product of the covariates replaces a running p×p sum.
+    fn weighted_by<const N: usize>(
         &self,
-        weight: &[f64],
-        times: &[Vec<AtTime>],
-        h: impl Fn(i32) -> f64,
-    ) -> Vec<f64> {
+        weights: &Weights,
+        transforms: [&(dyn Fn(i32) -> f64 + Sync); N],
+    ) -> [(Vec<f64>, Vec<f64>); N] {
         let p = self.x.len();
-        let mut row_weight = vec![0.0; weight.len()];
-        let mut between = vec![0.0; p * (p + 1) / 2];
-        for (w, stratum) in self.strata.windows(2).zip(times) {
-            let (start, end) = (w[0], w[1]);
-            // Ascending event times with Σ_{t' ≤ t} h Σ a.
+        let row_weights = transforms.map(|h| self.row_weights(weights, h));
+        let Moments { runs, products } = self.moments(&weights.weight, &row_weights);
+        let mut products = products.into_iter();
+        let mut sums = transforms
+            .map(|_| (vec![0.0; p], products.next().unwrap_or_else(|| vec![0.0; p * (p + 1) / 2])));
+        let mut stratum = 0;
+        self.each_stratum(|range, start, end| {
+            let mut at_risk = vec![0.0; p];
+            let mut left = start;
+            let mut events = weights.times[stratum].iter().peekable();
+            stratum += 1;
+            for run in range {
+                let time = self.exit[self.ties[run]];
+                let moments = &runs[run * 2 * p..(run + 1) * 2 * p];
+                at_risk.iter_mut().zip(moments).for_each(|(s, x)| *s += x);
+                self.enter_after(time, end, &mut left, |r| {
+                    at_risk
+                        .iter_mut()
+                        .zip(&self.x)
+                        .for_each(|(s, x)| *s -= weights.weight[r] * x[r]);
+                });
+                let Some(at) = events.next_if(|at| at.run == run) else { continue };
+                let (s1, t1) = (&at_risk, &moments[p..]);
+                let sum_x = &self.sum_x[run * p..(run + 1) * p];
+                let tie = at.ties;
+                for ((score, information), h) in sums.iter_mut().zip(transforms) {
+                    let h = h(time);
+                    for j in 0..p {
+                        score[j] += h * (sum_x[j] - (tie.a * s1[j] - tie.ca * t1[j]));
+                        for k in 0..=j {
+                            let zz = tie.aa * s1[j] * s1[k]
+                                - tie.caa * (s1[j] * t1[k] + t1[j] * s1[k])
+                                + tie.ccaa * t1[j] * t1[k];
+                            information[packed(j, k)] -= h * zz;
+                        }
+                    }
+                }
+            }
+        });
+        sums
+    }
+
+    /// How often each row was at risk at a death, times its risk weight: w (Σ_{entry < t ≤ exit} h Σa − h Σca if it died).
+    fn row_weights(&self, weights: &Weights, h: &(dyn Fn(i32) -> f64 + Sync)) -> Vec<f64> {
+        let mut row_weight = vec![0.0; weights.weight.len()];
+        let mut stratum = 0;
+        self.each_stratum(|range, _, _| {
+            // Ascending event times with Σ_{t' ≤ t} h Σa.
             let mut cumulative = 0.0;
-            let ascending: Vec<(i32, f64)> = stratum
+            let ascending: Vec<(i32, f64)> = weights.times[stratum]
                 .iter()
                 .rev()
                 .map(|at| {
@@ -247,73 +339,100 @@ impl RiskData {
                 0 => 0.0,
                 k => ascending[k - 1].1,
             };
-            let mut k = ascending.len();
-            for r in start..end {
-                while k > 0 && ascending[k - 1].0 > self.exit[r] {
-                    k -= 1;
-                }
-                let mut at_risk = if k > 0 { ascending[k - 1].1 } else { 0.0 };
-                if let Some(entry) = &self.entry
-                    && entry[r] > 0
-                {
-                    at_risk -= up_to(entry[r]);
-                }
-                if self.event[r] {
-                    let at = &stratum[ascending.len() - k];
-                    at_risk -= h(at.time) * at.ties.ca;
-                }
-                row_weight[r] = weight[r] * at_risk;
-            }
-            for at in stratum {
-                let h = h(at.time);
-                for j in 0..p {
-                    for k in 0..=j {
-                        let zz = at.ties.aa * at.s1[j] * at.s1[k]
-                            - at.ties.caa * (at.s1[j] * at.t1[k] + at.t1[j] * at.s1[k])
-                            + at.ties.ccaa * at.t1[j] * at.t1[k];
-                        between[packed(j, k)] += h * zz;
-                    }
+            let mut events = weights.times[stratum].iter().peekable();
+            stratum += 1;
+            for run in range {
+                let rows = self.ties[run]..self.ties[run + 1];
+                let time = self.exit[rows.start];
+                let at_death =
+                    events.next_if(|at| at.run == run).map_or(0.0, |at| h(time) * at.ties.ca);
+                let at_risk = up_to(time);
+                for r in rows {
+                    let late = self
+                        .entry
+                        .as_ref()
+                        .map_or(0.0, |entry| if entry[r] > 0 { up_to(entry[r]) } else { 0.0 });
+                    row_weight[r] = weights.weight[r] * (at_risk - late - self.dead[r] * at_death);
                 }
             }
-        }
-        let mut information = self.weighted_product(&row_weight);
-        information.iter_mut().zip(between).for_each(|(v, zz)| *v -= zz);
-        information
+        });
+        row_weight
     }
 
-    /// X' diag(a) X, packed; blocks of rows in parallel, added in row order.
-    fn weighted_product(&self, a: &[f64]) -> Vec<f64> {
-        const BLOCK: usize = 1024;
-        const PART: usize = 64 * BLOCK;
+    /// One pass over the covariates: whole runs of ties in pieces that stay in the cache, pieces in parallel, added in row
+    /// order so that the number of threads changes nothing.
+    fn moments(&self, weight: &[f64], row_weights: &[Vec<f64>]) -> Moments {
         let p = self.x.len();
-        let n = a.len();
-        let part = |from: usize, to: usize| {
-            let mut product = vec![0.0; p * (p + 1) / 2];
-            let mut ax = [0.0; BLOCK];
-            for start in (from..to).step_by(BLOCK) {
-                let rows = start..(start + BLOCK).min(to);
-                let ax = &mut ax[..rows.len()];
-                for j in 0..p {
-                    for ((v, x), a) in
-                        ax.iter_mut().zip(&self.x[j][rows.clone()]).zip(&a[rows.clone()])
-                    {
-                        *v = x * a;
-                    }
-                    for k in 0..=j {
-                        product[packed(j, k)] += dot(ax, &self.x[k][rows.clone()]);
+        let mut pieces = Vec::new();
+        let mut first = 0;
+        for run in 0..self.deaths.len() {
+            let rows = self.ties[run + 1] - self.ties[first];
+            if rows >= PIECE || run + 1 == self.deaths.len() {
+                pieces.push(first..run + 1);
+                first = run + 1;
+            }
+        }
+        let empty = || vec![vec![0.0; p * (p + 1) / 2]; row_weights.len()];
+        let parts: Vec<(Vec<f64>, Vec<Vec<f64>>)> = pieces
+            .into_par_iter()
+            .map(|piece| {
+                let mut runs = Vec::with_capacity(2 * p * piece.len());
+                let mut products = empty();
+                // Runs are gathered into blocks of at least BLOCK rows, a long run is cut.
+                let mut from = self.ties[piece.start];
+                for run in piece.clone() {
+                    self.run_moments(run, weight, &mut runs);
+                    let to = self.ties[run + 1];
+                    if to - from >= BLOCK || run + 1 == piece.end {
+                        for start in (from..to).step_by(BLOCK) {
+                            let rows = start..(start + BLOCK).min(to);
+                            for (product, a) in products.iter_mut().zip(row_weights) {
+                                self.add_product(product, a, rows.clone());
+                            }
+                        }
+                        from = to;
                     }
                 }
-            }
-            product
-        };
-        let parts: Vec<Vec<f64>> = (0..n.div_ceil(PART))
-            .into_par_iter()
-            .map(|c| part(c * PART, ((c + 1) * PART).min(n)))
+                (runs, products)
+            })
             .collect();
-        parts.into_iter().fold(vec![0.0; p * (p + 1) / 2], |mut sum, part| {
-            sum.iter_mut().zip(part).for_each(|(s, x)| *s += x);
-            sum
-        })
+        let mut moments =
+            Moments { runs: Vec::with_capacity(2 * p * self.deaths.len()), products: empty() };
+        for (runs, products) in parts {
+            moments.runs.extend(runs);
+            for (sum, product) in moments.products.iter_mut().zip(products) {
+                sum.iter_mut().zip(product).for_each(|(s, x)| *s += x);
+            }
+        }
+        moments
+    }
+
+    /// Appends Σ w x over the rows of a run, and over its deaths.
+    fn run_moments(&self, run: usize, weight: &[f64], runs: &mut Vec<f64>) {
+        let rows = self.ties[run]..self.ties[run + 1];
+        let w = &weight[rows.clone()];
+        runs.extend(self.x.iter().map(|column| dot(w, &column[rows.clone()])));
+        if self.deaths[run] > 0.0 {
+            let dying: Vec<f64> =
+                w.iter().zip(&self.dead[rows.clone()]).map(|(w, d)| w * d).collect();
+            runs.extend(self.x.iter().map(|column| dot(&dying, &column[rows.clone()])));
+        } else {
+            runs.extend(self.x.iter().map(|_| 0.0));
+        }
+    }
+
+    /// Adds X' diag(a) X over at most BLOCK rows, packed.
+    fn add_product(&self, product: &mut [f64], a: &[f64], rows: std::ops::Range<usize>) {
+        let mut ax = [0.0; BLOCK];
+        let ax = &mut ax[..rows.len()];
+        for j in 0..self.x.len() {
+            for ((v, x), a) in ax.iter_mut().zip(&self.x[j][rows.clone()]).zip(&a[rows.clone()]) {
+                *v = x * a;
+            }
+            for k in 0..=j {
+                product[packed(j, k)] += dot(ax, &self.x[k][rows.clone()]);
+            }
+        }
     }
 }
 
