@@ -4,7 +4,6 @@
 //! Rooms from the ground up: [`stats`], [`cohort`], [`estimate`] · [`summary`] · [`spec`] · [`model`] · [`models`], [`run`] ·
 //! [`plan`], [`results`] · [`report`] · `site`, `hub` · `cli`. `ARCHITECTURE.md` explains them in reading order.
 
-#[cfg(all(feature = "site", feature = "hub"))]
 pub mod cli;
 pub mod cohort;
 pub mod estimate;

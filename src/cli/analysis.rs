@@ -5,10 +5,11 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
-use super::{Ending, local};
+use super::{Ending, read};
+#[cfg(feature = "site")]
+use crate::site::{Mapping, SiteFolder};
 use crate::{
     models::MODELS,
-    site::{Mapping, SiteFolder},
     spec::{AnalysisSpec, Study},
 };
 
@@ -20,13 +21,15 @@ pub(super) enum SchemaFile {
     /// `study.toml`
     Study,
     /// `site.toml`
+    #[cfg(feature = "site")]
     Site,
     /// `mapping.toml`
+    #[cfg(feature = "site")]
     Mapping,
 }
 
 pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
-    let plan = local::plan(spec)?;
+    let plan = read::plan(spec)?;
     say!(
         "{}: {} models, specification {}",
         spec.display(),
@@ -40,7 +43,9 @@ pub(super) fn schema(file: SchemaFile) -> anyhow::Result<Ending> {
     let schema = match file {
         SchemaFile::Analysis => analysis_schema(),
         SchemaFile::Study => Study::schema(),
+        #[cfg(feature = "site")]
         SchemaFile::Site => SiteFolder::schema(),
+        #[cfg(feature = "site")]
         SchemaFile::Mapping => Mapping::schema(),
     };
     say!("{}", serde_json::to_string_pretty(&schema)?);

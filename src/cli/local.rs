@@ -2,11 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 
@@ -15,24 +14,8 @@ use crate::{
     plan::Plan,
     run::{Effect, Event, Run, RunState},
     site::{Answers, Registry, SiteFolder, answer},
-    spec::Study,
     summary::SiteId,
 };
-
-/// Reads an analysis and the `study.toml` beside it.
-pub(super) fn plan(spec: &Path) -> anyhow::Result<Plan> {
-    let text =
-        fs::read_to_string(spec).with_context(|| format!("{} cannot be read", spec.display()))?;
-    let study = study(&spec.with_file_name("study.toml"))?;
-    Ok(Plan::check(&spec.display().to_string(), &text, study)?)
-}
-
-pub(super) fn study(path: &Path) -> anyhow::Result<Study> {
-    let text = fs::read_to_string(path).with_context(|| {
-        format!("{} cannot be read; an analysis stands beside its study.toml", path.display())
-    })?;
-    Ok(Study::parse(&path.display().to_string(), &text)?)
-}
 
 /// A run that has ended, and what the sites keep to themselves.
 #[derive(Debug)]

@@ -10,12 +10,19 @@ macro_rules! say {
 }
 
 mod analysis;
+#[cfg(all(feature = "site", feature = "hub"))]
 mod demo;
+#[cfg(all(feature = "site", feature = "hub"))]
 mod local;
+
 mod models;
+#[cfg(all(feature = "site", feature = "hub"))]
 mod output;
+mod read;
 mod report;
+#[cfg(all(feature = "site", feature = "hub"))]
 mod run;
+#[cfg(feature = "site")]
 mod site;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -28,6 +35,7 @@ pub(crate) enum Ending {
     /// Done.
     Done,
     /// Answered, but look: refusals, no convergence.
+    #[cfg(feature = "site")]
     Look,
 }
 
@@ -41,6 +49,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[cfg(all(feature = "site", feature = "hub"))]
     /// Run the Wilms study: five countries, one report, no set-up
     ///
     /// Example: tributary demo --out results/wilms
@@ -54,6 +63,7 @@ enum Command {
         #[command(flatten)]
         when: When,
     },
+    #[cfg(all(feature = "site", feature = "hub"))]
     /// Run an analysis over site folders in one process, through the same path as a live study
     ///
     /// Example: tributary run analyses/wilms/wilms.toml --site analyses/wilms/sites/* --out results
@@ -72,6 +82,7 @@ enum Command {
     /// Check an analysis file, or print the schemas that editors complete from
     #[command(subcommand)]
     Analysis(AnalysisCommand),
+    #[cfg(feature = "site")]
     /// What a site does with its own folder
     #[command(subcommand)]
     Site(SiteCommand),
@@ -97,6 +108,7 @@ enum Command {
     },
 }
 
+#[cfg(all(feature = "site", feature = "hub"))]
 #[derive(Debug, clap::Args)]
 struct When {
     /// Day to write on the report; today if absent
@@ -123,6 +135,7 @@ enum AnalysisCommand {
     },
 }
 
+#[cfg(feature = "site")]
 #[derive(Debug, Subcommand)]
 enum SiteCommand {
     /// Read, map and check a site's file: quality report
@@ -151,13 +164,17 @@ enum SiteCommand {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.command {
+        #[cfg(all(feature = "site", feature = "hub"))]
         Command::Demo { out, study, when } => demo::demo(&out, study.as_deref(), when.date),
+        #[cfg(all(feature = "site", feature = "hub"))]
         Command::Run { spec, site, out, when } => run::run(&spec, &site, &out, when.date),
         Command::Analysis(AnalysisCommand::Check { spec }) => analysis::check(&spec),
         Command::Analysis(AnalysisCommand::Schema { file }) => analysis::schema(file),
+        #[cfg(feature = "site")]
         Command::Site(SiteCommand::Check { folder, study }) => {
             site::check(&folder, study.as_deref())
         }
+        #[cfg(feature = "site")]
         Command::Site(SiteCommand::Preview { spec, site }) => site::preview(&spec, &site),
         Command::Models { kind } => models::models(kind.as_deref()),
         Command::Report { results, format, out } => {
@@ -166,6 +183,7 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
+        #[cfg(feature = "site")]
         Ok(Ending::Look) => ExitCode::from(1),
         Err(error) => {
             eprintln!("{}", message(&error));

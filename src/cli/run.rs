@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::{Ending, local, output};
+use super::{Ending, local, output, read};
 use crate::results::Results;
 
 pub(super) fn run(
@@ -13,7 +13,7 @@ pub(super) fn run(
     out: &Path,
     date: Option<Date>,
 ) -> anyhow::Result<Ending> {
-    let plan = local::plan(spec)?;
+    let plan = read::plan(spec)?;
     output::writable(out)?;
     let finished = local::run(&plan, sites)?;
     let results = Results::of(&plan, &finished.run, date.unwrap_or_else(today));

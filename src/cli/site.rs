@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::{Ending, local};
+use super::{Ending, read};
 use crate::{
     run::Answer,
     site::{self, Registry, SiteFolder},
@@ -22,7 +22,7 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
             .find(|path| path.is_file())
             .context("no study.toml in the folders above; name it with --study")?,
     };
-    let study = local::study(&path)?;
+    let study = read::study(&path)?;
     let registry = Registry::read(SiteFolder::open(folder)?, &study.dictionary)?;
     let report = site::check(&registry, &study.dictionary);
     say!("{}", report.to_string().trim_end());
@@ -30,7 +30,7 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
 }
 
 pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
-    let plan = local::plan(spec)?;
+    let plan = read::plan(spec)?;
     let registry = Registry::open(SiteFolder::open(folder)?, &plan.study.dictionary)?;
     let (run, _) = crate::run::Run::open(
         &plan.hash,

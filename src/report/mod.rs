@@ -88,6 +88,12 @@ impl Report {
     pub fn pdf(&self) -> Result<Vec<u8>, ReportError> {
         pdf::render(&self.document, &self.figures)
     }
+
+    /// This build has no PDF.
+    #[cfg(not(feature = "pdf"))]
+    pub fn pdf(&self) -> Result<Vec<u8>, ReportError> {
+        Err(ReportError::Pdf { reason: "this program was built without the feature `pdf`".into() })
+    }
 }
 
 /// All files of a results folder by relative path.

@@ -1,5 +1,5 @@
 //! A site: reads the national file, maps it onto the study's dictionary, counts what it cannot map, and answers questions.
-//! The only room that sees rows; `polars` is named in [`reader`] alone.
+//! The only room that sees rows; `polars` is named in `reader.rs` alone.
 
 mod answer;
 mod check;

@@ -12,6 +12,7 @@ pub use analysis::{
     AnalysisSpec, ComparedEstimate, Comparison, ModelSpec, Pooling, Population, Range, ReportSpec,
     TermRef,
 };
+#[cfg(feature = "site")]
 pub(crate) use condition::day_number;
 pub use condition::{Condition, Scalar};
 pub use dictionary::{Derivation, Dictionary, Variable, VariableKind};

@@ -257,8 +257,8 @@ impl TryFrom<RawArray> for Array {
     }
 }
 
-/// Arrays that have passed the gate, with a note of what was hidden. Built by [`super::release`] from a [`Draft`], and by
-/// [`super::combine`] from several summaries; the hub also reads one from the wire.
+/// Arrays that have passed the gate, with a note of what was hidden. Built by [`super::release()`] from a [`Draft`], and by
+/// [`super::combine()`] from several summaries; the hub also reads one from the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {

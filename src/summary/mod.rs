@@ -1,5 +1,5 @@
-//! What may leave a site. A model's statistic becomes a [`Draft`] of labelled arrays; [`release`] holds it against the
-//! [`Policy`] and makes a [`Summary`], the only thing that travels; [`combine`] makes the sites' summaries one.
+//! What may leave a site. A model's statistic becomes a [`Draft`] of labelled arrays; [`release()`] holds it against the
+//! [`Policy`] and makes a [`Summary`], the only thing that travels; [`combine()`] makes the sites' summaries one.
 //!
 //! ```
 //! use tributary::summary::{Array, Axis, Draft, Kind, Policy, Rule, SiteId, Support, Visibility, combine, release};

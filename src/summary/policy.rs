@@ -181,7 +181,7 @@ mod tests {
             match preset(&name) {
                 Ok(policy) => assert!(policy.stricter(&Policy::open()) == policy, "{name}"),
                 Err(error) => {
-                    assert!(matches!(error, PolicyError::NotApplied { .. }), "{name}: {error}")
+                    assert!(matches!(error, PolicyError::NotApplied { .. }), "{name}: {error}");
                 }
             }
         }

@@ -82,7 +82,7 @@ proptest! {
     #[test]
     fn stricter_is_commutative_and_idempotent(a in policies(), b in policies()) {
         prop_assert_eq!(a.stricter(&b), b.stricter(&a));
-        prop_assert_eq!(a.stricter(&a), a.clone());
+        prop_assert!(a.stricter(&a) == a);
         prop_assert_eq!(a.stricter(&Policy::open()), a);
     }
 

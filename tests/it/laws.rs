@@ -89,7 +89,7 @@ fn replaying_the_events_gives_the_same_run() {
 fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
     let plan = examples(&open());
     let (finished, events) = run(&plan, &sites(&plan, &SITES), &open());
-    let (mut run, _) = Run::open(&plan.hash, finished.sites.clone(), plan.model_runs().unwrap());
+    let (mut run, _) = Run::open(&plan.hash, finished.sites, plan.model_runs().unwrap());
     run.apply(events[0].clone()).unwrap();
     let before = run.clone();
     let twice = run.apply(events[0].clone()).unwrap_err().to_string();
