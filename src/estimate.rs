@@ -229,6 +229,17 @@ impl Notice {
     }
 }
 
+/// A line of a method card, as keys of the locale file: what was to be chosen, and what was.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CardLine {
+    /// What was to be chosen: `estimator`, `ties`, `interval`, …
+    pub term: String,
+    /// What was chosen.
+    pub choice: String,
+    /// Values for its sentence.
+    pub values: BTreeMap<String, String>,
+}
+
 /// The result of one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
@@ -238,8 +249,8 @@ pub struct Estimate {
     pub status: Status,
     /// Sites whose answers are in it.
     pub sites: usize,
-    /// Method card: what was chosen, in the field's words, in order of reading.
-    pub card: Vec<(String, String)>,
+    /// Method card: what was chosen, in order of reading.
+    pub card: Vec<CardLine>,
     /// Results.
     pub tables: Vec<Table>,
     /// Record of an iterative fit.
@@ -256,8 +267,9 @@ impl Estimate {
     }
 
     /// Adds a line to the method card.
-    pub fn line(&mut self, what: &str, chosen: impl Into<String>) {
-        self.card.push((what.to_owned(), chosen.into()));
+    pub fn line(&mut self, term: &str, choice: &str, values: &[(&str, String)]) {
+        let values = values.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        self.card.push(CardLine { term: term.to_owned(), choice: choice.to_owned(), values });
     }
 
     /// Adds a notice; the first one that is not OK becomes the status of the whole.

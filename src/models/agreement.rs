@@ -190,8 +190,12 @@ impl Model for Agreement {
         let level = options.confidence_level.unwrap_or(0.95);
         let k = first.levels.len();
         let mut estimate = Estimate::new(Exactness::Exact, round.sites);
-        estimate.line("estimator", "Cohen's kappa; proportions of the cross-table");
-        estimate.line("interval", format!("{}%: normal with the large-sample variance for kappa, Clopper–Pearson for proportions", 100.0 * level));
+        estimate.line("estimator", "kappa", &[]);
+        estimate.line(
+            "interval",
+            "kappa-and-proportions",
+            &[("level", (100.0 * level).to_string())],
+        );
         let mut table = Table::new("counts", &["group", "rating", "reference", "n", "status"]);
         let columns = [
             "group",

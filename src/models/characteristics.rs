@@ -322,18 +322,8 @@ impl Model for Characteristics {
         let all_discrete = options.classes.values().all(Classes::discrete);
         let exactness = if all_discrete { Exactness::Exact } else { Exactness::Grouped };
         let mut estimate = Estimate::new(exactness, round.sites);
-        estimate.line(
-            "estimator",
-            "counts and percentages of those known; mean (SD); median and quartiles",
-        );
-        estimate.line(
-            "quantiles",
-            if all_discrete {
-                "inverse distribution function, averaged at jumps (type 2)"
-            } else {
-                "interpolated within classes"
-            },
-        );
+        estimate.line("estimator", "distribution", &[]);
+        estimate.line("quantiles", if all_discrete { "type-2" } else { "interpolated" }, &[]);
         let columns = [
             "variable", "level", "group", "n", "percent", "mean", "std_dev", "q1", "median", "q3",
             "status",

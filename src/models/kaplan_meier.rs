@@ -327,8 +327,14 @@ impl Model for KaplanMeier {
             &["group", "quantile", "estimate", "conf_low", "conf_high", "status"],
         );
         let mut means = Vec::new();
+        let mut emptied = Vec::new();
         for (g, group) in round.pooled.counts.groups.iter().enumerate() {
             let fitted = Curve::new(&round.pooled.counts, g, &grid, options);
+            // With late entries all may have died before others enter: the product is 0 for ever after.
+            let zero_at = fitted.steps.iter().position(|s| s.survival <= 0.0);
+            if zero_at.is_some_and(|i| i + 1 < fitted.steps.len()) {
+                emptied.push(group.clone());
+            }
             let events: f64 = fitted.steps.iter().map(|s| s.n_event).sum();
             let status = match (fitted.persons, events) {
                 (n, _) if n <= 0.0 => Status::NoRiskSet,
@@ -366,6 +372,10 @@ impl Model for KaplanMeier {
                 ));
             }
         }
+        if !emptied.is_empty() {
+            let values = [("groups", emptied.join(", "))];
+            estimate.notice(Notice::new(Status::NoRiskSet, "risk-set-emptied", &values));
+        }
         if groups.rows.iter().all(|row| row.last() == Some(&Status::NoEvents.into())) {
             estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
         }
@@ -385,35 +395,29 @@ pub(super) fn no_followup() -> CohortError {
 fn card_lines(estimate: &mut Estimate, options: &Options) {
     let grid = options.grid();
     let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
-    let estimator =
-        if grid.is_daily() { "Kaplan–Meier product limit" } else { "actuarial, n − c/2" };
-    estimate.line("estimator", estimator);
-    let cells = if grid.is_daily() {
-        "daily".to_owned()
-    } else {
-        format!("cells of {} days", options.grid_days)
-    };
-    estimate.line("time grid", format!("{cells}, to day {}", options.horizon_days.unwrap_or(0)));
-    estimate.line("follow-up of 0 days", zero_rule(zero));
-    estimate.line("variance", "Greenwood");
+    let (estimator, cells) =
+        if grid.is_daily() { ("product-limit", "daily") } else { ("actuarial", "coarse") };
+    estimate.line("estimator", estimator, &[]);
+    let horizon = options.horizon_days.unwrap_or(0).to_string();
+    estimate.line("grid", cells, &[("width", options.grid_days.to_string()), ("horizon", horizon)]);
+    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("variance", "greenwood", &[]);
     let scale = match options.interval {
         Interval::LogLog => "log-log",
         Interval::Log => "log",
         Interval::Plain => "plain",
     };
-    let level = 100.0 * options.level();
-    estimate.line(
-        "interval",
-        format!("{level}% {scale}; beta product beside it where fewer than 20 are at risk"),
-    );
-    estimate.line("year", "365.25 days");
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
+    estimate.line("year", "julian", &[]);
 }
 
+/// Key of the rule in the locale file.
 pub(super) fn zero_rule(rule: ZeroRule) -> &'static str {
     match rule {
-        ZeroRule::HalfDay => "counted as half a day",
-        ZeroRule::Exclude => "left out",
-        ZeroRule::AsIs => "kept at time 0",
+        ZeroRule::HalfDay => "half-day",
+        ZeroRule::Exclude => "left-out",
+        ZeroRule::AsIs => "as-is",
     }
 }
 
@@ -477,6 +481,7 @@ impl Curve {
         };
         let greenwood = interval(&step, options.interval.scale(), level);
         let (status, at_border) = match step.survival {
+            s if s <= 0.0 && step.n_risk > step.n_event => (Status::NoRiskSet, true),
             s if s <= 0.0 => (Status::Boundary, true),
             s if s >= 1.0 => (Status::OneSided, true),
             _ => (Status::Ok, false),

@@ -289,18 +289,14 @@ impl Model for LogRank {
         let exactness =
             if options.stratify_by_site { Exactness::ExactStratified } else { Exactness::Exact };
         let mut estimate = Estimate::new(exactness, round.sites);
-        let name = if options.rho == 0.0 {
-            "log-rank".to_owned()
-        } else {
-            format!("weighted log-rank, S(t−)^{}", options.rho)
-        };
-        estimate.line("test", name);
+        let weight = if options.rho == 0.0 { "log-rank" } else { "weighted-log-rank" };
+        estimate.line("test", weight, &[("rho", options.rho.to_string())]);
         let site = options.stratify_by_site.then_some("site".to_owned());
         let strata: Vec<String> = site.into_iter().chain(options.strata.iter().cloned()).collect();
-        estimate
-            .line("strata", if strata.is_empty() { "none".to_owned() } else { strata.join(", ") });
+        let choice = if strata.is_empty() { "none" } else { "by-variables" };
+        estimate.line("strata", choice, &[("strata", strata.join(", "))]);
         let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
-        estimate.line("follow-up of 0 days", zero_rule(zero));
+        estimate.line("zero", zero_rule(zero), &[]);
 
         let mut groups =
             Table::new("groups", &["group", "n", "observed", "expected", "ratio", "status"]);

@@ -257,25 +257,14 @@ impl Model for MetaAnalysis {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
         let level = options.confidence_level.unwrap_or(0.95);
         let mut estimate = Estimate::new(Exactness::TwoStage, round.sites);
-        estimate.line(
-            "effect",
-            format!(
-                "coefficient of {} in `{}`, fitted at each site alone",
-                options.term, options.of
-            ),
-        );
-        estimate.line("weights", "inverse variance");
-        estimate.line(
-            "between-site variance",
-            "REML by a scan of its whole range; DL and PM beside it",
-        );
-        estimate.line(
-            "interval of the average effect",
-            "t with k − 1 df, Hartung–Knapp with floor (hksj-floor)",
-        );
-        estimate.line("interval of τ²", "Q-profile");
-        estimate.line("prediction interval", "t with k − 1 df");
-        estimate.line("I²", "from τ²; for the common effect from Q");
+        let of = [("term", options.term.clone()), ("model", options.of.clone())];
+        estimate.line("effect", "own-coefficient", &of);
+        estimate.line("weights", "inverse-variance", &[]);
+        estimate.line("tau2", "reml-scan", &[]);
+        estimate.line("average-interval", "hksj-floor", &[]);
+        estimate.line("tau2-interval", "q-profile", &[]);
+        estimate.line("prediction", "t-k-1", &[]);
+        estimate.line("i2", "from-tau2", &[]);
 
         let usable = |cells: &[f64; 3]| cells[2] == 0.0 && cells[1] > 0.0;
         let (y, v): (Vec<f64>, Vec<f64>) =

@@ -156,7 +156,7 @@ impl Model for Participation {
             table.push(vec![Value::from("all"), step.into(), n.into(), status.into()]);
         }
         let mut estimate = Estimate::new(Exactness::Exact, round.sites);
-        estimate.line("estimator", "counts of records");
+        estimate.line("estimator", "counts-of-records", &[]);
         estimate.tables.push(table);
         Ok(Step::Done(Box::new(estimate)))
     }

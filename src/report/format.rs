@@ -65,9 +65,23 @@ impl Locale {
         }
     }
 
+    /// "4.08 to 5.78".
+    pub(super) fn span(&self, low: &str, high: &str) -> String {
+        format!("{low} {} {high}", self.to)
+    }
+
+    /// "a, b and c".
+    pub(super) fn enumerate(&self, words: &[String]) -> String {
+        match words {
+            [] => String::new(),
+            [one] => one.clone(),
+            [first @ .., last] => format!("{} {} {last}", first.join(", "), self.and),
+        }
+    }
+
     /// "4.86 (4.08 to 5.78)".
     pub(super) fn with_interval(&self, [estimate, low, high]: [f64; 3]) -> String {
-        format!("{} ({} to {})", self.ratio(estimate), self.ratio(low), self.ratio(high))
+        format!("{} ({})", self.ratio(estimate), self.span(&self.ratio(low), &self.ratio(high)))
     }
 }
 

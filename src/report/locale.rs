@@ -13,6 +13,8 @@ pub(super) struct Locale {
     pub(super) language: String,
     pub(super) decimal: String,
     pub(super) thousands: String,
+    pub(super) to: String,
+    pub(super) and: String,
 }
 
 impl Locale {
@@ -40,6 +42,8 @@ impl Locale {
             language: plain("language"),
             decimal: plain("decimal"),
             thousands: plain("thousands"),
+            to: plain("to"),
+            and: plain("and"),
             sentences,
         })
     }

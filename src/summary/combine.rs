@@ -6,7 +6,7 @@ use super::{
     array::{Array, Axis, Kind, LayoutError, Rule, SiteId, Summary},
     draft::Support,
     policy::Policy,
-    release::{Hidden, hide},
+    release::{Hidden, HidingRule, hide},
 };
 use crate::stats::sum::neumaier;
 
@@ -71,8 +71,12 @@ pub fn combine(
             Rule::Add => add(array, &parts)?,
             Rule::Stack => stack(array, sites.keys(), &parts)?,
         };
-        if array.is_shown() && array.rule() == Rule::Add && array.kind() == Kind::Count {
-            hidden.extend(hide(&mut array, &Support::OwnCounts, policy));
+        if array.is_shown() && array.kind() == Kind::Count {
+            hidden.extend(match array.rule() {
+                Rule::Add => hide(&mut array, &Support::OwnCounts, policy),
+                Rule::Stack if policy.complementary => hide_lonely(&mut array),
+                Rule::Stack => Vec::new(),
+            });
         }
         pooled.push(array);
     }
@@ -115,6 +119,41 @@ fn stack<'a>(
     )
 }
 
+/// A cell that one site alone hides is had back from the total of all sites, which another table may show. It takes the
+/// smallest count of another site with it, and so on along every axis until no hidden cell is alone in its line.
+fn hide_lonely(array: &mut Array) -> Vec<Hidden> {
+    let shape: Vec<usize> = array.axes().iter().map(|a| a.levels.len()).collect();
+    let total = array.cells().len();
+    let before = array.cells().iter().filter(|c| c.is_none()).count();
+    let mut changed = before > 0;
+    while changed {
+        changed = false;
+        let mut stride = total;
+        for &length in &shape {
+            let block = stride;
+            stride /= length.max(1);
+            for start in (0..total).filter(|i| i % block < stride) {
+                let line = || (0..length).map(|k| start + k * stride);
+                let cells = array.cells();
+                if line().filter(|&i| cells[i].is_none()).count() != 1 {
+                    continue;
+                }
+                let companion = line()
+                    .filter_map(|i| Some((i, cells[i]?)))
+                    .filter(|(_, n)| *n > 0.0)
+                    .min_by(|a, b| a.1.total_cmp(&b.1));
+                if let Some((i, _)) = companion {
+                    array.cells_mut()[i] = None;
+                    changed = true;
+                }
+            }
+        }
+    }
+    let cells = (array.cells().iter().filter(|c| c.is_none()).count() - before) as u64;
+    let note = Hidden { array: array.name().to_owned(), rule: HidingRule::Complement, cells };
+    if cells > 0 { vec![note] } else { Vec::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +193,27 @@ mod tests {
         assert_eq!(error, CombineError::TooFewSites { found: 2, wanted: 3 });
         sites.extend([answer("C", &[1.0], "y")]);
         assert!(matches!(combine(&sites, &Policy::default()), Err(CombineError::Layout { .. })));
+    }
+
+    /// One site hides a count of 3; the total of all sites is known from a table of sums.
+    #[test]
+    fn a_cell_that_one_site_alone_hides_takes_another_site_with_it() {
+        let visible = |site: &str, cells: [f64; 3]| {
+            let axes = vec![Axis::numbered("x", 3)];
+            let array = Array::new("n", axes, Kind::Count, Rule::Stack, cells.to_vec()).unwrap();
+            let draft = Draft::new(99).with(array.shown(), Support::OwnCounts);
+            let summary = release(draft, &Policy::default(), Visibility::EachSite, 0).unwrap();
+            (SiteId::new(site).unwrap(), summary)
+        };
+        let sites = [
+            visible("A", [3.0, 20.0, 50.0]),
+            visible("B", [40.0, 30.0, 60.0]),
+            visible("C", [45.0, 35.0, 65.0]),
+        ];
+        let pooled = combine(&sites.into_iter().collect(), &Policy::default()).unwrap();
+        let (n, s) = (None, Some);
+        let wanted = [n, n, s(50.0), n, n, s(60.0), s(45.0), s(35.0), s(65.0)];
+        assert_eq!(pooled.array("n").unwrap().cells(), wanted);
+        assert_eq!(pooled.hidden()[0].cells, 2);
     }
 }

@@ -18,7 +18,7 @@ pub struct Policy {
     pub zero_is_safe: bool,
     /// Hide a second cell wherever one hidden cell could be had back from a total.
     pub complementary: bool,
-    /// Fewest persons behind an answer that is visible per site.
+    /// Fewest persons behind a model fitted at the site whose estimates are visible.
     pub min_persons: u64,
     /// Fewest events behind a model fitted at the site whose estimates are visible.
     pub min_events: u64,

@@ -245,3 +245,23 @@ fn a_coarse_grid_gives_the_actuarial_estimate_and_says_grouped() {
     close(s("365.25"), 1.0 - 1.0 / 9.0, 1e-14, "year 1");
     close(s("730.5"), (1.0 - 1.0 / 9.0) * (1.0 - 1.0 / 6.0), 1e-14, "year 2");
 }
+
+/// Left truncation: everybody dies before others enter.
+#[test]
+fn a_risk_set_that_empties_before_later_entries_is_told() {
+    let dictionary =
+        format!("{DICTIONARY}[dictionary.entry]\ntype = \"days\"\nlabel = \"Entry\"\n");
+    let columns = [
+        ("time", vec![10.0, 90.0, 95.0, 99.0]),
+        ("event", vec![1.0, 1.0, 0.0, 0.0]),
+        ("x", vec![0.0; 4]),
+        ("y", vec![0.0; 4]),
+        ("entry", vec![0.0, 50.0, 50.0, 50.0]),
+    ];
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\nentry = \"entry\"\n[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\n";
+    let frame = Frame::of(&columns, &dictionary);
+    let found = &frame.pool(models, &frame.deal(2))["km"];
+    assert_eq!(found.status, Status::NoRiskSet);
+    assert_eq!(found.notices[0].key, "risk-set-emptied");
+    assert_eq!(statuses(found, "curve"), ["BOUNDARY", "NO_RISK_SET", "NO_RISK_SET", "NO_RISK_SET"]);
+}

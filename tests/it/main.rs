@@ -17,5 +17,6 @@ mod gate; // policies only tighten; rows cannot be sent
 mod laws; // what holds for every model of the registry
 mod meta_oracles; // random effects against metafor
 mod pooling; // helper: a data set split over sites, pooled through the real path
+mod reports; // every status and choice has its words
 mod survival_oracles; // survival models against R
 mod wilms; // the flagship study against R, and its mappings

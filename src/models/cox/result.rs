@@ -156,28 +156,28 @@ impl Outcome {
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {
-    estimate.line("estimator", "maximum partial likelihood");
+    estimate.line("estimator", "partial-likelihood", &[]);
     let ties = match options.ties {
-        TieRule::Efron => "Efron",
-        TieRule::Breslow => "Breslow",
+        TieRule::Efron => "efron",
+        TieRule::Breslow => "breslow",
     };
-    estimate.line("ties", ties);
-    let baseline = match options.baseline {
-        Baseline::Site if options.strata.is_empty() => "one per site".to_owned(),
-        Baseline::Site => format!("one per site and level of {}", options.strata.join(", ")),
-        Baseline::Common => "one for all sites".to_owned(),
-    };
-    estimate.line("baseline hazard", baseline);
+    estimate.line("ties", ties, &[]);
+    let strata = [("strata", options.strata.join(", "))];
+    match options.baseline {
+        Baseline::Site if options.strata.is_empty() => estimate.line("baseline", "per-site", &[]),
+        Baseline::Site => estimate.line("baseline", "per-site-and-stratum", &strata),
+        Baseline::Common => estimate.line("baseline", "common", &[]),
+    }
     let level = 100.0 * options.confidence_level.unwrap_or(0.95);
-    estimate.line("interval", format!("{level}% Wald"));
-    estimate.line("variance", "inverse observed information");
-    let test = match options.transform() {
-        TimeTransform::Km => "score test, time transform 1 − S(t−)",
-        TimeTransform::Log => "score test, time transform log t",
-        TimeTransform::Identity => "score test, time transform t",
-        TimeTransform::None => "not tested",
+    estimate.line("interval", "wald", &[("level", level.to_string())]);
+    estimate.line("variance", "observed-information", &[]);
+    let transform = match options.transform() {
+        TimeTransform::Km => "transform-km",
+        TimeTransform::Log => "transform-log",
+        TimeTransform::Identity => "transform-identity",
+        TimeTransform::None => "not-tested",
     };
-    estimate.line("proportional hazards", test);
+    estimate.line("proportional-hazards", transform, &[]);
 }
 
 /// Table of coefficients under construction.

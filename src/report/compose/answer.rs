@@ -51,7 +51,7 @@ impl Composer<'_> {
         let [hr, low, high] = found.ratios().map(|x| self.locale.ratio(x));
         let count = |column: &str| self.locale.count(summary.number(0, column).unwrap_or(0.0));
         let values = [
-            ("adjusted", enumerate(&others)),
+            ("adjusted", self.locale.enumerate(&others)),
             ("level", label(terms.text(row, "level"))),
             ("reference", label(terms.text(row, "reference"))),
             ("variable", self.lower(variable)),
@@ -129,14 +129,5 @@ impl Composer<'_> {
         // Q has little power with few sites: 0.1 is its usual level.
         let key = if p < 0.1 { "answer.disagree" } else { "answer.agree" };
         self.say(key, &values).map(Some)
-    }
-}
-
-/// "a, b and c".
-fn enumerate(words: &[String]) -> String {
-    match words {
-        [] => String::new(),
-        [one] => one.clone(),
-        [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
 }

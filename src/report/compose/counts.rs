@@ -204,7 +204,7 @@ impl Composer<'_> {
             }
             (Some(a), Some(b), Some(Some(c))) => {
                 let [a, b, c] = [a, b, c].map(|x| self.half(x));
-                format!("{a} ({b} to {c})")
+                format!("{a} ({})", self.locale.span(&b, &c))
             }
             _ => "–".into(),
         }
@@ -346,7 +346,7 @@ impl Composer<'_> {
         let show = |x: f64| self.locale.decimals(x, digits);
         match (number("estimate"), number("conf_low"), number("conf_high")) {
             (Some(x), Some(low), Some(high)) => {
-                vec![show(x), format!("{} to {}", show(low), show(high))]
+                vec![show(x), self.locale.span(&show(low), &show(high))]
             }
             (Some(x), _, _) => vec![show(x), String::new()],
             _ => vec!["–".into(), self.status(table, row).unwrap_or_default()],

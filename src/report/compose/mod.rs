@@ -165,20 +165,23 @@ impl Composer<'_> {
         let word = |rule: &dyn erased::Word, section: &str| {
             self.word(&format!("{section}.{}", rule.word()))
         };
-        let mut lines = vec![("exactness".to_owned(), word(&estimate.exactness, "exactness")?)];
-        lines.extend(estimate.card.clone());
-        lines.push(("visibility".to_owned(), word(&model.visibility, "visibility")?));
+        let mut lines =
+            vec![(self.word("card.exactness")?, word(&estimate.exactness, "exactness")?)];
+        for line in &estimate.card {
+            let values: Vec<(&str, &str)> =
+                line.values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            let text = self.say(&format!("card.{}.{}", line.term, line.choice), &values)?;
+            lines.push((self.word(&format!("card.{}", line.term))?, text));
+        }
         let sites: Vec<&str> = self.results.sites.iter().map(|s| s.as_str()).collect();
-        lines.push((
-            "sites".to_owned(),
-            format!("{} of {} ({})", estimate.sites, sites.len(), sites.join(", ")),
-        ));
-        lines.push(("rounds".to_owned(), model.rounds.to_string()));
+        let [n, all] = [estimate.sites, sites.len()].map(|n| n.to_string());
+        let values = [("n", n.as_str()), ("all", &all), ("sites", &sites.join(", "))];
+        lines.push((self.word("card.visibility")?, word(&model.visibility, "visibility")?));
+        lines.push((self.word("card.sites")?, self.say("card.sites.list", &values)?));
+        lines.push((self.word("card.rounds")?, model.rounds.to_string()));
         let provenance = &self.results.provenance;
-        lines.push((
-            "engine".to_owned(),
-            format!("{} {}", provenance.engine, provenance.engine_version),
-        ));
+        let engine = format!("{} {}", provenance.engine, provenance.engine_version);
+        lines.push((self.word("card.engine")?, engine));
         Ok(Block::Facts { card: true, lines })
     }
 

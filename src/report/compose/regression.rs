@@ -79,11 +79,9 @@ impl Composer<'_> {
                 ) {
                     (Some(hr), Some(low), Some(high)) => {
                         cells.push(self.locale.ratio(hr));
-                        cells.push(format!(
-                            "{} to {}",
-                            self.locale.ratio(low),
-                            self.locale.ratio(high)
-                        ));
+                        cells.push(
+                            self.locale.span(&self.locale.ratio(low), &self.locale.ratio(high)),
+                        );
                     }
                     _ => cells.extend(["–".to_owned(), self.status(terms, row)?]),
                 }
@@ -113,10 +111,10 @@ impl Composer<'_> {
             })?);
         }
         if let Some(ph) = estimate.table("proportional_hazards") {
-            let line = |(what, _): &&(String, String)| what == "proportional hazards";
-            let chosen = estimate.card.iter().find(line).map_or("", |(_, text)| text.as_str());
-            let transform = chosen.rsplit_once("time transform ").map_or("", |(_, t)| t);
-            let caption = self.say("cox.caption_ph", &[("transform", transform)])?;
+            let line = estimate.card.iter().find(|l| l.term == "proportional-hazards");
+            let choice = line.map_or("not-tested", |l| l.choice.as_str());
+            let transform = self.word(&format!("transform.{choice}"))?;
+            let caption = self.say("cox.caption_ph", &[("transform", &transform)])?;
             blocks.push(self.tests(ph, "variable", caption, |composer, name| {
                 if name == "all together" {
                     return composer.word("cox.all together");
@@ -200,7 +198,7 @@ impl Composer<'_> {
             let number = |column: &str| pooled.number(row, column);
             let span = |low: Option<f64>, high: Option<f64>| match (low, high) {
                 (Some(low), Some(high)) => {
-                    format!("{} to {}", self.locale.ratio(low.exp()), self.locale.ratio(high.exp()))
+                    self.locale.span(&self.locale.ratio(low.exp()), &self.locale.ratio(high.exp()))
                 }
                 _ => String::new(),
             };
@@ -339,7 +337,7 @@ impl Composer<'_> {
                 let [hr, low, high] = e.ratios();
                 text = self.locale.with_interval([hr, low, high]);
                 cells.push(self.locale.ratio(hr));
-                cells.push(format!("{} to {}", self.locale.ratio(low), self.locale.ratio(high)));
+                cells.push(self.locale.span(&self.locale.ratio(low), &self.locale.ratio(high)));
                 cells.push(self.locale.p_value(e.p_value));
                 match first {
                     None => {

@@ -82,7 +82,7 @@ impl Composer<'_> {
                     Some(days) => self.say("survival.days", &[("n", &self.locale.count(days))]),
                     None => Ok(not_reached.clone()),
                 };
-                let interval = format!("{} to {}", days("conf_low")?, days("conf_high")?);
+                let interval = self.locale.span(&days("conf_low")?, &days("conf_high")?);
                 let group = self.group(model.by.as_deref(), table.text(row, "group"))?;
                 let reached = table.number(row, "estimate").is_some();
                 let interval = if reached || table.number(row, "conf_low").is_some() {
@@ -117,7 +117,7 @@ impl Composer<'_> {
         match (number("estimate"), number("conf_low"), number("conf_high")) {
             (Some(s), Some(low), Some(high)) => {
                 cells.push(percent(s));
-                let mut interval = format!("{} to {}", percent(low), percent(high));
+                let mut interval = self.locale.span(&percent(low), &percent(high));
                 if let (Some(low), Some(high)) = (number("bpcp_low"), number("bpcp_high")) {
                     let values = [("low", percent(low)), ("high", percent(high))];
                     let values: Vec<(&str, &str)> =
@@ -183,6 +183,16 @@ impl Composer<'_> {
             y_label: self.say("survival.y_label", &[("event", event)])?,
             x_label: self.word("survival.x_label")?,
             risk_label: self.word("survival.risk_label")?,
+            marks: [
+                (7.0 / DAYS_PER_YEAR, "survival.week"),
+                (1.0 / 12.0, "survival.month"),
+                (0.25, "survival.quarter"),
+                (0.5, "survival.half_year"),
+            ]
+            .into_iter()
+            .map(|(t, key)| Ok((t, self.word(key)?)))
+            .chain([1.0, 2.0, 5.0, 10.0, 20.0].into_iter().map(|t| Ok((t, format!("{t}")))))
+            .collect::<Composed<Vec<_>>>()?,
         };
         let mut blocks = Vec::new();
         let text = self.curve_text(&plot)?;

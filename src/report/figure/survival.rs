@@ -40,6 +40,8 @@ pub(crate) struct SurvivalPlot {
     pub x_label: String,
     /// Heading of the numbers under the axis.
     pub risk_label: String,
+    /// Marks of a logarithmic time axis: years and label.
+    pub(crate) marks: Vec<(f64, String)>,
 }
 
 /// Smallest number at risk for which a curve is still drawn.
@@ -241,21 +243,11 @@ pub(crate) fn log_minus_log(plot: &SurvivalPlot) -> Drawing {
         let y = (y.0 - padding, y.1 + padding);
         let frame =
             Frame { left: 130.0, right: f64::from(WIDTH) - 40.0, top: 80.0, bottom: 780.0, x, y };
-        let marks: [(f64, &str); 9] = [
-            (0.02, "1 week"),
-            (0.0833, "1 month"),
-            (0.25, "3 months"),
-            (0.5, "6 months"),
-            (1.0, "1"),
-            (2.0, "2"),
-            (5.0, "5"),
-            (10.0, "10"),
-            (20.0, "20"),
-        ];
-        let times: Vec<(f64, String)> = marks
+        let times: Vec<(f64, String)> = plot
+            .marks
             .iter()
             .filter(|(t, _)| t.ln() >= x.0 && t.ln() <= x.1)
-            .map(|(t, label)| (t.ln(), (*label).to_owned()))
+            .map(|(t, label)| (t.ln(), label.clone()))
             .collect();
         let values: Vec<(f64, String)> =
             ticks(y.0, y.1, 6).into_iter().map(|v| (v, plain(v).replace('-', "−"))).collect();
