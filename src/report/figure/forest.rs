@@ -1,6 +1,6 @@
 //! Forest plot: an estimate with its interval per line, squares by weight, diamonds for pooled effects.
 
-use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw, ticks};
+use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ pub(crate) fn forest(plot: &ForestPlot) -> Drawing {
         let seconds = widest(&mut plot.rows.iter().map(|r| &r.second).chain([&plot.headings[2]]));
         let left = labels + 70.0;
         let text_at = WIDTH - seconds - 50.0;
-        let right = text_at - texts - 40.0;
+        let right = text_at - 1.06 * texts - 50.0;
         let scale = Scale::new(plot, left, right);
 
         canvas.bold(&plot.headings[0], (20.0, 34.0), Anchor::Left, SMALL, INK);
@@ -115,14 +115,22 @@ impl Scale {
         let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
         // An interval of many orders of magnitude would flatten all others.
         let (low, high) = (low.max(-7.0) - 0.08, high.min(7.0) + 0.08);
-        let candidates =
-            [0.001, 0.01, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0];
-        let mut values: Vec<f64> =
-            candidates.into_iter().filter(|v: &f64| v.ln() >= low && v.ln() <= high).collect();
-        if values.len() < 4 {
-            values = ticks(low.exp(), high.exp(), 6).into_iter().filter(|v| *v > 0.0).collect();
-        }
-        let ticks = values.into_iter().map(|v| (v, format!("{v}"))).collect();
+        let decades = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
+        let within = |steps: &[f64]| -> Vec<f64> {
+            let all = decades.iter().flat_map(|d| steps.iter().map(move |s| d * s));
+            all.filter(|v| v.ln() >= low && v.ln() <= high).collect()
+        };
+        // The coarsest marks of which there are enough; 1 is always among them.
+        let choices: [&[f64]; 4] = [
+            &[1.0],
+            &[1.0, 2.0, 5.0],
+            &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+            &[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 9.0],
+        ];
+        let enough = choices.into_iter().map(within).find(|values| values.len() >= 4);
+        let values = enough.unwrap_or_else(|| within(choices[3]));
+        let ticks =
+            values.into_iter().map(|v| (v, ((v * 1e6).round() / 1e6).to_string())).collect();
         Self { low, high, left, right, ticks }
     }
 
