@@ -117,7 +117,6 @@ fn prepare(
         dictionary: &study.dictionary,
         followup: spec.followup.as_ref(),
         confidence_level: spec.pooling.confidence_level,
-        visibility: spec.pooling.visibility,
         earlier,
     };
     let at_model = |fault: Fault| Fault { pointer: format!("{prefix}{}", fault.pointer), ..fault };

@@ -25,6 +25,8 @@ pub struct Results {
     pub study: Heading,
     /// Sites that were asked.
     pub sites: Vec<SiteId>,
+    /// Members of the study that were not asked.
+    pub absent: Vec<String>,
     /// Models in the order of the analysis.
     pub models: Vec<ModelResult>,
     /// What the report says first.
@@ -166,6 +168,13 @@ impl Results {
             analysis: heading(&plan.spec.id, &plan.spec.title, &plan.spec.question),
             study: heading(&plan.study.id, &plan.study.title, &plan.study.source),
             sites: run.sites.iter().cloned().collect(),
+            absent: plan
+                .study
+                .sites
+                .iter()
+                .filter(|member| !run.sites.iter().any(|site| site.as_str() == member.as_str()))
+                .cloned()
+                .collect(),
             models: run.models.iter().map(|m| model_result(plan, m)).collect(),
             report: plan.spec.report.clone(),
             dictionary: plan.study.dictionary.clone(),

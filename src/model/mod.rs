@@ -47,8 +47,6 @@ pub struct Context<'a> {
     pub followup: Option<&'a Followup>,
     /// The analysis's confidence level.
     pub confidence_level: f64,
-    /// The analysis's visibility, where a model leaves the choice.
-    pub visibility: Visibility,
     /// Models before this one, their options made ready.
     pub earlier: &'a [ModelSpec],
 }

@@ -227,6 +227,13 @@ impl Model for KaplanMeier {
                 let message =
                     format!("{t} years does not lie between 0 and the horizon of {horizon} days");
                 faults.push(Fault::new(at, message));
+                continue;
+            }
+            let cells = t * DAYS_PER_YEAR / options.grid_days;
+            if options.grid_days > 1.0 && (cells - cells.round()).abs() > 1e-6 {
+                let width = options.grid_days;
+                let message = format!("{t} years is not the end of a cell of {width} days");
+                faults.push(Fault::new(at, message).hint("report times at which a cell ends"));
             }
         }
         faults

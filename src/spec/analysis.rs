@@ -10,7 +10,7 @@ use super::{
     source::{Fault, Faults, Source, suggestion},
     study::Study,
 };
-use crate::{cohort::Followup, summary::Visibility};
+use crate::cohort::Followup;
 
 /// Lower and upper bound, both included; either may be left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -92,8 +92,6 @@ pub struct ModelSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pooling {
-    /// Who reads a site's part where the model leaves the choice.
-    pub visibility: Visibility,
     /// Confidence level of all intervals.
     #[schemars(range(min = 0.5, max = 0.999))]
     pub confidence_level: f64,
@@ -101,7 +99,7 @@ pub struct Pooling {
 
 impl Default for Pooling {
     fn default() -> Self {
-        Self { visibility: Visibility::SumOnly, confidence_level: 0.95 }
+        Self { confidence_level: 0.95 }
     }
 }
 

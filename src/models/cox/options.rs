@@ -93,6 +93,7 @@ pub struct Options {
     #[schemars(range(min = 2, max = 100))]
     pub(super) max_evaluations: usize,
     /// Last day of the grid on which events are counted, for `km` and a common baseline; from the dictionary where absent.
+    /// With a common baseline later events are not counted.
     #[serde(default)]
     pub(super) horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.

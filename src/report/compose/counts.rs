@@ -56,6 +56,12 @@ impl Composer<'_> {
             printed.row(style, std::iter::once(label).chain(numbers.map(shown)).collect());
         }
         blocks.push(Block::Table(printed));
+        if !self.results.absent.is_empty() {
+            let sites = self.results.absent.join(", ");
+            blocks.push(Block::Note {
+                text: self.say("participation.absent", &[("sites", &sites)])?,
+            });
+        }
         blocks.push(self.card(model, estimate)?);
         Ok(blocks)
     }
