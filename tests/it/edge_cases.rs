@@ -245,8 +245,7 @@ fn a_coarse_grid_gives_the_actuarial_estimate_and_says_grouped() {
     close(s("365.25"), 1.0 - 1.0 / 9.0, 1e-14, "year 1");
     let off = models.replace("horizon_days = 731", "horizon_days = 731\ntimes_years = [1, 1.5]");
     let text = format!("id = \"test\"\ntitle = \"-\"\nquestion = \"?\"\nstudy = \"test\"\n{off}");
-    let fault =
-        tributary::plan::Plan::check("a.toml", &text, data.study.clone()).unwrap_err().to_string();
+    let fault = tributary::plan::Plan::check("a.toml", &text, data.study).unwrap_err().to_string();
     assert!(fault.contains("1.5 years is not the end of a cell of 365.25 days"), "{fault}");
     close(s("730.5"), (1.0 - 1.0 / 9.0) * (1.0 - 1.0 / 6.0), 1e-14, "year 2");
 }

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::float_cmp,
     clippy::print_stderr,
+    clippy::format_push_string,
     reason = "tests say exactly what they want, and stop where it is not so"
 )]
 #![allow(clippy::approx_constant, reason = "a published estimate happens to lie near a constant")]

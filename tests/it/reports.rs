@@ -43,7 +43,7 @@ fn every_choice_has_its_words() {
     let mut models = String::new();
     let mut add = |kind: &str, options: String| {
         let id = models.matches("[[model]]").count();
-        models.push_str(&format!("[[model]]\nid = \"m{id}\"\nkind = \"{kind}\"\n{options}\n"));
+        models += &format!("[[model]]\nid = \"m{id}\"\nkind = \"{kind}\"\n{options}\n");
     };
     for zero in ["half_day", "exclude", "as_is"] {
         let followup =
