@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    estimate::{Estimate, Value},
+    estimate::Estimate,
     plan::Plan,
     run::{ModelRun, Outcome, Run},
     spec::{Dictionary, ReportSpec},
@@ -200,21 +200,5 @@ impl Results {
             let troubled = model.estimate().is_none_or(|e| e.status != crate::estimate::Status::Ok);
             refused || troubled
         })
-    }
-
-    /// A number of a table, for callers that know what they look for.
-    pub fn number(
-        &self,
-        model: &str,
-        table: &str,
-        find: (&str, &str),
-        column: &str,
-    ) -> Option<f64> {
-        let table = self.model(model)?.estimate()?.table(table)?;
-        let row = table.find(find.0, find.1)?;
-        match table.cell(row, column) {
-            Value::Number(x) => Some(*x),
-            Value::None | Value::Text(_) => None,
-        }
     }
 }

@@ -89,14 +89,6 @@ pub fn student_point(level: f64, df: f64) -> f64 {
     brent(|t| alpha - student_two_sided(t, df), 0.0, high).unwrap_or(f64::NAN)
 }
 
-/// P(F ≥ f) with (`df1`, `df2`) degrees of freedom.
-pub fn f_upper(f: f64, df1: f64, df2: f64) -> f64 {
-    if f <= 0.0 {
-        return 1.0;
-    }
-    beta::beta_reg(0.5 * df2, 0.5 * df1, df2 / (df2 + df1 * f))
-}
-
 /// Quantile of Beta(a, b); the borders where a parameter is 0.
 pub fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
     if a <= 0.0 {
@@ -138,7 +130,6 @@ mod tests {
         close(student_point(0.95, 4.0), 2.776445105197793);
         close(student_point(0.95, 1.0), 12.706204736174694);
         close(student_two_sided(2.5, 7.0), 0.04099221858575287);
-        close(f_upper(3.2, 3.0, 17.0), 0.04985801504489659);
         close(beta_quantile(0.3, 2.5, 7.25), 0.1717307056343289);
         close(beta_quantile(0.025, 5.0, 1.0), 0.025_f64.powf(0.2));
     }
