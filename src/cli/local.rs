@@ -13,7 +13,7 @@ use crate::{
     hub,
     plan::Plan,
     run::{Effect, Event, Run, RunState},
-    site::{Answers, Registry, SiteFolder, answer},
+    site::{Answers, Registry, SiteError, SiteFolder, answer},
     summary::SiteId,
 };
 
@@ -30,10 +30,22 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
     // Unwrap safety: the template is a constant that a test renders.
     bar.set_style(ProgressStyle::with_template("{spinner} {msg}").expect("the template parses"));
     bar.set_message(format!("reading {} site folders", folders.len()));
-    let registries: Vec<Registry> = folders
+    let opened: Vec<Result<Registry, SiteError>> = folders
         .par_iter()
-        .map(|folder| Ok(Registry::open(SiteFolder::open(folder)?, &plan.study.dictionary)?))
-        .collect::<anyhow::Result<_>>()?;
+        .map(|folder| Registry::open(SiteFolder::open(folder)?, &plan.study.dictionary))
+        .collect();
+    // Every site's faults are told, in the order of the folders.
+    let mut registries = Vec::new();
+    let mut faults = Vec::new();
+    for registry in opened {
+        match registry {
+            Ok(registry) => registries.push(registry),
+            Err(error) => faults.push(error.to_string()),
+        }
+    }
+    if !faults.is_empty() {
+        bail!("{}", faults.join("\n\n"));
+    }
     let mut sites: BTreeMap<SiteId, &Registry> = BTreeMap::new();
     for (registry, folder) in registries.iter().zip(folders) {
         let code = &registry.folder.code;

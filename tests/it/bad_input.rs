@@ -104,11 +104,13 @@ fn an_unknown_code_and_a_broken_date_are_told_by_line_and_never_by_value() {
     study.edit(XA, "8960;3;2;1;1;NWTS-3;0;1994-07-27", "8960;3;SENTINEL77;1;1;NWTS-3;0;1994-07-27");
     study.edit(XC, "19911225", "19911299");
     let message = study.fails(&["cannot be mapped"]);
-    assert!(
-        message.contains("line 2: `stage` is not a code of the dictionary")
-            || message.contains("`last_contact_date` not a date"),
-        "{message}"
-    );
+    // Both sites are told, not only the first.
+    for words in [
+        "line 2: `stage` is not a code of the dictionary",
+        "line 2: `last_contact_date` not a date in the form",
+    ] {
+        assert!(message.contains(words), "{words}:\n{message}");
+    }
     assert!(!message.contains("SENTINEL77") && !message.contains("19911299"), "{message}");
     let check = Command::new(env!("CARGO_BIN_EXE_tributary"))
         .args(["site", "check"])

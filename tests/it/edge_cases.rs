@@ -269,3 +269,30 @@ fn a_risk_set_that_empties_before_later_entries_is_told() {
     assert_eq!(found.notices[0].key, "risk-set-emptied");
     assert_eq!(statuses(found, "curve"), ["BOUNDARY", "NO_RISK_SET", "NO_RISK_SET", "NO_RISK_SET"]);
 }
+
+/// A level of the dictionary that no record has: an empty curve, an empty column, nothing to compare, and no number.
+#[test]
+fn a_group_with_nobody_has_a_status_and_no_number() {
+    let dictionary = format!(
+        "{DICTIONARY}[dictionary.arm]\ntype = \"category\"\nlabel = \"Arm\"\nlevels = [\"1\", \"2\"]\n"
+    );
+    let columns = [
+        ("time", vec![10.0, 20.0, 30.0, 40.0]),
+        ("event", vec![1.0, 1.0, 1.0, 0.0]),
+        ("x", vec![0.0; 4]),
+        ("y", vec![0.0; 4]),
+        ("arm", vec![1.0; 4]),
+    ];
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\nby = \"arm\"\ntimes_years = [0.05]\nrestricted_mean_years = 0.05\n\
+        [[model]]\nid = \"test\"\nkind = \"log_rank\"\nby = \"arm\"\n\
+        [[model]]\nid = \"cox\"\nkind = \"cox\"\ncovariates = [\"arm\"]\n";
+    let frame = Frame::of(&columns, &dictionary);
+    let found = frame.pool(models, &frame.deal(2));
+    assert_eq!(statuses(&found["km"], "groups"), ["OK", "NO_RISK_SET"]);
+    assert_eq!(statuses(&found["km"], "times"), ["OK", "BEYOND_FOLLOWUP"]);
+    assert_eq!(statuses(&found["test"], "test"), ["NO_RISK_SET"]);
+    assert_eq!(found["test"].table("test").unwrap().cell(0, "p_value"), &Value::None);
+    assert_eq!(statuses(&found["cox"], "terms"), ["NOT_IDENTIFIED"]);
+    assert_eq!(found["cox"].table("terms").unwrap().cell(0, "estimate"), &Value::None);
+}
