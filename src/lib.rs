@@ -9,12 +9,17 @@ pub mod cohort;
 pub mod estimate;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "hub")]
+pub mod keyholder;
+pub mod ledger;
 pub mod model;
 pub mod models;
 pub mod plan;
+pub mod protocol;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod seal;
 #[cfg(feature = "site")]
 pub mod site;
 pub mod spec;

@@ -1,6 +1,8 @@
 //! A checked analysis: the study, the specification with every model's options made ready, and the hash that an approval
 //! covers.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -82,14 +84,21 @@ impl Plan {
                 visibility: *visibility,
                 params: found.begin(&model.options)?,
                 rounds: Vec::new(),
-                answers: std::collections::BTreeMap::new(),
+                answers: BTreeMap::new(),
+                sealed: BTreeMap::new(),
                 answer_hashes: Vec::new(),
-                refused: std::collections::BTreeMap::new(),
-                hidden: std::collections::BTreeMap::new(),
+                refused: BTreeMap::new(),
+                hidden: BTreeMap::new(),
                 outcome: None,
             })
         };
         self.spec.models.iter().zip(&self.visibility).map(start).collect()
+    }
+
+    /// Every model's place in the analysis, and who reads a site's answer to it.
+    pub fn parts(&self) -> BTreeMap<String, (u32, Visibility)> {
+        let models = self.spec.models.iter().zip(&self.visibility).enumerate();
+        models.map(|(i, (m, visibility))| (m.id.clone(), (i as u32, *visibility))).collect()
     }
 
     /// Who reads a site's answer to the model called `id`.

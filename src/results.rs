@@ -23,9 +23,9 @@ pub struct Results {
     pub analysis: Heading,
     /// The study.
     pub study: Heading,
-    /// Sites that were asked.
+    /// Sites whose answers are in the result.
     pub sites: Vec<SiteId>,
-    /// Members of the study that were not asked.
+    /// Members of the study that were not asked, declined, or were not heard in time.
     pub absent: Vec<String>,
     /// Models in the order of the analysis.
     pub models: Vec<ModelResult>,
@@ -167,12 +167,12 @@ impl Results {
             results_version: RESULTS_VERSION,
             analysis: heading(&plan.spec.id, &plan.spec.title, &plan.spec.question),
             study: heading(&plan.study.id, &plan.study.title, &plan.study.source),
-            sites: run.sites.iter().cloned().collect(),
+            sites: run.contributors().cloned().collect(),
             absent: plan
                 .study
                 .sites
                 .iter()
-                .filter(|member| !run.sites.iter().any(|site| site.as_str() == member.as_str()))
+                .filter(|member| !run.contributors().any(|site| site.as_str() == member.as_str()))
                 .cloned()
                 .collect(),
             models: run.models.iter().map(|m| model_result(plan, m)).collect(),

@@ -1,4 +1,5 @@
-//! A whole run in one process: each site folder answers for itself, only what passes its gate reaches the hub's part.
+//! A whole run in one process: each site folder answers for itself, only what passes its gate reaches the hub's part, and sums
+//! are sealed and opened as between parties that do not trust each other.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,12 +8,18 @@ use std::{
 
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::{
-    hub,
+    hub::{self, Pool, Sums},
+    keyholder::Keyholder,
+    ledger::Ledger,
     plan::Plan,
+    protocol::{Address, AnswerFile, seal},
     run::{Effect, Event, Run, RunState},
+    seal::{HubKeys, KeyholderKeys, OpeningKey, Roster, Seed, SigningKey, SiteKeys},
     site::{Answers, Registry, SiteError, SiteFolder, answer},
     summary::SiteId,
 };
@@ -57,7 +64,11 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
         }
     }
     let codes: BTreeSet<SiteId> = sites.keys().cloned().collect();
+    let parties = Parties::of(plan, &codes)?;
+    let visibility = plan.parts();
     let (mut run, mut effects) = Run::open(&plan.hash, codes, plan.model_runs()?);
+    let mut keyholder = parties.keyholder(plan)?;
+    let mut pool = Pool::default();
     let mut notes = Vec::new();
     while let Some(effect) = effects.pop() {
         effects = match effect {
@@ -69,25 +80,48 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
                     sites.len()
                 ));
                 bar.tick();
-                let answers: Vec<(&SiteId, Answers)> = sites
+                let address = parties.address(plan, round);
+                let answers: Vec<(&SiteId, AnswerFile, Vec<String>)> = sites
                     .par_iter()
-                    .map(|(site, registry)| Ok((site, answer(plan, registry, round, &questions)?)))
+                    .map(|(site, registry)| {
+                        let answers = answer(plan, registry, round, &questions)?;
+                        let notes = answers.private_notes(site);
+                        let Answers { outgoing, policy, refusals: _ } = answers;
+                        let (key, seed) = (&parties.sites[site], parties.seed(plan, site, round));
+                        let roster = &parties.roster;
+                        let sealed = seal(&address, roster, &policy, outgoing, site, &seed, key)?;
+                        sealed.check(roster, &address, &plan.study.policy, &visibility)?;
+                        Ok((site, sealed, notes))
+                    })
                     .collect::<anyhow::Result<_>>()?;
                 let mut next = Vec::new();
-                for (site, answers) in answers {
-                    notes.extend(answers.private_notes(site));
-                    let event =
-                        Event::Answered { site: site.clone(), round, answers: answers.public };
-                    next.extend(run.apply(event)?);
+                for (site, sealed, held_back) in answers {
+                    notes.extend(held_back);
+                    let answers = sealed.events()?;
+                    next.extend(run.apply(Event::Answered {
+                        site: site.clone(),
+                        round,
+                        answers,
+                    })?);
+                    pool.add(&sealed)?;
                 }
                 next
             }
             Effect::Advance { round } => {
                 bar.tick();
-                let event = hub::advance(&run, round, &plan.study.policy);
-                run.apply(event)?
+                let pool = std::mem::take(&mut pool);
+                let policy = &plan.study.policy;
+                let address = parties.address(plan, round);
+                let sums = match pool.request(&address, &parties.roster, &parties.hub) {
+                    Some(request) => {
+                        let opening = keyholder.open(&request, Timestamp::UNIX_EPOCH)?;
+                        pool.open(&request, &opening, &parties.roster, policy)?
+                    }
+                    None => Sums::new(),
+                };
+                run.apply(hub::advance(&run, round, policy, &sums))?
             }
-            Effect::Publish => Vec::new(),
+            Effect::Propose | Effect::Publish => Vec::new(),
         };
     }
     bar.finish_and_clear();
@@ -95,4 +129,62 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
         bail!("{reason}");
     }
     Ok(Finished { run, notes })
+}
+
+/// All parties of a run within one process, with keys for this run alone. Their secrets are made of the specification, so
+/// that the same input gives the same bytes: within one process the seal hides nothing, it shows that the sums are the same.
+struct Parties {
+    roster: Roster,
+    hub: SigningKey,
+    keyholder: (OpeningKey, SigningKey),
+    sites: BTreeMap<SiteId, SigningKey>,
+}
+
+impl Parties {
+    fn of(plan: &Plan, codes: &BTreeSet<SiteId>) -> anyhow::Result<Self> {
+        let signing = |party: &str| SigningKey::of(&secret(plan, party));
+        let (hub, keyholder) = (signing("hub"), signing("keyholder"));
+        let opening = OpeningKey::of(&secret(plan, "opening"))?;
+        let sites: BTreeMap<SiteId, SigningKey> =
+            codes.iter().map(|site| (site.clone(), signing(site.as_str()))).collect();
+        let roster = Roster {
+            study: plan.study.id.clone(),
+            min_sites: plan.study.policy.min_sites as usize,
+            hub: HubKeys { signing_key: hub.public() },
+            keyholder: KeyholderKeys {
+                signing_key: keyholder.public(),
+                sealing_key: opening.public(),
+            },
+            sites: sites
+                .iter()
+                .map(|(site, key)| (site.clone(), SiteKeys { signing_key: key.public() }))
+                .collect(),
+        };
+        Ok(Self { roster, hub, keyholder: (opening, keyholder), sites })
+    }
+
+    fn keyholder(&self, plan: &Plan) -> anyhow::Result<Keyholder> {
+        let (opening, signing) = self.keyholder.clone();
+        let min_sites = plan.study.policy.min_sites as usize;
+        let rosters = vec![self.roster.clone()];
+        Ok(Keyholder::new(opening, signing, rosters, min_sites, Ledger::in_memory())?)
+    }
+
+    fn address(&self, plan: &Plan, round: usize) -> Address {
+        Address {
+            study: plan.study.id.clone(),
+            analysis: plan.spec.id.clone(),
+            run: "local".into(),
+            round,
+            specification: plan.hash.clone(),
+        }
+    }
+
+    fn seed(&self, plan: &Plan, site: &SiteId, round: usize) -> Seed {
+        Seed::of(secret(plan, &format!("{site} {round}")))
+    }
+}
+
+fn secret(plan: &Plan, purpose: &str) -> [u8; 32] {
+    Sha256::digest(format!("tributary local run\n{}\n{purpose}", plan.hash)).into()
 }

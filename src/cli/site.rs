@@ -6,7 +6,6 @@ use anyhow::{Context, bail};
 
 use super::{Ending, read};
 use crate::{
-    run::Answer,
     site::{self, Registry, SiteFolder},
     summary::{Array, HidingRule},
 };
@@ -43,8 +42,8 @@ pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
     for model in &plan.spec.models {
         let visibility = plan.visibility(&model.id).context("every model has a visibility")?;
         say!("\n== {} ({}), visibility {visibility:?}", model.id, model.kind);
-        match answers.public.get(&model.id) {
-            Some(Answer::Released { summary, .. }) => {
+        match answers.outgoing.get(&model.id).map(|outgoing| &outgoing.released) {
+            Some(Ok(summary)) => {
                 for array in summary.arrays() {
                     let rules: Vec<&str> = summary
                         .hidden()
@@ -58,7 +57,7 @@ pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
                     print_array(array, &rules.join(" and "));
                 }
             }
-            Some(Answer::Refused(_)) => {
+            Some(Err(_)) => {
                 let reason =
                     answers.refusals.get(&model.id).map_or_else(String::new, ToString::to_string);
                 say!("held back: {reason}");

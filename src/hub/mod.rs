@@ -1,5 +1,8 @@
-//! The hub: pools what the sites answer and makes the next step. It can read summaries and nothing else.
+//! The hub: pools what the sites answer and makes the next step. It can read sums, and answers that are visible per site by
+//! the analysis's own choice; nothing else.
 
-mod driver;
+mod advance;
+mod pool;
 
-pub use driver::advance;
+pub use advance::{Sums, advance};
+pub use pool::{Pool, PoolError};

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use rayon::prelude::*;
+
 use super::{folder::SiteError, table::Registry};
 use crate::{
     cohort::ColumnNeed,
     models,
-    plan::{Plan, fingerprint},
-    run::{Answer, Question},
-    summary::{Refusal, SiteId, release},
+    plan::Plan,
+    protocol::Outgoing,
+    run::Question,
+    summary::{Policy, Refusal, SiteId, release},
 };
 
 /// Answers of one site to one round, and what it keeps to itself.
 #[derive(Debug)]
 pub struct Answers {
     /// What may be sent, by model id.
-    pub public: BTreeMap<String, Answer>,
+    pub outgoing: BTreeMap<String, Outgoing>,
+    /// The rules that were applied: the stricter of the study's and the site's own.
+    pub policy: Policy,
     /// Why answers were held back, with the numbers; stays at the site.
     pub refusals: BTreeMap<String, Refusal>,
 }
@@ -29,11 +34,12 @@ pub fn answer(
 ) -> Result<Answers, SiteError> {
     let site = || registry.folder.code.clone();
     let policy = plan.study.policy.stricter(&registry.folder.policy);
-    let mut answers = Answers { public: BTreeMap::new(), refusals: BTreeMap::new() };
-    for question in questions {
+    let one = |question: &Question| {
         let unknown =
             || SiteError::Question { site: site(), error: crate::model::FitError::NoRounds };
-        let spec = plan.spec.models.iter().find(|m| m.id == question.model).ok_or_else(unknown)?;
+        let part =
+            plan.spec.models.iter().position(|m| m.id == question.model).ok_or_else(unknown)?;
+        let spec = &plan.spec.models[part];
         let model = models::find(&spec.kind).ok_or_else(unknown)?;
         let visibility = plan.visibility(&spec.id).ok_or_else(unknown)?;
         let in_question = |error| SiteError::Question { site: site(), error };
@@ -41,18 +47,18 @@ pub fn answer(
         let data = registry.cohort(&plan.conditions, &needs)?;
         let in_cohort = |error| SiteError::Cohort { site: site(), error };
         let draft = model.summarise(&spec.options, &question.params, &data).map_err(in_cohort)?;
-        let answer = match release(draft, &policy, visibility, round as u32) {
-            Ok(summary) => {
-                let sha256 = fingerprint(&summary);
-                Answer::Released { summary, sha256 }
-            }
-            Err(refusal) => {
-                let public = refusal.public();
-                answers.refusals.insert(spec.id.clone(), refusal);
-                Answer::Refused(public)
-            }
-        };
-        answers.public.insert(spec.id.clone(), answer);
+        let released = release(draft, &policy, visibility, round as u32);
+        let refusal = released.as_ref().err().cloned();
+        let released = released.map_err(|refusal| refusal.public());
+        let outgoing = Outgoing { part: part as u32, visibility, released };
+        Ok((spec.id.clone(), outgoing, refusal))
+    };
+    let answered: Vec<_> = questions.par_iter().map(one).collect::<Result<_, SiteError>>()?;
+    let mut answers =
+        Answers { outgoing: BTreeMap::new(), policy: policy.clone(), refusals: BTreeMap::new() };
+    for (model, outgoing, refusal) in answered {
+        answers.refusals.extend(refusal.map(|refusal| (model.clone(), refusal)));
+        answers.outgoing.insert(model, outgoing);
     }
     Ok(answers)
 }

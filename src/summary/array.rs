@@ -40,13 +40,49 @@ impl std::fmt::Display for SiteId {
     }
 }
 
-/// One dimension of an array: a name and its levels, in order.
+/// One dimension of an array: a name and its levels, in order. An axis of numbered positions travels as their number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawAxis", into = "RawAxis")]
 pub struct Axis {
     /// Name, usually a variable of the dictionary.
     pub name: String,
     /// Levels.
     pub levels: Vec<String>,
+}
+
+/// Most positions of a numbered axis that are accepted from elsewhere.
+const MOST_POSITIONS: usize = 1 << 22;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAxis {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    levels: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positions: Option<usize>,
+}
+
+impl From<Axis> for RawAxis {
+    fn from(axis: Axis) -> Self {
+        let numbered = axis.levels.len() > 1
+            && axis.levels.iter().enumerate().all(|(i, level)| *level == i.to_string());
+        let positions = numbered.then_some(axis.levels.len());
+        let levels = (!numbered).then_some(axis.levels);
+        Self { name: axis.name, levels, positions }
+    }
+}
+
+impl TryFrom<RawAxis> for Axis {
+    type Error = LayoutError;
+
+    fn try_from(raw: RawAxis) -> Result<Self, LayoutError> {
+        match (raw.levels, raw.positions) {
+            (Some(levels), None) => Ok(Self { name: raw.name, levels }),
+            (None, Some(n)) if n <= MOST_POSITIONS => Ok(Self::numbered(&raw.name, n)),
+            _ => Err(LayoutError::Axis { axis: raw.name }),
+        }
+    }
 }
 
 impl Axis {
@@ -139,6 +175,12 @@ pub enum LayoutError {
         /// Array.
         array: String,
     },
+    /// An axis of another form.
+    #[error("axis `{axis}` wants either levels or a number of positions, at most 4194304")]
+    Axis {
+        /// Axis.
+        axis: String,
+    },
     /// A site code of another form.
     #[error("site code `{found}`: wanted 1 to 16 letters, digits, `-` or `_`")]
     SiteCode {
@@ -221,6 +263,12 @@ impl Array {
         self.shown
     }
 
+    /// All but the cells.
+    pub fn layout(&self) -> Layout {
+        let Self { name, axes, kind, rule, shown, cells: _ } = self.clone();
+        Layout { name, axes, kind, rule, shown }
+    }
+
     /// Cells, last axis fastest.
     pub fn cells(&self) -> &[Option<f64>] {
         &self.cells
@@ -257,6 +305,29 @@ impl TryFrom<RawArray> for Array {
     }
 }
 
+/// All of an array but its cells: what the hub may know of an answer whose cells are sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Name.
+    pub name: String,
+    /// Axes, slowest first.
+    pub axes: Vec<Axis>,
+    /// What the cells are.
+    pub kind: Kind,
+    /// How sites become one.
+    pub rule: Rule,
+    /// Whether pooled cells are printed as they are.
+    pub shown: bool,
+}
+
+impl Layout {
+    /// Number of cells, unless it is beyond counting.
+    pub fn cells(&self) -> Option<usize> {
+        self.axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.levels.len()))
+    }
+}
+
 /// Arrays that have passed the gate, with a note of what was hidden. Built by [`super::release()`] from a [`Draft`], and by
 /// [`super::combine()`] from several summaries; the hub also reads one from the wire.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -283,6 +354,17 @@ impl Summary {
     /// What was hidden, by array and rule.
     pub fn hidden(&self) -> &[Hidden] {
         &self.hidden
+    }
+
+    /// All but the cells, array by array.
+    pub fn layouts(&self) -> Vec<Layout> {
+        self.arrays.iter().map(Array::layout).collect()
+    }
+
+    /// Whether `other` has the same arrays, cells apart.
+    pub fn same_layout(&self, other: &Self) -> bool {
+        self.arrays.len() == other.arrays.len()
+            && self.arrays.iter().zip(&other.arrays).all(|(a, b)| a.same_layout(b))
     }
 
     /// The array called `name`.

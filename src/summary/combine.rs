@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    array::{Array, Axis, Kind, LayoutError, Rule, SiteId, Summary},
+    array::{Array, Axis, Kind, Layout, LayoutError, Rule, SiteId, Summary},
     draft::Support,
     policy::Policy,
     release::{Hidden, HidingRule, hide},
@@ -30,6 +30,12 @@ pub enum CombineError {
         site: SiteId,
         /// Site it was compared with.
         other: SiteId,
+    },
+    /// An array that stands side by side cannot be summed.
+    #[error("array `{array}` stacks sites, so it has no sum")]
+    Stacked {
+        /// Array.
+        array: String,
     },
     /// The pooled array is not sound.
     #[error(transparent)]
@@ -81,6 +87,33 @@ pub fn combine(
         pooled.push(array);
     }
     Ok(Summary::pooled(pooled, hidden))
+}
+
+/// The summary of a sum that was formed elsewhere, under the seal: `totals` are the pooled cells of each layout. The study's
+/// floor is held against what is printed, as in [`combine`].
+///
+/// # Errors
+/// If cells and layouts do not fit, or an array does not add.
+pub fn summed(
+    layouts: Vec<Layout>,
+    totals: Vec<Vec<f64>>,
+    policy: &Policy,
+) -> Result<Summary, CombineError> {
+    let mut hidden = Vec::new();
+    let mut arrays = Vec::with_capacity(layouts.len());
+    for (layout, cells) in layouts.into_iter().zip(totals) {
+        let Layout { name, axes, kind, rule, shown } = layout;
+        if rule == Rule::Stack {
+            return Err(CombineError::Stacked { array: name });
+        }
+        let cells = cells.into_iter().map(Some).collect();
+        let mut array = Array::checked(name, axes, kind, rule, shown, cells)?;
+        if shown && kind == Kind::Count {
+            hidden.extend(hide(&mut array, &Support::OwnCounts, policy));
+        }
+        arrays.push(array);
+    }
+    Ok(Summary::pooled(arrays, hidden))
 }
 
 fn add(layout: &Array, parts: &[&Array]) -> Result<Array, LayoutError> {

@@ -26,8 +26,8 @@ mod draft;
 mod policy;
 mod release;
 
-pub use array::{Array, Axis, Kind, LayoutError, Rule, SiteId, Summary};
-pub use combine::{CombineError, combine};
+pub use array::{Array, Axis, Kind, Layout, LayoutError, Rule, SiteId, Summary};
+pub use combine::{CombineError, combine, summed};
 pub use draft::{Draft, Support};
 pub use policy::{Policy, PolicyError, preset, preset_names};
 pub use release::{Hidden, HidingRule, PublicRefusal, Refusal, RefusalRule, Visibility, release};

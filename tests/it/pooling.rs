@@ -196,8 +196,10 @@ pub fn run(plan: &Plan, sites: &[(SiteId, SiteData)], policy: &Policy) -> (Run, 
                     Event::Answered { site: site.clone(), round, answers }
                 })
                 .collect(),
-            Effect::Advance { round } => vec![hub::advance(&run, round, &plan.study.policy)],
-            Effect::Publish => Vec::new(),
+            Effect::Advance { round } => {
+                vec![hub::advance(&run, round, &plan.study.policy, &hub::Sums::new())]
+            }
+            Effect::Propose | Effect::Publish => Vec::new(),
         };
         for event in next {
             events.push(event.clone());
