@@ -5,6 +5,8 @@
 //! [`plan`], [`results`] · [`report`] · `site`, `hub` · `cli`. `ARCHITECTURE.md` explains them in reading order.
 
 pub mod cli;
+#[cfg(feature = "serving")]
+pub mod client;
 pub mod cohort;
 pub mod estimate;
 #[cfg(feature = "hub")]
@@ -20,6 +22,8 @@ pub mod report;
 pub mod results;
 pub mod run;
 pub mod seal;
+#[cfg(feature = "hub")]
+pub mod serve;
 #[cfg(feature = "site")]
 pub mod site;
 pub mod spec;

@@ -30,12 +30,8 @@ pub(super) enum SchemaFile {
 
 pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
     let plan = read::plan(spec)?;
-    say!(
-        "{}: {} models, specification {}",
-        spec.display(),
-        plan.spec.models.len(),
-        &plan.hash[..12]
-    );
+    say!("{}: {} models, specification {}", spec.display(), plan.spec.models.len(), plan.hash);
+    super::exchange::say_exchanges(&plan);
     Ok(Ending::Done)
 }
 

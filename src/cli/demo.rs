@@ -8,12 +8,26 @@ use std::{
 use anyhow::bail;
 use jiff::civil::Date;
 
-use super::{Ending, run};
+use super::{Ending, live, run};
 
 /// The study below the folder it is looked for in.
 const STUDY: &str = "analyses/wilms";
 
-pub(super) fn demo(out: &Path, study: Option<&Path>, date: Option<Date>) -> anyhow::Result<Ending> {
+/// Where the demonstration runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// In this process.
+    Here,
+    /// As processes of their own; their files may be kept.
+    Live { keep: Option<&'a Path> },
+}
+
+pub(super) fn demo(
+    out: &Path,
+    study: Option<&Path>,
+    date: Option<Date>,
+    place: Place<'_>,
+) -> anyhow::Result<Ending> {
     let folder = match study {
         Some(folder) => folder.to_owned(),
         None => find()?,
@@ -23,7 +37,11 @@ pub(super) fn demo(out: &Path, study: Option<&Path>, date: Option<Date>) -> anyh
         .filter(|path| path.join("site.toml").is_file())
         .collect();
     sites.sort();
-    run::run(&folder.join("wilms.toml"), &sites, out, date)
+    let spec = folder.join("wilms.toml");
+    match place {
+        Place::Here => run::run(&spec, &sites, out, date),
+        Place::Live { keep } => live::live(&spec, &sites, out, keep),
+    }
 }
 
 /// Looks in this folder, the package's own, and those above the program.

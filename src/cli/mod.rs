@@ -9,21 +9,33 @@ macro_rules! say {
     }};
 }
 
+#[cfg(feature = "site")]
+mod agent;
 mod analysis;
+mod audit;
 #[cfg(all(feature = "site", feature = "hub"))]
 mod demo;
+mod exchange;
+mod keys;
+#[cfg(all(feature = "site", feature = "hub"))]
+mod live;
 #[cfg(all(feature = "site", feature = "hub"))]
 mod local;
-
+#[cfg(feature = "serving")]
+mod log;
 mod models;
-#[cfg(all(feature = "site", feature = "hub"))]
+#[cfg(feature = "hub")]
 mod output;
 mod read;
 mod report;
 #[cfg(all(feature = "site", feature = "hub"))]
 mod run;
+#[cfg(feature = "hub")]
+mod serve;
 #[cfg(feature = "site")]
 mod site;
+#[cfg(feature = "hub")]
+mod submit;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -34,8 +46,8 @@ use clap::{Parser, Subcommand};
 pub(crate) enum Ending {
     /// Done.
     Done,
-    /// Answered, but look: refusals, no convergence.
-    #[cfg(feature = "site")]
+    /// Answered, but look: refusals, no convergence, or somebody else's turn.
+    #[cfg(feature = "serving")]
     Look,
 }
 
@@ -52,7 +64,10 @@ enum Command {
     #[cfg(all(feature = "site", feature = "hub"))]
     /// Run the Wilms study: five countries, one report, no set-up
     ///
-    /// Example: tributary demo --out results/wilms
+    /// With --live, hub, keyholder and five agents run as processes of their own on this machine, with fresh keys, and talk
+    /// over HTTP; the numbers are the same.
+    ///
+    /// Example: tributary demo --live --out results/wilms
     Demo {
         /// Folder for the results
         #[arg(long, default_value = "results/wilms")]
@@ -60,6 +75,12 @@ enum Command {
         /// Study folder, if it is not found from here
         #[arg(long)]
         study: Option<PathBuf>,
+        /// As live services on this machine
+        #[arg(long)]
+        live: bool,
+        /// Keep the files of the live services here: keys, ledgers, logs, database
+        #[arg(long, requires = "live")]
+        keep: Option<PathBuf>,
         #[command(flatten)]
         when: When,
     },
@@ -83,9 +104,23 @@ enum Command {
     #[command(subcommand)]
     Analysis(AnalysisCommand),
     #[cfg(feature = "site")]
-    /// What a site does with its own folder
+    /// What a site does: its own folder, its agent, its answers by file
     #[command(subcommand)]
     Site(SiteCommand),
+    #[cfg(feature = "hub")]
+    /// The coordinating server, and its work by file
+    #[command(subcommand)]
+    Hub(HubCommand),
+    #[cfg(feature = "hub")]
+    /// The second institution, which holds the masks
+    #[command(subcommand)]
+    Keyholder(KeyholderCommand),
+    /// Who takes part, by which keys
+    #[command(subcommand)]
+    Roster(RosterCommand),
+    /// Ledgers and audit logs
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the cards of all models, or of one
     ///
     /// Example: tributary models cox
@@ -108,7 +143,7 @@ enum Command {
     },
 }
 
-#[cfg(all(feature = "site", feature = "hub"))]
+#[cfg(feature = "hub")]
 #[derive(Debug, clap::Args)]
 struct When {
     /// Day to write on the report; today if absent
@@ -152,30 +187,287 @@ enum SiteCommand {
     ///
     /// Example: tributary site preview analyses/wilms/wilms.toml --site analyses/wilms/sites/XE
     Preview {
-        /// Analysis file
+        /// Analysis file; with --agent, a run that has come
+        what: PathBuf,
+        /// Site folder
+        #[arg(long, required_unless_present = "agent")]
+        site: Option<PathBuf>,
+        /// Folder of the agent
+        #[arg(long, conflicts_with = "site")]
+        agent: Option<PathBuf>,
+    },
+    /// Make the signing key of a site
+    ///
+    /// Example: tributary site keygen keys
+    Keygen {
+        /// Folder for the key file
+        folder: PathBuf,
+    },
+    /// Ask the hub for questions and answer those that are approved, until stopped
+    ///
+    /// The folder holds agent.toml; connections go outwards only.
+    ///
+    /// Example: tributary site agent agent
+    Agent {
+        /// Folder of the agent
+        folder: PathBuf,
+        /// Stop when standard input ends
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
+    /// List the questions that have come
+    ///
+    /// Example: tributary site pending agent
+    Pending {
+        /// Folder of the agent
+        folder: PathBuf,
+    },
+    /// Show one question in full
+    ///
+    /// Example: tributary site show agent 01997c2e-…
+    Show {
+        /// Folder of the agent
+        folder: PathBuf,
+        /// Run
+        run: String,
+    },
+    /// Take part in a run; covers exactly the specification that was shown
+    ///
+    /// Example: tributary site approve agent 01997c2e-… --by "Dr Martin"
+    Approve {
+        /// Folder of the agent
+        folder: PathBuf,
+        /// Run
+        run: String,
+        /// Who decides; the name of the login if absent
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Do not take part in a run
+    ///
+    /// Example: tributary site decline agent 01997c2e-… --by "Dr Martin"
+    Decline {
+        /// Folder of the agent
+        folder: PathBuf,
+        /// Run
+        run: String,
+        /// Who decides; the name of the login if absent
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Answer one round by file: a signed file that a text editor shows
+    ///
+    /// Example: tributary site answer wilms.toml --site sites/XE --keys keys --roster roster.toml -o XE-1.txt
+    Answer {
+        /// Analysis file; study.toml stands beside it
         spec: PathBuf,
         /// Site folder
         #[arg(long)]
         site: PathBuf,
+        /// Folder with signing.key; ledger and answers are kept here
+        #[arg(long)]
+        keys: PathBuf,
+        /// Roster of the study
+        #[arg(long)]
+        roster: PathBuf,
+        /// Question file of the hub, for rounds after the first
+        #[arg(long)]
+        question: Option<PathBuf>,
+        /// Name of the run
+        #[arg(long, default_value = exchange::RUN)]
+        run: String,
+        /// File for the answer
+        #[arg(short, long)]
+        out: PathBuf,
+    },
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Subcommand)]
+enum HubCommand {
+    /// Make the signing key of a hub
+    ///
+    /// Example: tributary hub keygen keys
+    Keygen {
+        /// Folder for the key file
+        folder: PathBuf,
+    },
+    /// Serve, until stopped
+    ///
+    /// Example: tributary hub serve hub.toml
+    Serve {
+        /// File hub.toml
+        config: PathBuf,
+        /// Stop when standard input ends
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
+    /// Give somebody a role and a token, straight in the database
+    ///
+    /// Example: tributary hub token hub.toml --user anna --role administrator
+    Token {
+        /// File hub.toml
+        config: PathBuf,
+        /// Name
+        #[arg(long)]
+        user: String,
+        /// Role
+        #[arg(long)]
+        role: crate::hub::store::Role,
+        /// How many days it counts
+        #[arg(long, default_value_t = 90)]
+        days: i64,
+    },
+    /// Submit an analysis to a hub, follow the run, fetch the results
+    ///
+    /// Example: tributary hub submit wilms.toml --url https://hub.example --token-file token --out results/wilms
+    Submit {
+        /// Analysis file; study.toml stands beside it
+        spec: PathBuf,
+        /// Address of the hub
+        #[arg(long)]
+        url: String,
+        /// PEM file of a certificate authority to trust instead of the public ones
+        #[arg(long)]
+        ca: Option<PathBuf>,
+        /// File with the token
+        #[arg(long)]
+        token_file: PathBuf,
+        /// Roster to put in place
+        #[arg(long)]
+        roster: Option<PathBuf>,
+        /// Folder for the results
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Pool answers that came as files
+    ///
+    /// Example: tributary hub pool wilms.toml X?-1.txt --keys keys --roster roster.toml --out results/wilms
+    Pool {
+        /// Analysis file; study.toml stands beside it
+        spec: PathBuf,
+        /// Answer files of the open round
+        #[arg(required = true)]
+        answers: Vec<PathBuf>,
+        /// Folder with signing.key
+        #[arg(long)]
+        keys: PathBuf,
+        /// Roster of the study
+        #[arg(long)]
+        roster: PathBuf,
+        /// What the keyholder sent back
+        #[arg(long)]
+        opening: Option<PathBuf>,
+        /// Folder for the results; the record of the exchange stands beside it
+        #[arg(long)]
+        out: PathBuf,
+        #[command(flatten)]
+        when: When,
+    },
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Subcommand)]
+enum KeyholderCommand {
+    /// Make the two keys of a keyholder
+    ///
+    /// Example: tributary keyholder keygen keys
+    Keygen {
+        /// Folder for the key files
+        folder: PathBuf,
+    },
+    /// Serve, until stopped
+    ///
+    /// Example: tributary keyholder serve keyholder.toml
+    Serve {
+        /// File keyholder.toml
+        config: PathBuf,
+        /// Stop when standard input ends
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
+    /// Open sums by file: the masks of the sites that the hub lists, summed
+    ///
+    /// Example: tributary keyholder open keyholder.toml opening-request-1.txt -o opening-1.txt
+    Open {
+        /// File keyholder.toml
+        config: PathBuf,
+        /// Request of the hub
+        request: PathBuf,
+        /// File for the sums of masks
+        #[arg(short, long)]
+        out: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RosterCommand {
+    /// Show a roster and its fingerprint, to be compared over another channel
+    ///
+    /// Example: tributary roster show roster.toml
+    Show {
+        /// File roster.toml
+        roster: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Verify that a ledger or audit log is as it was written
+    ///
+    /// Example: tributary audit verify agent/ledger.jsonl
+    Verify {
+        /// Ledger of a site or keyholder
+        #[cfg_attr(feature = "hub", arg(required_unless_present = "database"))]
+        ledger: Option<PathBuf>,
+        /// Database of a hub, such as sqlite:hub.db
+        #[cfg(feature = "hub")]
+        #[arg(long, conflicts_with = "ledger")]
+        database: Option<String>,
     },
 }
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    #[cfg(feature = "serving")]
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("another TLS provider is installed already");
+    }
     let ended = match arguments.command {
         #[cfg(all(feature = "site", feature = "hub"))]
-        Command::Demo { out, study, when } => demo::demo(&out, study.as_deref(), when.date),
+        Command::Demo { out, study, live, keep, when } => {
+            let place =
+                if live { demo::Place::Live { keep: keep.as_deref() } } else { demo::Place::Here };
+            demo::demo(&out, study.as_deref(), when.date, place)
+        }
         #[cfg(all(feature = "site", feature = "hub"))]
         Command::Run { spec, site, out, when } => run::run(&spec, &site, &out, when.date),
         Command::Analysis(AnalysisCommand::Check { spec }) => analysis::check(&spec),
         Command::Analysis(AnalysisCommand::Schema { file }) => analysis::schema(file),
         #[cfg(feature = "site")]
-        Command::Site(SiteCommand::Check { folder, study }) => {
-            site::check(&folder, study.as_deref())
+        Command::Site(command) => site_command(command),
+        #[cfg(feature = "hub")]
+        Command::Hub(command) => hub_command(command),
+        #[cfg(feature = "hub")]
+        Command::Keyholder(command) => match command {
+            KeyholderCommand::Keygen { folder } => keys::generate(keys::Party::Keyholder, &folder),
+            KeyholderCommand::Serve { config, with_parent } => {
+                serve::keyholder(&config, with_parent)
+            }
+            KeyholderCommand::Open { config, request, out } => {
+                exchange::open(&config, &request, &out)
+            }
+        },
+        Command::Roster(RosterCommand::Show { roster }) => keys::show(&roster),
+        Command::Audit(AuditCommand::Verify { ledger: Some(path), .. }) => {
+            audit::verify_file(&path)
         }
-        #[cfg(feature = "site")]
-        Command::Site(SiteCommand::Preview { spec, site }) => site::preview(&spec, &site),
+        #[cfg(feature = "hub")]
+        Command::Audit(AuditCommand::Verify { database: Some(url), .. }) => {
+            audit::verify_database(&url)
+        }
+        Command::Audit(AuditCommand::Verify { .. }) => Err(anyhow::anyhow!("name a ledger file")),
         Command::Models { kind } => models::models(kind.as_deref()),
         Command::Report { results, format, out } => {
             report::report(&results, &format, out.as_deref())
@@ -183,11 +475,60 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
-        #[cfg(feature = "site")]
+        #[cfg(feature = "serving")]
         Ok(Ending::Look) => ExitCode::from(1),
         Err(error) => {
             eprintln!("{}", message(&error));
             ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(feature = "site")]
+fn site_command(command: SiteCommand) -> anyhow::Result<Ending> {
+    match command {
+        SiteCommand::Check { folder, study } => site::check(&folder, study.as_deref()),
+        SiteCommand::Preview { what, agent: Some(agent), .. } => {
+            agent::preview(&agent, &what.display().to_string())
+        }
+        SiteCommand::Preview { what, site, .. } => {
+            site::preview(&what, &site.unwrap_or_else(|| PathBuf::from(".")))
+        }
+        SiteCommand::Keygen { folder } => keys::generate(keys::Party::Site, &folder),
+        SiteCommand::Agent { folder, with_parent } => agent::agent(&folder, with_parent),
+        SiteCommand::Pending { folder } => agent::pending(&folder),
+        SiteCommand::Show { folder, run } => agent::show(&folder, &run),
+        SiteCommand::Approve { folder, run, by } => {
+            agent::decide(&folder, &run, true, by.as_deref())
+        }
+        SiteCommand::Decline { folder, run, by } => {
+            agent::decide(&folder, &run, false, by.as_deref())
+        }
+        SiteCommand::Answer { spec, site, keys, roster, question, run, out } => {
+            let files = exchange::SiteFiles { site: &site, keys: &keys, roster: &roster };
+            exchange::answer(&spec, &files, question.as_deref(), &run, &out)
+        }
+    }
+}
+
+#[cfg(feature = "hub")]
+fn hub_command(command: HubCommand) -> anyhow::Result<Ending> {
+    match command {
+        HubCommand::Keygen { folder } => keys::generate(keys::Party::Hub, &folder),
+        HubCommand::Serve { config, with_parent } => serve::hub(&config, with_parent),
+        HubCommand::Token { config, user, role, days } => serve::token(&config, &user, role, days),
+        HubCommand::Submit { spec, url, ca, token_file, roster, out } => {
+            use anyhow::Context as _;
+            let token = std::fs::read_to_string(&token_file)
+                .with_context(|| format!("{} cannot be read", token_file.display()))?;
+            let identity = crate::client::Identity::Token(token.trim().to_owned());
+            let hub = crate::client::Client::new(&url, ca.as_ref(), identity)?;
+            submit::submit(&hub, &spec, roster.as_deref(), &out)
+        }
+        HubCommand::Pool { spec, answers, keys, roster, opening, out, when } => {
+            let files =
+                exchange::HubFiles { keys: &keys, roster: &roster, opening: opening.as_deref() };
+            exchange::pool(&spec, &answers, &files, &out, when.date)
         }
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
         ("a site sends", card.sends),
         ("the hub", card.pools),
         ("differs from pooled rows", card.differs),
+        ("rounds", &card.exchanges.words()),
         ("not done", card.not_done),
         ("sources", card.sources),
     ];

@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 
 use super::{Ending, read};
 use crate::{
+    plan::Plan,
     site::{self, Registry, SiteFolder},
-    summary::{Array, HidingRule},
+    summary::{Array, HidingRule, Visibility},
 };
 
 pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Ending> {
@@ -31,17 +32,30 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
 pub(super) fn preview(spec: &Path, folder: &Path) -> anyhow::Result<Ending> {
     let plan = read::plan(spec)?;
     let registry = Registry::open(SiteFolder::open(folder)?, &plan.study.dictionary)?;
+    print_preview(&plan, &registry)
+}
+
+/// Prints every number of the first round, and who would read it.
+pub(super) fn print_preview(plan: &Plan, registry: &Registry) -> anyhow::Result<Ending> {
     let (run, _) = crate::run::Run::open(
         &plan.hash,
         std::iter::once(registry.folder.code.clone()).collect(),
         plan.model_runs()?,
     );
-    let answers = site::answer(&plan, &registry, 0, &run.questions())?;
+    let answers = site::answer(plan, registry, 0, &run.questions())?;
     say!("specification {}\nsite {} ({})", plan.hash, registry.folder.code, registry.folder.name);
     let mut ending = Ending::Done;
     for model in &plan.spec.models {
         let visibility = plan.visibility(&model.id).context("every model has a visibility")?;
-        say!("\n== {} ({}), visibility {visibility:?}", model.id, model.kind);
+        let read = match visibility {
+            Visibility::SumOnly => {
+                "sealed: nobody reads this site's part, only the sum over the sites is opened"
+            }
+            Visibility::EachSite => {
+                "visible: the hub and the readers of the report see these numbers"
+            }
+        };
+        say!("\n== {} ({})\n   {read}", model.id, model.kind);
         match answers.outgoing.get(&model.id).map(|outgoing| &outgoing.released) {
             Some(Ok(summary)) => {
                 for array in summary.arrays() {

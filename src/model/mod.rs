@@ -32,10 +32,38 @@ pub struct ModelCard {
     pub differs: &'static str,
     /// What is not done.
     pub not_done: &'static str,
+    /// How many rounds it takes.
+    pub exchanges: Exchanges,
     /// Sources.
     pub sources: &'static str,
     /// A model table over the dictionary of the Wilms study.
     pub example: &'static str,
+}
+
+/// How many rounds a model takes, which by file is how often files go back and forth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchanges {
+    /// One.
+    One,
+    /// Several: parameters go out, sums come back, until the fit converges.
+    Several {
+        /// How many are usual.
+        usual: &'static str,
+        /// What takes one round instead, and at what price.
+        instead: &'static str,
+    },
+}
+
+impl Exchanges {
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::One => "one round".into(),
+            Self::Several { usual, instead } => {
+                format!("{usual} rounds; in one round instead: {instead}")
+            }
+        }
+    }
 }
 
 /// What a model may look up while its options are made ready.

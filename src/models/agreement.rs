@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
-    model::{Context, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind, suggestion},
     stats::{
         distribution::{clopper_pearson, normal_point, normal_two_sided},
@@ -69,6 +69,7 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add, or stand side by side by site; measures are computed at the hub",
     differs: "not at all",
     not_done: "weighted kappa; more than two ratings",
+    exchanges: Exchanges::One,
     sources: "Cohen 1960; Fleiss, Cohen & Everitt 1969; Clopper & Pearson 1934",
     example: "id = \"readings\"\nkind = \"agreement\"\nrating = \"x_hist_local\"\nreference = \"x_hist_central\"\npositive = \"UH\"\n",
 };

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
-    model::{Context, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind},
     stats::{histogram, sum::neumaier},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
@@ -104,6 +104,7 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add; percentages, mean, standard deviation and quantiles are formed at the hub",
     differs: "not at all in classes of width 1; else quantiles are interpolated within a class",
     not_done: "minimum and maximum: they are single persons",
+    exchanges: Exchanges::One,
     sources: "SAMPL guidelines (Lang & Altman 2015); Hyndman & Fan 1996, type 2",
     example: "id = \"table1\"\nkind = \"characteristics\"\nvariables = [\"stage\", \"age_years\"]\nby = \"x_study\"\n",
 };

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
-    model::{Context, EventCounts, FitError, Model, ModelCard, Round, Step},
+    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step},
     spec::{Fault, VariableKind, suggestion},
     stats::{
         cox::{Evaluation, Next, RiskData, Rows, Ties, derivatives_of_sums, newton, risk_sums},
@@ -107,6 +107,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
     differs: "not at all: baseline = \"site\" equals coxph(… + strata(site)), baseline = \"common\" equals coxph(…)",
     not_done: "time-varying covariates, penalties, frailty, robust variance",
+    exchanges: Exchanges::Several {
+        usual: "5 to 9",
+        instead: "`meta_analysis` of each site's own fit, which is visible per site and guarded by the site's floors",
+    },
     sources: "Cox 1972, 1975; Efron 1977; Breslow 1974; Grambsch & Therneau 1994; Therneau & Grambsch 2000",
     example: "id = \"cox\"\nkind = \"cox\"\ncovariates = [\"x_hist_central\", \"stage\", \"age_years\"]\nties = \"efron\"\nbaseline = \"site\"\n",
 };

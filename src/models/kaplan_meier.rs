@@ -15,7 +15,7 @@ use self::curve::{Curve, restricted_mean_table};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
-    model::{Context, EventCounts, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Dictionary, Fault, VariableKind},
     stats::{
         event_table::{Rows, TimeGrid, event_table},
@@ -146,6 +146,7 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add; the hub forms the product limit and Greenwood's variance",
     differs: "not at all on the daily grid; on a coarse grid it is the actuarial estimate (n − c/2)",
     not_done: "case weights",
+    exchanges: Exchanges::One,
     sources: "Kaplan & Meier 1958; Greenwood 1926; Kalbfleisch & Prentice 1980; Brookmeyer & Crowley 1982; Fay & Brittain 2016",
     example: "id = \"curves\"\nkind = \"kaplan_meier\"\nby = \"x_hist_central\"\ntimes_years = [1, 2, 5]\nrestricted_mean_years = 5\n",
 };

@@ -12,7 +12,7 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
-    model::{Context, EventCounts, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind},
     stats::{
         distribution::chi_squared_upper,
@@ -78,6 +78,7 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add; χ² = (O − E)' V⁻ (O − E), with as many degrees of freedom as V has rank",
     differs: "not at all: it equals the test on the pooled rows, stratified by site or not",
     not_done: "the second weight (γ) of the Fleming–Harrington family; test for trend",
+    exchanges: Exchanges::One,
     sources: "Mantel 1966; Peto & Peto 1972; Harrington & Fleming 1982",
     example: "id = \"logrank\"\nkind = \"log_rank\"\nby = \"x_hist_central\"\n",
 };

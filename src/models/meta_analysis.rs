@@ -14,7 +14,7 @@ use super::cox;
 use crate::{
     cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
-    model::{Context, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, suggestion},
     stats::{
         distribution::normal_point,
@@ -147,6 +147,7 @@ static CARD: ModelCard = ModelCard {
     pools: "estimates stand side by side and are pooled by inverse variance at the hub",
     differs: "two stages on normal approximations; sites without a finite estimate drop out and are named",
     not_done: "regression on site characteristics",
+    exchanges: Exchanges::One,
     sources: "DerSimonian & Laird 1986; Paule & Mandel 1982; Viechtbauer 2005, 2007; Hartung & Knapp 2001; Röver, Knapp & Friede 2015; Higgins & Thompson 2002",
     example: "id = \"sites\"\nkind = \"meta_analysis\"\nof = \"cox\"\nterm = \"x_hist_central=UH\"\n",
 };

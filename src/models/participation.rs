@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
-    model::{Context, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -50,6 +50,7 @@ static CARD: ModelCard = ModelCard {
     pools: "sites stand side by side; totals are formed at the hub",
     differs: "not at all",
     not_done: "persons known to two sites are not found",
+    exchanges: Exchanges::One,
     sources: "STROBE statement, item 13 (von Elm et al. 2007)",
     example: "id = \"participation\"\nkind = \"participation\"\n",
 };

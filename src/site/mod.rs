@@ -1,6 +1,7 @@
 //! A site: reads the national file, maps it onto the study's dictionary, counts what it cannot map, and answers questions.
 //! The only room that sees rows; `polars` is named in `reader.rs` alone.
 
+mod agent;
 mod answer;
 mod check;
 mod folder;
@@ -9,6 +10,10 @@ mod reader;
 mod records;
 mod table;
 
+pub use agent::{
+    Agent, AgentConfig, AgentError, AutoApproval, Decision, Desk, HubAddress, Maker, Pending,
+    Progress,
+};
 pub use answer::{Answers, answer};
 pub use check::{QualityReport, check};
 pub use folder::{SiteError, SiteFolder};

@@ -1,0 +1,409 @@
+//! The protocol by file: `tributary site answer`, `hub pool`, `keyholder open`. The same documents as over the network.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+
+use super::{Ending, keys, read};
+use crate::{
+    model::Exchanges,
+    models,
+    plan::Plan,
+    protocol::{Address, Document, QuestionFile},
+};
+
+/// Name of a run by file, unless another one is given.
+pub(super) const RUN: &str = "by-file";
+
+/// Writes a document to a file that is not there yet, whole.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    if fs::read_to_string(path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
+    if path.exists() {
+        bail!("{} exists and is something else: name another file", path.display());
+    }
+    let partial = path.with_extension("partial");
+    let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
+    written.with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn read_text(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+fn address(plan: &Plan, run: &str, round: usize) -> Address {
+    Address {
+        study: plan.study.id.clone(),
+        analysis: plan.spec.id.clone(),
+        run: run.to_owned(),
+        round,
+        specification: plan.hash.clone(),
+    }
+}
+
+/// How many exchanges an analysis needs, and which models could do with one.
+pub(super) fn say_exchanges(plan: &Plan) {
+    let several =
+        plan.spec.models.iter().filter_map(|m| match models::find(&m.kind)?.card().exchanges {
+            Exchanges::One => None,
+            several @ Exchanges::Several { .. } => Some((m.id.as_str(), several.words())),
+        });
+    let several: Vec<(&str, String)> = several.collect();
+    if several.is_empty() {
+        say!("one round: every model is answered in one exchange of files");
+        return;
+    }
+    say!("several rounds, because of:");
+    for (model, words) in several {
+        say!("  {model}: {words}");
+    }
+}
+
+/// Where a site keeps what it needs to answer by file.
+#[cfg(feature = "site")]
+#[derive(Debug)]
+pub(super) struct SiteFiles<'a> {
+    pub(super) site: &'a Path,
+    pub(super) keys: &'a Path,
+    pub(super) roster: &'a Path,
+}
+
+/// `tributary site answer`: one round as a signed file. The ledger is written before the file is.
+#[cfg(feature = "site")]
+pub(super) fn answer(
+    spec: &Path,
+    files: &SiteFiles<'_>,
+    question: Option<&Path>,
+    run: &str,
+    out: &Path,
+) -> anyhow::Result<Ending> {
+    use crate::site::Maker;
+    let plan = read::plan(spec)?;
+    let roster = keys::roster(files.roster)?;
+    if roster.study != plan.study.id {
+        bail!(
+            "{}: the roster is of study {}, the analysis of {}",
+            files.roster.display(),
+            roster.study,
+            plan.study.id
+        );
+    }
+    let (address, questions) = match question {
+        None => {
+            let (open, _) = crate::run::Run::open(
+                &plan.hash,
+                roster.sites.keys().cloned().collect(),
+                plan.model_runs()?,
+            );
+            (address(&plan, run, 0), open.questions())
+        }
+        Some(path) => {
+            let asked: QuestionFile =
+                Document::parse(&read_text(path)?).with_context(|| path.display().to_string())?;
+            asked
+                .verify(&roster.hub.signing_key)
+                .with_context(|| format!("{}: not from the hub of the roster", path.display()))?;
+            let header = asked.header;
+            if header.specification != plan.hash {
+                bail!(
+                    "{}: the question is for specification {}, the analysis here is {}",
+                    path.display(),
+                    header.specification,
+                    plan.hash
+                );
+            }
+            if header.roster != roster.hash() {
+                bail!(
+                    "{}: the question is for roster {}, the one here is {}: compare them over another channel",
+                    path.display(),
+                    header.roster,
+                    roster.hash()
+                );
+            }
+            let round = header
+                .round
+                .with_context(|| format!("{}: nothing is asked yet", path.display()))?;
+            (address(&plan, &header.run, round), header.questions)
+        }
+    };
+    let mut maker = Maker::start(files.site, files.keys, roster, files.keys)?;
+    let text = match maker.made(&address.run, address.round)? {
+        Some(text) => {
+            eprintln!(
+                "round {} of run {} was answered before: this is that answer",
+                address.round + 1,
+                address.run
+            );
+            text
+        }
+        None => maker.make(&plan, &address, &questions)?,
+    };
+    write_new(out, &text)?;
+    say!(
+        "{}: site {}, round {}, signed; send it to the hub",
+        out.display(),
+        maker.site,
+        address.round + 1
+    );
+    Ok(Ending::Done)
+}
+
+/// `tributary keyholder open`: sums of masks for a request file.
+#[cfg(feature = "hub")]
+pub(super) fn open(config: &Path, request: &Path, out: &Path) -> anyhow::Result<Ending> {
+    use crate::{keyholder::KeyholderConfig, protocol::OpeningRequest};
+    let mut keyholder = KeyholderConfig::read(config)?.keyholder()?;
+    let asked: OpeningRequest =
+        Document::parse(&read_text(request)?).with_context(|| request.display().to_string())?;
+    let opening = keyholder.open(&asked, jiff::Timestamp::now())?;
+    write_new(out, &opening.to_text())?;
+    let mut ending = Ending::Done;
+    for part in &opening.header.parts {
+        let sites: Vec<&str> = part.sites.iter().map(|s| s.as_str()).collect();
+        match part.refused {
+            None => say!("{}: opened for {}", part.model, sites.join(", ")),
+            Some(rule) => {
+                say!("{}: not opened for {}: {}", part.model, sites.join(", "), rule.words());
+                ending = Ending::Look;
+            }
+        }
+    }
+    say!("{}: send it to the hub", out.display());
+    Ok(ending)
+}
+
+/// What the hub needs to pool by file.
+#[cfg(feature = "hub")]
+#[derive(Debug)]
+pub(super) struct HubFiles<'a> {
+    pub(super) keys: &'a Path,
+    pub(super) roster: &'a Path,
+    pub(super) opening: Option<&'a Path>,
+}
+
+/// `tributary hub pool`: takes the answers to the open round, then the keyholder's opening, and makes the next step.
+#[cfg(feature = "hub")]
+pub(super) fn pool(
+    spec: &Path,
+    answers: &[PathBuf],
+    files: &HubFiles<'_>,
+    out: &Path,
+    date: Option<jiff::civil::Date>,
+) -> anyhow::Result<Ending> {
+    use super::output;
+    use crate::{
+        hub::{Pool, Sums, advance},
+        protocol::{AnswerFile, Opening, Payload, QuestionHeader},
+        results::Results,
+        run::{Event, RunState},
+        seal::read_signing,
+        summary::SiteId,
+    };
+    let plan = read::plan(spec)?;
+    let roster = keys::roster(files.roster)?;
+    let key = read_signing(files.keys)?;
+    if roster.hub.signing_key != key.public() {
+        bail!(
+            "{}: the roster knows the hub by another key than the one in {}",
+            files.roster.display(),
+            files.keys.display()
+        );
+    }
+    output::writable(out)?;
+    let mut documents: Vec<(PathBuf, AnswerFile)> = Vec::new();
+    for path in answers {
+        let document =
+            Document::parse(&read_text(path)?).with_context(|| path.display().to_string())?;
+        documents.push((path.clone(), document));
+    }
+    let Some((_, first)) = documents.first() else { bail!("no answer was named") };
+    let run_name = first.header.run.clone();
+    let sites: BTreeSet<SiteId> = documents.iter().map(|(_, d)| d.header.site.clone()).collect();
+
+    let state = Exchange::beside(out);
+    let mut exchange = state.load(&plan, sites)?;
+    let RunState::Asking { round } = exchange.run.state else {
+        bail!("{}: this run is over; results are in {}", state.folder.display(), out.display());
+    };
+    let address = address(&plan, &run_name, round);
+    let (policy, parts) = (&plan.study.policy, plan.parts());
+    let mut pool = Pool::default();
+    for (path, document) in &documents {
+        document
+            .check(&roster, &address, policy, &parts)
+            .with_context(|| path.display().to_string())?;
+        let event = Event::Answered {
+            site: document.header.site.clone(),
+            round,
+            answers: document.events()?,
+        };
+        exchange.apply(event).with_context(|| path.display().to_string())?;
+        pool.add(document).with_context(|| path.display().to_string())?;
+    }
+    if matches!(exchange.run.state, RunState::Asking { .. }) {
+        let missing: Vec<String> =
+            exchange.run.waiting_for().iter().map(ToString::to_string).collect();
+        eprintln!(
+            "without {}: models that go on from an earlier round end here",
+            missing.join(", ")
+        );
+        exchange.apply(Event::Closed)?;
+    }
+    let sums = match (pool.request(&address, &roster, &key), files.opening) {
+        (None, _) => Sums::new(),
+        (Some(request), None) => {
+            let path = state.folder.join(format!("opening-request-{}.txt", round + 1));
+            fs::create_dir_all(&state.folder)?;
+            fs::write(&path, request.to_text())
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            say!("{} answers hold; their sums are sealed", documents.len());
+            say!("1. send {} to the keyholder (it holds no statistic)", path.display());
+            say!(
+                "2. there: tributary keyholder open keyholder.toml FILE -o opening-{}.txt",
+                round + 1
+            );
+            say!("3. here: the same command with --opening opening-{}.txt", round + 1);
+            return Ok(Ending::Look);
+        }
+        (Some(request), Some(path)) => {
+            let opening: Opening =
+                Document::parse(&read_text(path)?).with_context(|| path.display().to_string())?;
+            pool.open(&request, &opening, &roster, policy)
+                .with_context(|| path.display().to_string())?
+        }
+    };
+    exchange.apply(advance(&exchange.run, round, policy, &sums))?;
+    match &exchange.run.state {
+        RunState::Failed { reason } => bail!("{reason}"),
+        RunState::Asking { round } => {
+            let header = QuestionHeader {
+                study: plan.study.id.clone(),
+                analysis: plan.spec.id.clone(),
+                run: run_name,
+                round: Some(*round),
+                specification: plan.hash.clone(),
+                roster: roster.hash(),
+                study_file: read_text(&spec.with_file_name("study.toml"))?,
+                analysis_file: read_text(spec)?,
+                questions: exchange.run.questions(),
+                payload: Payload::of(&[]),
+            };
+            let question: QuestionFile = Document::sign(header, Vec::new(), &key);
+            let path = state.folder.join(format!("question-{}.txt", round + 1));
+            state.save(&exchange)?;
+            fs::write(&path, question.to_text())
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            let open: Vec<&str> = exchange
+                .run
+                .models
+                .iter()
+                .filter(|m| m.outcome.is_none())
+                .map(|m| m.id.as_str())
+                .collect();
+            say!(
+                "round {round} is pooled; {} of {} models go on: {}",
+                open.len(),
+                exchange.run.models.len(),
+                open.join(", ")
+            );
+            say_exchanges(&plan);
+            say!(
+                "send {} to the sites; they answer with `tributary site answer … --question FILE`",
+                path.display()
+            );
+            Ok(Ending::Look)
+        }
+        _ => {
+            let date = date.unwrap_or_else(|| jiff::Zoned::now().date());
+            let results = Results::of(&plan, &exchange.run, date);
+            output::write(&results, out)?;
+            state.save(&exchange)?;
+            output::summary(&results, out);
+            Ok(if results.needs_a_look() { Ending::Look } else { Ending::Done })
+        }
+    }
+}
+
+/// The record of a run by file, beside its results: the events, to be folded again.
+#[cfg(feature = "hub")]
+#[derive(Debug)]
+struct Exchange {
+    folder: PathBuf,
+}
+
+/// A run by file.
+#[cfg(feature = "hub")]
+#[derive(Debug)]
+struct Folded {
+    run: crate::run::Run,
+    sites: BTreeSet<crate::summary::SiteId>,
+    events: Vec<crate::run::Event>,
+}
+
+#[cfg(feature = "hub")]
+impl Folded {
+    fn apply(&mut self, event: crate::run::Event) -> Result<(), crate::run::RunError> {
+        self.run.apply(event.clone())?;
+        self.events.push(event);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "hub")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Record {
+    specification: String,
+    sites: BTreeSet<crate::summary::SiteId>,
+    events: Vec<crate::run::Event>,
+}
+
+#[cfg(feature = "hub")]
+impl Exchange {
+    fn beside(out: &Path) -> Self {
+        let name =
+            out.file_name().map_or_else(|| "results".into(), |n| n.to_string_lossy().into_owned());
+        Self { folder: out.with_file_name(format!("{name}.exchange")) }
+    }
+
+    fn load(&self, plan: &Plan, sites: BTreeSet<crate::summary::SiteId>) -> anyhow::Result<Folded> {
+        let path = self.folder.join("run.json");
+        let record = match fs::read_to_string(&path) {
+            Err(_) => Record { specification: plan.hash.clone(), sites, events: Vec::new() },
+            Ok(text) => serde_json::from_str(&text)
+                .with_context(|| format!("{} is no record of a run", path.display()))?,
+        };
+        if record.specification != plan.hash {
+            bail!(
+                "{} is the record of another specification: name a new folder with --out",
+                path.display()
+            );
+        }
+        let (run, _) = crate::run::Run::open(&plan.hash, record.sites.clone(), plan.model_runs()?);
+        let mut folded = Folded { run, sites: record.sites, events: Vec::new() };
+        for event in record.events {
+            folded.apply(event).with_context(|| path.display().to_string())?;
+        }
+        Ok(folded)
+    }
+
+    fn save(&self, folded: &Folded) -> anyhow::Result<()> {
+        let record = Record {
+            specification: folded.run.spec_hash.clone(),
+            sites: folded.sites.clone(),
+            events: folded.events.clone(),
+        };
+        fs::create_dir_all(&self.folder)?;
+        let path = self.folder.join("run.json");
+        let partial = self.folder.join("run.partial");
+        let written = serde_json::to_vec(&record)
+            .map_err(std::io::Error::from)
+            .and_then(|bytes| fs::write(&partial, bytes))
+            .and_then(|()| fs::rename(&partial, &path));
+        written.with_context(|| format!("{} cannot be written", path.display()))
+    }
+}
