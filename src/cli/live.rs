@@ -73,7 +73,7 @@ impl Processes {
 /// Writes everything that the parties of a study need for a live run on this machine, apart from addresses.
 ///
 /// Folders `hub`, `keyholder` and `agents/<CODE>`, and `roster.toml`.
-pub(super) fn found(folder: &Path, plan: &Plan, sites: &[PathBuf]) -> anyhow::Result<Roster> {
+fn found(folder: &Path, plan: &Plan, sites: &[PathBuf]) -> anyhow::Result<Roster> {
     let keys = |party: &str| -> anyhow::Result<(PathBuf, SigningKey)> {
         let folder = folder.join(party);
         fs::create_dir_all(&folder)?;
@@ -116,16 +116,10 @@ fn keyholder_file(folder: &Path, address: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn hub_file(
-    folder: &Path,
-    address: &str,
-    keyholder: &str,
-    database: Option<&str>,
-) -> anyhow::Result<PathBuf> {
+fn hub_file(folder: &Path, address: &str, keyholder: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join("hub/hub.toml");
-    let database = database.unwrap_or("sqlite:hub.db");
     let text = format!(
-        "listen = \"{address}\"\ndatabase = \"{database}\"\nkeys = \".\"\n\n[keyholder]\nurl = \"{keyholder}\"\n\n[limits]\nrequests_per_second = 10000\n"
+        "listen = \"{address}\"\ndatabase = \"sqlite:hub.db\"\nkeys = \".\"\n\n[keyholder]\nurl = \"{keyholder}\"\n\n[limits]\nrequests_per_second = 10000\n"
     );
     fs::write(&path, text)?;
     Ok(path)
@@ -149,25 +143,6 @@ fn agent_file(
     );
     fs::write(agent.join("agent.toml"), text)?;
     Ok(agent)
-}
-
-/// Founds a study on this machine and leaves it: files, keys and a token, for whoever starts the parties.
-pub(super) fn prepare(
-    folder: &Path,
-    spec: &Path,
-    sites: &[PathBuf],
-    database: Option<&str>,
-    [hub_address, keyholder_address]: [&str; 2],
-) -> anyhow::Result<String> {
-    let plan = read::plan(spec)?;
-    found(folder, &plan, sites)?;
-    keyholder_file(folder, keyholder_address)?;
-    let hub = hub_file(folder, hub_address, &format!("http://{keyholder_address}"), database)?;
-    for site in sites {
-        let code = SiteFolder::open(site)?.code;
-        agent_file(folder, &plan, code.as_str(), site, &format!("http://{hub_address}"))?;
-    }
-    administrator(&hub)
 }
 
 fn administrator(hub_file: &Path) -> anyhow::Result<String> {
@@ -216,7 +191,7 @@ fn run(
         &["keyholder", "serve", &text(&keyholder), "--with-parent"],
         &folder.join("keyholder/log.jsonl"),
     )?;
-    let hub = hub_file(folder, "127.0.0.1:0", &address, None)?;
+    let hub = hub_file(folder, "127.0.0.1:0", &address)?;
     let token = administrator(&hub)?;
     let address = processes.start(
         "hub",
@@ -246,7 +221,7 @@ fn run(
     let mut tell = |run: &submit::RunState| {
         eprintln!("{:>8.3} s  {}", begun.elapsed().as_secs_f64(), submit::line(run));
     };
-    let ended = submit::follow(&client, &run.id, Duration::from_millis(5), &mut tell)?;
+    let ended = submit::follow(&client, &run.id, Duration::from_millis(20), &mut tell)?;
     if ended.state != "done" {
         bail!("run {}: {}", ended.id, submit::line(&ended));
     }

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use super::{
     Pool, Sums, advance,
@@ -40,17 +40,25 @@ pub(super) async fn drive(hub: Hub) {
     let token = uuid::Uuid::now_v7().to_string();
     let mut watch = hub.watch();
     loop {
-        let now = Timestamp::now();
-        match hub.store().lease(&token, now, LEASE_MS).await {
-            Ok(Some(run)) => {
-                turn(&hub, &run, &token).await;
-                continue;
-            }
-            Ok(None) => {}
-            Err(error) => tracing::warn!(cause = %error, "no lease"),
+        if !drive_once(&hub, &token).await {
+            // Whatever comes first: something was written, or something is overdue.
+            let _ = tokio::time::timeout(Duration::from_millis(500), watch.changed()).await;
         }
-        // Whatever comes first: something was written, or something is overdue.
-        let _ = tokio::time::timeout(Duration::from_millis(500), watch.changed()).await;
+    }
+}
+
+/// Leases one run and makes its next step; false if there was nothing to do.
+pub async fn drive_once(hub: &Hub, token: &str) -> bool {
+    match hub.store().lease(token, hub.now(), LEASE_MS).await {
+        Ok(Some(run)) => {
+            turn(hub, &run, token).await;
+            true
+        }
+        Ok(None) => false,
+        Err(error) => {
+            tracing::warn!(cause = %error, "no lease");
+            false
+        }
     }
 }
 
@@ -61,7 +69,7 @@ async fn turn(hub: &Hub, run: &str, token: &str) {
         Err(StepError::Never(reason)) => Event::Stopped { reason },
         Err(error) => {
             tracing::warn!(run, cause = %error, "the step will be tried again");
-            let until = Timestamp::now() + SignedDuration::from_millis(jitter_ms());
+            let until = hub.now() + SignedDuration::from_millis(jitter_ms());
             if let Err(error) = hub.store().rest(run, token, until).await {
                 tracing::warn!(run, cause = %error, "the lease could not be changed");
             }
@@ -73,7 +81,7 @@ async fn turn(hub: &Hub, run: &str, token: &str) {
         Event::Stopped { .. } => "run stopped",
         _ => "round pooled",
     };
-    match hub.store().apply(run, event, None, "hub", Timestamp::now()).await {
+    match hub.store().apply(run, event, None, "hub", hub.now()).await {
         Ok(_) => {
             hub.metrics().event(kind);
             hub.wrote().await;
@@ -96,7 +104,7 @@ fn jitter_ms() -> i64 {
 
 async fn step(hub: &Hub, id: &str) -> Result<Option<Event>, StepError> {
     let record = hub.store().run(id).await?;
-    let overdue = hub.store().is_overdue(id, Timestamp::now()).await?;
+    let overdue = hub.store().is_overdue(id, hub.now()).await?;
     match record.run.state {
         RunState::Consent | RunState::Asking { .. } => Ok(overdue.then_some(Event::Closed)),
         RunState::Advancing { round } => match pool(hub, &record, round).await {

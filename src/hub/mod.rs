@@ -13,8 +13,9 @@ pub mod store;
 
 pub use advance::{Sums, advance};
 pub use config::{HubConfig, OidcConfig, Peer, Periods};
+pub use driver::drive_once;
 pub use pool::{Pool, PoolError};
-pub use state::{Hub, StartError};
+pub use state::{Clock, Hub, StartError};
 
 use std::net::TcpListener;
 
@@ -29,7 +30,7 @@ pub async fn serve_hub(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), StartError> {
-    let hub = Hub::start(config).await?;
+    let hub = Hub::start(config, Clock::default()).await?;
     let router = api::router(hub.clone(), &config.limits);
     let (looking, driving) = (tokio::spawn(hub.clone().look()), tokio::spawn(driver::drive(hub)));
     let served = serve::listen(listener, config.tls.as_ref(), router, stop).await;

@@ -2,11 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::{
@@ -24,6 +27,24 @@ const BELIEVED: Duration = Duration::from_secs(60);
 /// How often a replica looks whether another one wrote.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// The clock that a hub goes by. Time is an input: a test may make it jump.
+#[derive(Debug, Clone, Default)]
+pub struct Clock {
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Clock {
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::now() + SignedDuration::from_millis(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    /// Sets the clock this far ahead of the machine's.
+    pub fn set_ahead(&self, ahead: SignedDuration) {
+        self.ahead_ms.store(ahead.as_millis() as i64, Ordering::Relaxed);
+    }
+}
+
 /// Shared state; clones are the same.
 #[derive(Debug, Clone)]
 pub struct Hub {
@@ -33,6 +54,7 @@ pub struct Hub {
 #[derive(Debug)]
 struct Inner {
     store: Store,
+    clock: Clock,
     key: SigningKey,
     keyholder: Client,
     periods: Periods,
@@ -74,7 +96,7 @@ impl Hub {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(config: &HubConfig) -> Result<Self, StartError> {
+    pub async fn start(config: &HubConfig, clock: Clock) -> Result<Self, StartError> {
         let key = read_signing(&config.keys)?;
         let peer = &config.keyholder;
         let identity = Identity::Party { name: "hub".into(), key: key.clone() };
@@ -82,6 +104,7 @@ impl Hub {
         let store = Store::connect(&config.database).await?;
         let inner = Inner {
             store,
+            clock,
             key,
             keyholder,
             periods: config.periods,
@@ -92,6 +115,11 @@ impl Hub {
             rosters: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Now, by the hub's clock.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// The store.

@@ -57,6 +57,9 @@ pub enum ServeError {
     Stopped(std::io::Error),
 }
 
+/// How long a connection may take until its first request is there.
+const FIRST_REQUEST: Duration = Duration::from_secs(20);
+
 /// Takes an address; port 0 takes a free one.
 ///
 /// # Errors
@@ -88,14 +91,24 @@ pub async fn listen(
     match tls {
         None => {
             let server = axum_server::from_tcp(listener).map_err(ServeError::Stopped)?;
-            server.handle(handle).serve(service).await.map_err(ServeError::Stopped)
+            server
+                .handle(handle)
+                .first_request_timeout(FIRST_REQUEST)
+                .serve(service)
+                .await
+                .map_err(ServeError::Stopped)
         }
         Some(TlsFiles { certificate, key }) => {
             let config =
                 RustlsConfig::from_pem_file(certificate, key).await.map_err(ServeError::Tls)?;
             let server =
                 axum_server::from_tcp_rustls(listener, config).map_err(ServeError::Stopped)?;
-            server.handle(handle).serve(service).await.map_err(ServeError::Stopped)
+            server
+                .handle(handle)
+                .first_request_timeout(FIRST_REQUEST)
+                .serve(service)
+                .await
+                .map_err(ServeError::Stopped)
         }
     }
 }

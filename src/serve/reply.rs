@@ -15,7 +15,11 @@ use tower_governor::{
     governor::GovernorConfigBuilder,
     key_extractor::{PeerIpKeyExtractor, SmartIpKeyExtractor},
 };
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::CompressionLayer,
+    timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
+};
 use uuid::Uuid;
 
 use super::{Limits, Metrics};
@@ -76,6 +80,11 @@ pub fn layers(router: Router, limits: &Limits, metrics: Metrics) -> Router {
     // The middleware sees each request last and each reply first, so that no reply leaves without its form.
     let router = router
         .layer(DefaultBodyLimit::max(limits.max_body_bytes))
+        .layer(RequestBodyTimeoutLayer::new(Duration::from_mins(1)))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Duration::from_mins(2),
+        ))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
             Failure::internal(&"a handler panicked").into_response()

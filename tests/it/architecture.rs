@@ -18,21 +18,23 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("run", &["summary", "estimate", "model"]),
     ("plan", &["summary", "spec", "model", "models", "run"]),
     ("protocol", &["summary", "seal", "run"]),
+    ("client", &["seal", "protocol"]),
+    ("serve", &["protocol"]),
     ("results", &["summary", "estimate", "spec", "run", "plan"]),
     ("report", &["summary", "estimate", "spec", "run", "results"]),
     (
         "site",
         &[
             "summary", "cohort", "spec", "model", "models", "run", "plan", "seal", "ledger",
-            "protocol",
+            "protocol", "client",
         ],
     ),
-    ("keyholder", &["summary", "seal", "ledger", "protocol"]),
+    ("keyholder", &["summary", "seal", "ledger", "protocol", "serve"]),
     (
         "hub",
         &[
             "summary", "spec", "model", "models", "run", "plan", "results", "report", "seal",
-            "ledger", "protocol",
+            "ledger", "protocol", "client", "serve",
         ],
     ),
     (
@@ -53,6 +55,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "seal",
             "ledger",
             "protocol",
+            "client",
+            "serve",
         ],
     ),
 ];

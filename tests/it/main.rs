@@ -14,10 +14,15 @@ mod architecture; // the house plan is kept
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written
 mod commands; // the binary as a user sees it
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
+mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent
 mod laws; // what holds for every model of the registry
 mod meta_oracles; // random effects against metafor
+mod parties; // helper: a study with all its parties, as files, servers and processes
 mod pooling; // helper: a data set split over sites, pooled through the real path
+mod postgres; // helper: a PostgreSQL server of the tests' own
 mod reports; // every status and choice has its words
+mod sealed; // sealed sums equal plain sums
+mod simulation; // random operations, crashes, lost and repeated messages
 mod survival_oracles; // survival models against R
 mod wilms; // the flagship study against R, and its mappings

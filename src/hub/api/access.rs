@@ -50,7 +50,7 @@ impl FromRequestParts<Hub> for Person {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, hub: &Hub) -> Result<Self, Failure> {
-        let now = Timestamp::now();
+        let now = hub.now();
         if let Some(token) = bearer(&parts.headers) {
             return match hub.account_by_token(token, now).await? {
                 Some(account) => Ok(Self(account)),
@@ -97,6 +97,7 @@ pub(super) fn signed_by(
     uri: &Uri,
     headers: &HeaderMap,
     body: &[u8],
+    now: Timestamp,
 ) -> Result<(), Failure> {
     let signed = signature(headers)
         .ok_or_else(|| problem(ProblemKind::Unauthenticated, "the request is not signed"))?;
@@ -111,7 +112,7 @@ pub(super) fn signed_by(
         return Err(problem(ProblemKind::Unauthenticated, detail));
     }
     let target = uri.path_and_query().map_or(uri.path(), |p| p.as_str());
-    signed.verify(method.as_str(), target, body, Timestamp::now(), key).map_err(|error| {
+    signed.verify(method.as_str(), target, body, now, key).map_err(|error| {
         let kind = match error {
             RequestError::Skew { .. } => ProblemKind::ClockSkew,
             RequestError::Time | RequestError::Signature { .. } => ProblemKind::Unauthenticated,

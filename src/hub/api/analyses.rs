@@ -6,7 +6,6 @@ use axum::{
     extract::{Path, Query, State},
     http::HeaderMap,
 };
-use jiff::Timestamp;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{List, Page, Problem, access::Person, file_text, plain, problem, store};
@@ -82,7 +81,7 @@ async fn put_analysis(
         let detail = "the analysis in the file has another id than the address";
         return Err(problem(ProblemKind::WrongAddress, detail));
     }
-    store(&hub).put_analysis(&plan, &file, person.name(), Timestamp::now()).await?;
+    store(&hub).put_analysis(&plan, &file, person.name(), hub.now()).await?;
     hub.wrote().await;
     Ok(Json(store(&hub).analysis(&id).await?))
 }

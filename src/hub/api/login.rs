@@ -8,7 +8,6 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
     routing::get,
 };
-use jiff::Timestamp;
 use openidconnect::{
     AuthorizationCode, ClientId, ClientSecret, CsrfToken, HttpClientError, HttpRequest,
     HttpResponse, IssuerUrl, Nonce, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
@@ -98,9 +97,7 @@ async fn begin(State(hub): State<Hub>) -> Result<Response, Failure> {
         )
         .set_pkce_challenge(challenge)
         .url();
-    store(&hub)
-        .begin_login(state.secret(), nonce.secret(), verifier.secret(), Timestamp::now())
-        .await?;
+    store(&hub).begin_login(state.secret(), nonce.secret(), verifier.secret(), hub.now()).await?;
     let mut response = Redirect::to(url.as_str()).into_response();
     // The browser that comes back must be the one that was sent.
     cookie(&mut response, config, "tributary_login", state.secret(), 600);
@@ -137,7 +134,7 @@ async fn callback(
     if !same {
         return Err(refused("this login was not begun in this browser; begin again at /login"));
     }
-    let now = Timestamp::now();
+    let now = hub.now();
     let (nonce, verifier) = store(&hub)
         .end_login(&state, now)
         .await?

@@ -5,7 +5,6 @@ use axum::{
     extract::{Path, Query, State},
     http::StatusCode,
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -97,7 +96,7 @@ async fn put_user(
     }
     let name = plain("user", &name)?;
     let account = store(&hub)
-        .put_account(name, role, subject.as_deref(), disabled, person.name(), Timestamp::now())
+        .put_account(name, role, subject.as_deref(), disabled, person.name(), hub.now())
         .await?;
     hub.doubt();
     Ok(Json(account))
@@ -135,7 +134,7 @@ async fn give_token(
         return Err(problem(ProblemKind::BadRequest, format!("days is {days}, wanted 1 to 366")));
     }
     let (name, label) = (plain("user", &name)?, plain("label", &label)?);
-    let token = store(&hub).give_token(name, label, days, person.name(), Timestamp::now()).await?;
+    let token = store(&hub).give_token(name, label, days, person.name(), hub.now()).await?;
     Ok((StatusCode::CREATED, Json(token)))
 }
 
@@ -151,7 +150,7 @@ async fn withdraw_token(
         person.needs(Role::Administrator)?;
     }
     let (name, token) = (plain("user", &name)?, plain("token", &token)?);
-    store(&hub).withdraw_token(name, token, person.name(), Timestamp::now()).await?;
+    store(&hub).withdraw_token(name, token, person.name(), hub.now()).await?;
     hub.doubt();
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,6 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -99,7 +98,7 @@ async fn questions(
     let row = store(&hub).study(plain("study", &study)?).await?;
     let hash =
         row.roster.ok_or_else(|| problem(ProblemKind::NotFound, "the study has no roster yet"))?;
-    signed_by(&*hub.roster(&hash).await?, &site, &method, &uri, &headers, &[])?;
+    signed_by(&*hub.roster(&hash).await?, &site, &method, &uri, &headers, &[], hub.now())?;
     let wait = Duration::from_secs(wait.unwrap_or(0).min(LONGEST_WAIT));
     let mut watch = hub.watch();
     let gauge = hub.metrics().waiting().clone();
@@ -144,7 +143,7 @@ async fn question(
     let site = site_id(&site)?;
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
-    signed_by(&roster, &site, &method, &uri, &headers, &[])?;
+    signed_by(&roster, &site, &method, &uri, &headers, &[], hub.now())?;
     let (round, questions) = match record.run.state {
         RunState::Consent => (None, Vec::new()),
         RunState::Asking { round } => (Some(round), record.run.questions()),
@@ -182,7 +181,7 @@ async fn decide(
     let site = site_id(&site)?;
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
-    signed_by(&roster, &site, &method, &uri, &headers, &body)?;
+    signed_by(&roster, &site, &method, &uri, &headers, &body, hub.now())?;
     let decision: DecisionFile =
         Document::parse(&document_text(&headers, body.to_vec())?).map_err(document_failure)?;
     let header = &decision.header;
@@ -209,7 +208,7 @@ async fn decide(
         return Ok(StatusCode::NO_CONTENT);
     }
     let event = Event::Decided { site: site.clone(), approves: header.approves };
-    store(&hub).apply(&run, event, None, site.as_str(), Timestamp::now()).await?;
+    store(&hub).apply(&run, event, None, site.as_str(), hub.now()).await?;
     hub.metrics().event(if header.approves { "approved" } else { "declined" });
     hub.wrote().await;
     Ok(StatusCode::NO_CONTENT)
@@ -242,7 +241,15 @@ async fn receipt(
 ) -> Result<Json<Receipt>, Failure> {
     let site = site_id(&site)?;
     let record = store(&hub).run(plain("run", &run)?).await?;
-    signed_by(&*hub.roster(&record.row.roster).await?, &site, &method, &uri, &headers, &[])?;
+    signed_by(
+        &*hub.roster(&record.row.roster).await?,
+        &site,
+        &method,
+        &uri,
+        &headers,
+        &[],
+        hub.now(),
+    )?;
     let found = store(&hub).receipt_of(&run, round as usize, &site).await?;
     let (sha256, received_at) =
         found.ok_or_else(|| problem(ProblemKind::NotFound, "no answer to this round yet"))?;
@@ -266,9 +273,9 @@ async fn answer(
     let round = round as usize;
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
-    let now = Timestamp::now();
+    let now = hub.now();
     let checked = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
-        signed_by(&roster, &site, &method, &uri, &headers, &body)?;
+        signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
         let text = document_text(&headers, body.to_vec())?;
         let answer: AnswerFile = Document::parse(&text).map_err(document_failure)?;
         if answer.header.site != site {

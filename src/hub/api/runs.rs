@@ -169,7 +169,7 @@ async fn open_run(
 ) -> Result<Response, Failure> {
     person.needs(Role::Analyst)?;
     let bad = |detail: String| problem(ProblemKind::BadRequest, detail);
-    let now = Timestamp::now();
+    let now = hub.now();
     let request = sha256(&serde_json::to_vec(&wanted).map_err(|error| Failure::internal(&error))?);
     let key = match headers.get("idempotency-key") {
         None => None,
@@ -280,7 +280,7 @@ async fn cancel(
         return Ok(Json(reply(&record)));
     }
     let event = Event::Cancelled { by: person.name().to_owned() };
-    let record = store(&hub).apply(&id, event, None, person.name(), Timestamp::now()).await?;
+    let record = store(&hub).apply(&id, event, None, person.name(), hub.now()).await?;
     hub.metrics().event("run cancelled");
     hub.wrote().await;
     Ok(Json(reply(&record)))

@@ -6,7 +6,6 @@ use axum::{
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
 };
-use jiff::Timestamp;
 use serde::Serialize;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -72,7 +71,7 @@ async fn put_study(
         let detail = "the study in the file has another id than the address";
         return Err(problem(ProblemKind::WrongAddress, detail));
     }
-    store(&hub).put_study(&study, &file, person.name(), Timestamp::now()).await?;
+    store(&hub).put_study(&study, &file, person.name(), hub.now()).await?;
     hub.wrote().await;
     Ok(Json(store(&hub).study(&id).await?))
 }
@@ -146,7 +145,7 @@ async fn put_roster(
         );
         return Err(invalid(detail));
     }
-    let hash = store(&hub).put_roster(&roster, person.name(), Timestamp::now()).await?;
+    let hash = store(&hub).put_roster(&roster, person.name(), hub.now()).await?;
     hub.wrote().await;
     Ok((StatusCode::OK, Json(RosterReply { hash, file: roster.to_toml() })))
 }

@@ -8,7 +8,7 @@ use axum::{
     http::header,
     response::{Html, IntoResponse, Response},
 };
-use minijinja::Environment;
+use minijinja::{Environment, UndefinedBehavior};
 use serde_json::{Value, json};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -58,6 +58,8 @@ async fn openapi() -> Json<utoipa::openapi::OpenApi> {
 
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
+    // A part of the description that is not there is no fault of it.
+    pages.set_undefined_behavior(UndefinedBehavior::Chainable);
     for (name, text) in [
         ("docs.html", include_str!("../../../reports/pages/docs.html")),
         ("problems.html", include_str!("../../../reports/pages/problems.html")),

@@ -2,7 +2,10 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,10 +17,10 @@ use super::{AgentConfig, Decision, desk::checked_plan, maker::Maker};
 use crate::{
     client::{Client, ClientError, Identity},
     ledger::LedgerError,
-    plan::Plan,
+    plan::{Plan, fingerprint},
     protocol::{
         Address, AnswerError, DecisionFile, DecisionHeader, Document, DocumentError, Payload,
-        ProblemKind, QuestionFile,
+        ProblemKind, QuestionFile, QuestionHeader,
     },
     seal::{KeyFileError, SealError},
     site::SiteError,
@@ -133,6 +136,8 @@ pub struct Agent {
     config: AgentConfig,
     maker: Maker,
     hub: Client,
+    /// The analysis that was checked last: its files, and what they say.
+    checked: Option<(String, Arc<Plan>)>,
 }
 
 impl Agent {
@@ -145,7 +150,7 @@ impl Agent {
         let maker = Maker::start(&config.site, &config.keys, config.roster()?, folder)?;
         let identity = Identity::Party { name: maker.site.to_string(), key: maker.key.clone() };
         let hub = Client::new(&config.hub.url, config.hub.ca.as_ref(), identity)?;
-        Ok(Self { config, maker, hub })
+        Ok(Self { config, maker, hub, checked: None })
     }
 
     /// Code of the site.
@@ -215,7 +220,7 @@ impl Agent {
         if question.header.roster != wanted {
             return Err(AgentError::Roster { found: question.header.roster, wanted });
         }
-        let plan = checked_plan(&question)?;
+        let plan = self.plan(&question)?;
         match question.header.round {
             None => self.consent(&question, &plan),
             Some(round) => {
@@ -235,6 +240,20 @@ impl Agent {
                 Ok(true)
             }
         }
+    }
+
+    /// The analysis of a question; checked once for all its rounds.
+    fn plan(&mut self, question: &QuestionFile) -> Result<Arc<Plan>, AgentError> {
+        let QuestionHeader { study_file, analysis_file, specification, .. } = &question.header;
+        let files = fingerprint(&(study_file, analysis_file, specification));
+        if let Some((known, plan)) = &self.checked
+            && *known == files
+        {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(checked_plan(question)?);
+        self.checked = Some((files, plan.clone()));
+        Ok(plan)
     }
 
     /// Whether this site's ledger says that it approved this run in this wording.

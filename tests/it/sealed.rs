@@ -1,0 +1,373 @@
+//! Sealed equals plain: the same answers, once pooled in the open and once through masks, hub and keyholder.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use tributary::{
+    cohort::SiteData,
+    estimate::{Estimate, Value},
+    hub::{Pool, Sums, advance},
+    keyholder::Keyholder,
+    ledger::Ledger,
+    models,
+    plan::Plan,
+    protocol::{Address, AnswerError, AnswerFile, Document, Outgoing, Part, seal},
+    run::{Effect, Event, Run, RunState},
+    seal::{HubKeys, KeyholderKeys, OpeningKey, Roster, Seed, SigningKey, SiteKeys, words},
+    summary::{
+        Array, Axis, Draft, Kind, Layout, Policy, Rule, SiteId, Support, Visibility, release,
+    },
+};
+
+use crate::{
+    pooling::{Frame, estimates, run as plain_run},
+    wilms::{SITES, registry, wilms_plan},
+};
+
+/// Keys of all parties, made of their names.
+pub struct Keys {
+    pub roster: Roster,
+    pub hub: SigningKey,
+    pub signing: SigningKey,
+    pub opening: OpeningKey,
+    pub sites: BTreeMap<SiteId, SigningKey>,
+}
+
+fn bytes(name: &str) -> [u8; 32] {
+    let mut bytes = [7; 32];
+    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    bytes
+}
+
+impl Keys {
+    pub fn of(study: &str, codes: &[SiteId], min_sites: usize) -> Self {
+        let [hub, signing] = ["the hub", "the keyholder"].map(|name| SigningKey::of(&bytes(name)));
+        let opening = OpeningKey::of(&bytes("opening")).unwrap();
+        let key = |code: &SiteId| (code.clone(), SigningKey::of(&bytes(code.as_str())));
+        let sites: BTreeMap<SiteId, SigningKey> = codes.iter().map(key).collect();
+        let members = sites.iter().map(|(c, k)| (c.clone(), SiteKeys { signing_key: k.public() }));
+        let roster = Roster {
+            study: study.into(),
+            min_sites,
+            hub: HubKeys { signing_key: hub.public() },
+            keyholder: KeyholderKeys {
+                signing_key: signing.public(),
+                sealing_key: opening.public(),
+            },
+            sites: members.collect(),
+        };
+        Self { roster, hub, signing, opening, sites }
+    }
+
+    pub fn keyholder(&self) -> Keyholder {
+        let (opening, signing) = (self.opening.clone(), self.signing.clone());
+        let rosters = vec![self.roster.clone()];
+        Keyholder::new(opening, signing, rosters, 0, Ledger::in_memory()).unwrap()
+    }
+}
+
+pub fn address(plan: &Plan, round: usize) -> Address {
+    Address {
+        study: plan.study.id.clone(),
+        analysis: plan.spec.id.clone(),
+        run: "r".into(),
+        round,
+        specification: plan.hash.clone(),
+    }
+}
+
+/// A site's answer as it leaves.
+pub fn answer(
+    plan: &Plan,
+    keys: &Keys,
+    site: &SiteId,
+    data: &SiteData,
+    round: usize,
+    run: &Run,
+) -> AnswerFile {
+    let policy = &plan.study.policy;
+    let parts = plan.parts();
+    let outgoing = run.questions().into_iter().map(|question| {
+        let spec = plan.spec.models.iter().find(|m| m.id == question.model).unwrap();
+        let model = models::find(&spec.kind).unwrap();
+        let draft = model.summarise(&spec.options, &question.params, data).unwrap();
+        let (part, visibility) = parts[&spec.id];
+        let released = release(draft, policy, visibility, round as u32).map_err(|r| r.public());
+        (spec.id.clone(), Outgoing { part, visibility, released })
+    });
+    let seed = Seed::fresh().unwrap();
+    let (address, key) = (address(plan, round), &keys.sites[site]);
+    seal(&address, &keys.roster, policy, outgoing.collect(), site, &seed, key).unwrap()
+}
+
+/// Runs a plan under the seal; sites in `late` take part, but are not heard in the first round.
+pub fn sealed_run(plan: &Plan, sites: &[(SiteId, SiteData)], late: &BTreeSet<SiteId>) -> Run {
+    let codes: Vec<SiteId> = sites.iter().map(|(code, _)| code.clone()).collect();
+    let policy = &plan.study.policy;
+    let keys = Keys::of(&plan.study.id, &codes, policy.min_sites as usize);
+    let mut keyholder = keys.keyholder();
+    let members = codes.into_iter().collect();
+    let (mut run, mut effects) = Run::open(&plan.hash, members, plan.model_runs().unwrap());
+    let mut pool = Pool::default();
+    while let Some(effect) = effects.pop() {
+        match effect {
+            Effect::Ask { round, .. } => {
+                for (site, data) in sites.iter().filter(|(site, _)| !late.contains(site)) {
+                    let answer = answer(plan, &keys, site, data, round, &run);
+                    // Through the wire, as text.
+                    let answer: AnswerFile = Document::parse(&answer.to_text()).unwrap();
+                    answer
+                        .check(&keys.roster, &address(plan, round), policy, &plan.parts())
+                        .unwrap();
+                    let answers = answer.events().unwrap();
+                    let event = Event::Answered { site: site.clone(), round, answers };
+                    effects.extend(run.apply(event).unwrap());
+                    pool.add(&answer).unwrap();
+                }
+                if matches!(run.state, RunState::Asking { .. }) {
+                    effects.extend(run.apply(Event::Closed).unwrap());
+                }
+            }
+            Effect::Advance { round } => {
+                let pool = std::mem::take(&mut pool);
+                let sums = match pool.request(&address(plan, round), &keys.roster, &keys.hub) {
+                    None => Sums::new(),
+                    Some(request) => {
+                        let opening = keyholder.open(&request, jiff::Timestamp::now()).unwrap();
+                        pool.open(&request, &opening, &keys.roster, policy).unwrap()
+                    }
+                };
+                effects.extend(run.apply(advance(&run, round, policy, &sums)).unwrap());
+            }
+            Effect::Propose | Effect::Publish => {}
+        }
+    }
+    run
+}
+
+/// Asserts that two results are the same numbers: counts and words exactly, others to 1e-9 relative. The sums differ in the
+/// last bit only: one is exact and rounded once, the other compensated.
+pub fn same(found: &BTreeMap<String, Estimate>, wanted: &BTreeMap<String, Estimate>, what: &str) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
+    for (model, wanted) in wanted {
+        let found = &found[model];
+        assert_eq!(found.status, wanted.status, "{what}: {model}");
+        for (a, b) in found.tables.iter().zip(&wanted.tables) {
+            assert_eq!(
+                (&a.name, &a.columns, a.rows.len()),
+                (&b.name, &b.columns, b.rows.len()),
+                "{what}: {model}"
+            );
+            for (i, (x, y)) in a.rows.iter().flatten().zip(b.rows.iter().flatten()).enumerate() {
+                let agree = match (x, y) {
+                    (Value::Number(x), Value::Number(y)) => {
+                        (x - y).abs() <= 1e-9 * y.abs().max(1e-3)
+                    }
+                    (x, y) => x == y,
+                };
+                assert!(agree, "{what}: {model}, {}, cell {i}: {x:?}, wanted {y:?}", a.name);
+            }
+        }
+    }
+}
+
+fn wilms_data(plan: &Plan) -> Vec<(SiteId, SiteData)> {
+    let found = |kind: &str| models::find(kind).unwrap();
+    let mut needs = Vec::new();
+    for model in &plan.spec.models {
+        needs.extend(found(&model.kind).needs(&model.options).unwrap());
+    }
+    let data = |code: &&str| {
+        let cohort = registry(&plan.study, code).cohort(&plan.conditions, &needs).unwrap();
+        (SiteId::new(code).unwrap(), cohort)
+    };
+    SITES.iter().map(data).collect()
+}
+
+/// Every subset of absent sites that leaves enough of them: one late in the first round costs nothing.
+#[test]
+fn sealed_equals_plain_for_every_subset_of_absent_sites() {
+    let plan = wilms_plan();
+    let sites = wilms_data(&plan);
+    let mut tried = 0;
+    for set in 0..32_u32 {
+        let late: BTreeSet<SiteId> = sites
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| set >> i & 1 == 1)
+            .map(|(_, (s, _))| s.clone())
+            .collect();
+        if sites.len() - late.len() < 3 {
+            continue;
+        }
+        let sealed = sealed_run(&plan, &sites, &late);
+        assert_eq!(sealed.late.len(), late.len());
+        let present: Vec<(SiteId, SiteData)> =
+            wilms_data(&plan).into_iter().filter(|(site, _)| !late.contains(site)).collect();
+        let (plain, _) = plain_run(&plan, &present, &plan.study.policy);
+        same(&estimates(&sealed), &estimates(&plain), &format!("without {late:?}"));
+        tried += 1;
+    }
+    assert_eq!(tried, 16);
+}
+
+#[test]
+fn too_few_present_sites_open_nothing() {
+    let plan = wilms_plan();
+    let sites = wilms_data(&plan);
+    let late: BTreeSet<SiteId> = sites[..3].iter().map(|(s, _)| s.clone()).collect();
+    let run = sealed_run(&plan, &sites, &late);
+    for model in run.models.iter().filter(|m| m.visibility == Visibility::SumOnly) {
+        let text = format!("{:?}", model.outcome);
+        assert!(text.contains("needs 3"), "{text}");
+    }
+}
+
+/// All kinds of the registry over 3 to 40 sites, one of them with a single patient.
+#[test]
+fn sealed_equals_plain_for_every_model_over_3_to_40_sites() {
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"a\"\nkind = \"characteristics\"\nvariables = [\"sex\", \"event\"]\nby = \"sex\"\n\
+        [[model]]\nid = \"b\"\nkind = \"agreement\"\nrating = \"sex\"\nreference = \"sex\"\npositive = \"1\"\n\
+        [[model]]\nid = \"c\"\nkind = \"kaplan_meier\"\nby = \"sex\"\ntimes_years = [1]\n\
+        [[model]]\nid = \"d\"\nkind = \"log_rank\"\nby = \"sex\"\n\
+        [[model]]\nid = \"d2\"\nkind = \"log_rank\"\nby = \"sex\"\nstratify_by_site = false\n\
+        [[model]]\nid = \"e\"\nkind = \"cox\"\ncovariates = [\"sex\", \"age\"]\n\
+        [[model]]\nid = \"f\"\nkind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nbaseline = \"common\"\n\
+        [[model]]\nid = \"g\"\nkind = \"participation\"\n";
+    let frame: Frame = crate::survival_oracles::lung();
+    let plan = crate::pooling::plan(&frame.study, models);
+    let kinds: BTreeSet<&str> = plan.spec.models.iter().map(|m| m.kind.as_str()).collect();
+    // meta_analysis is never sealed: it is read per site.
+    assert_eq!(kinds.len() + 1, models::MODELS.len());
+    for n in [3, 4, 7, 40] {
+        let data = || -> Vec<(SiteId, SiteData)> {
+            let site = |(i, rows): (usize, &Vec<usize>)| {
+                (SiteId::new(&format!("S{i:02}")).unwrap(), frame.site(rows))
+            };
+            frame.deal(n).iter().enumerate().map(site).collect()
+        };
+        let sealed = sealed_run(&plan, &data(), &BTreeSet::new());
+        let (plain, _) = plain_run(&plan, &data(), &plan.study.policy);
+        same(&estimates(&sealed), &estimates(&plain), &format!("{n} sites"));
+    }
+}
+
+/// A statistic of a million words: summed under the seal by three sites.
+#[test]
+fn a_million_words_are_summed_exactly() {
+    const N: usize = 1_000_000;
+    let codes = ["A", "B", "C"].map(|c| SiteId::new(c).unwrap());
+    let keys = Keys::of("s", &codes, 3);
+    let policy = Policy::open();
+    let value = |site: usize, i: usize| {
+        (i as f64).mul_add(1e-3, site as f64) * if i % 2 == 0 { 1.0 } else { -1.0 }
+    };
+    let mut pool = Pool::default();
+    let address = Address {
+        study: "s".into(),
+        analysis: "a".into(),
+        run: "r".into(),
+        round: 0,
+        specification: "0".repeat(64),
+    };
+    for (s, site) in codes.iter().enumerate() {
+        let cells = (0..N).map(|i| value(s, i)).collect();
+        let axes = vec![Axis::numbered("cell", N)];
+        let array = Array::new("x", axes, Kind::Sum, Rule::Add, cells).unwrap();
+        let draft = Draft::new(9).with(array, Support::Whole(9));
+        let released = release(draft, &policy, Visibility::SumOnly, 0).map_err(|r| r.public());
+        let outgoing = Outgoing { part: 0, visibility: Visibility::SumOnly, released };
+        let outgoing = BTreeMap::from([("m".to_owned(), outgoing)]);
+        let seed = Seed::fresh().unwrap();
+        let answer =
+            seal(&address, &keys.roster, &policy, outgoing, site, &seed, &keys.sites[site])
+                .unwrap();
+        let text = answer.to_text();
+        assert!(text.len() < 23_000_000, "{}", text.len());
+        pool.add(&Document::parse(&text).unwrap()).unwrap();
+    }
+    let request = pool.request(&address, &keys.roster, &keys.hub).unwrap();
+    let opening = keys.keyholder().open(&request, jiff::Timestamp::now()).unwrap();
+    let sums = pool.open(&request, &opening, &keys.roster, &policy).unwrap();
+    let found = sums["m"].as_ref().unwrap().numbers("x").unwrap();
+    for (i, x) in found.iter().enumerate() {
+        let wanted: f64 = (0..3).map(|s| value(s, i)).sum();
+        assert!(
+            (x - wanted).abs() <= 1e-15 * wanted.abs().max(1.0),
+            "cell {i}: {x}, wanted {wanted}"
+        );
+    }
+}
+
+/// An answer refuses what a sum cannot hold, instead of clipping it, and says no number.
+#[test]
+fn a_number_that_does_not_fit_is_refused_by_name() {
+    let codes = ["A", "B", "C"].map(|c| SiteId::new(c).unwrap());
+    let keys = Keys::of("s", &codes, 3);
+    let array = Array::new("x", vec![], Kind::Sum, Rule::Add, vec![1.23e19]).unwrap();
+    let draft = Draft::new(9).with(array, Support::Whole(9));
+    let released = release(draft, &Policy::open(), Visibility::SumOnly, 0).map_err(|r| r.public());
+    let outgoing = Outgoing { part: 0, visibility: Visibility::SumOnly, released };
+    let outgoing = BTreeMap::from([("m".to_owned(), outgoing)]);
+    let address = Address {
+        study: "s".into(),
+        analysis: "a".into(),
+        run: "r".into(),
+        round: 0,
+        specification: String::new(),
+    };
+    let (seed, key) = (Seed::fresh().unwrap(), &keys.sites[&codes[0]]);
+    let error =
+        seal(&address, &keys.roster, &Policy::open(), outgoing, &codes[0], &seed, key).unwrap_err();
+    assert!(matches!(error, AnswerError::Word { .. }));
+    let text = error.to_string();
+    assert!(text.contains("`m`") && text.contains("`x`") && !text.contains("23"), "{text}");
+}
+
+/// What leaves a site is not its words: without the seed every value is as likely as any other, and no two answers of the
+/// same numbers look alike.
+#[test]
+fn masked_words_say_nothing_of_the_numbers() {
+    let plan = wilms_plan();
+    let sites = wilms_data(&plan);
+    let codes: Vec<SiteId> = sites.iter().map(|(c, _)| c.clone()).collect();
+    let keys = Keys::of("wilms", &codes, 3);
+    let (run, _) =
+        Run::open(&plan.hash, codes.iter().cloned().collect(), plan.model_runs().unwrap());
+    let (site, data) = &sites[4];
+    let [one, two] = [0, 1].map(|_| answer(&plan, &keys, site, data, 0, &run));
+    assert!(one.words.len() > 10_000);
+    let equal = one.words.iter().zip(&two.words).filter(|(a, b)| a == b).count();
+    assert_eq!(equal, 0);
+    // Most cells are 0; a word that is its mask alone has half of its bits set.
+    let ones: u32 = one.words.iter().map(|w| w.count_ones()).sum();
+    let share = f64::from(ones) / (one.words.len() as f64 * 128.0);
+    assert!((share - 0.5).abs() < 0.005, "{share}");
+    assert!(one.header.models.values().any(|p| matches!(p, Part::Sealed { .. })));
+}
+
+proptest! {
+    /// Any numbers, any number of sites: the sum under the seal is the exact sum.
+    #[test]
+    fn any_numbers_sum_to_their_sum(cells in prop::collection::vec(prop::collection::vec(-1e12_f64..1e12, 6), 3..40)) {
+        let layout = Layout { name: "x".into(), axes: vec![Axis::numbered("cell", 6)], kind: Kind::Sum, rule: Rule::Add, shown: false };
+        let (mut masked, mut masks) = (vec![0; 6], vec![0; 6]);
+        for (k, cells) in cells.iter().enumerate() {
+            let cells: Vec<Option<f64>> = cells.iter().copied().map(Some).collect();
+            let mut answer = words::encode(&layout, &cells, 40).unwrap();
+            let mask = Seed::of([k as u8 + 1; 32]).mask(0, 6);
+            words::add(&mut answer, &mask);
+            words::add(&mut masked, &answer);
+            words::add(&mut masks, &mask);
+        }
+        words::subtract(&mut masked, &masks);
+        for (i, x) in words::decode(&layout, &masked).into_iter().enumerate() {
+            let wanted: f64 = cells.iter().map(|c| c[i]).sum();
+            let size: f64 = cells.iter().map(|c| c[i].abs()).sum();
+            prop_assert!((x - wanted).abs() <= 1e-14 * size, "{x} {wanted}");
+        }
+    }
+}
