@@ -12,6 +12,7 @@
 
 mod architecture; // the house plan is kept
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written
+mod canary; // a number planted in one country is nowhere at hub and keyholder
 mod commands; // the binary as a user sees it
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
