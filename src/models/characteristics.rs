@@ -157,7 +157,8 @@ impl Statistic for Distributions {
         for array in summary.arrays() {
             let counts = array.cells().to_vec();
             if let Some(variable) = array.name().strip_prefix("levels.") {
-                let levels = array.levels(variable).to_vec();
+                // The last axis, not the one of that name: a variable may be called `group` or `site`.
+                let levels = array.axes().last().map_or_else(Vec::new, |axis| axis.levels.clone());
                 variables.push(Distribution::Levels {
                     variable: variable.to_owned(),
                     levels,

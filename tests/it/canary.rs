@@ -88,9 +88,8 @@ fn forms(count: u64) -> Vec<Vec<u8>> {
         let mut bytes = vec![0; before];
         bytes.extend_from_slice(&word);
         let text = Base64::encode_string(&bytes);
-        // Without the characters that also hold bits of a neighbour.
-        let from = if before == 0 { 0 } else { 4 };
-        forms.push(text.as_bytes()[from..text.len() - 6].to_vec());
+        // Without the characters that also hold bits of a neighbour, but with those that hold the count.
+        forms.push(text.as_bytes()[[0, 2, 3][before]..text.len() - 4].to_vec());
     }
     forms
 }
@@ -101,6 +100,10 @@ fn contains(haystack: &[u8], needle: &[u8]) -> bool {
 
 /// A decimal number that stands alone, not inside a longer one, a hash or base64.
 fn contains_number(haystack: &[u8], digits: &str) -> bool {
+    place_of_number(haystack, digits).is_some()
+}
+
+fn place_of_number(haystack: &[u8], digits: &str) -> Option<usize> {
     let plain = |b: Option<&u8>| {
         b.is_none_or(|b| {
             !b.is_ascii_alphanumeric()
@@ -111,11 +114,12 @@ fn contains_number(haystack: &[u8], digits: &str) -> bool {
                 && *b != b'='
         })
     };
-    haystack.windows(digits.len()).enumerate().any(|(i, w)| {
-        w == digits.as_bytes()
-            && plain(i.checked_sub(1).and_then(|i| haystack.get(i)))
+    let alone = |i: usize| {
+        plain(i.checked_sub(1).and_then(|i| haystack.get(i)))
             && plain(haystack.get(i + digits.len()))
-    })
+    };
+    let mut at = haystack.windows(digits.len()).enumerate();
+    at.find(|(i, window)| *window == digits.as_bytes() && alone(*i)).map(|(i, _)| i)
 }
 
 /// Where the canary was found.
@@ -124,8 +128,11 @@ fn search(places: &[(String, Vec<u8>)], count: u64) -> Vec<String> {
     let mut found = Vec::new();
     for (name, bytes) in places {
         let in_words = forms(count)[2..].iter().any(|form| contains(bytes, form));
-        if in_words || contains_number(bytes, &digits) {
-            found.push(name.clone());
+        if let Some(at) = place_of_number(bytes, &digits) {
+            let around = &bytes[at.saturating_sub(60)..(at + 40).min(bytes.len())];
+            found.push(format!("{name}: {}", String::from_utf8_lossy(around)));
+        } else if in_words {
+            found.push(format!("{name}, as a word"));
         }
         // Line breaks of base64 may fall inside a word: payloads are also read as what they are.
         let text = String::from_utf8_lossy(bytes);
