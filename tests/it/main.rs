@@ -10,14 +10,18 @@
 )]
 #![allow(clippy::approx_constant, reason = "a published estimate happens to lie near a constant")]
 
+mod anything; // parsers given anything
 mod architecture; // the house plan is kept
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written
+mod by_file; // the protocol by file, and what a registry decides
 mod canary; // a number planted in one country is nowhere at hub and keyholder
 mod commands; // the binary as a user sees it
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent
+mod killing; // kill -9 at random moments
 mod laws; // what holds for every model of the registry
+mod login; // login by a provider; TLS
 mod meta_oracles; // random effects against metafor
 mod parties; // helper: a study with all its parties, as files, servers and processes
 mod pooling; // helper: a data set split over sites, pooled through the real path
@@ -26,4 +30,5 @@ mod reports; // every status and choice has its words
 mod sealed; // sealed sums equal plain sums
 mod simulation; // random operations, crashes, lost and repeated messages
 mod survival_oracles; // survival models against R
+mod vectors; // known answers of the protocol
 mod wilms; // the flagship study against R, and its mappings
