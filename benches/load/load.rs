@@ -288,6 +288,7 @@ fn main() {
         run: run.clone(),
         round: 0,
         specification: plan.hash.clone(),
+        question: tributary::protocol::question_hash(&question.header.questions),
     };
     let mut answers = Vec::new();
     let begun = Instant::now();

@@ -13,7 +13,8 @@ use crate::{
     model::Exchanges,
     models,
     plan::Plan,
-    protocol::{Address, Document, QuestionFile},
+    protocol::{Address, Document, QuestionFile, question_hash},
+    run::Question,
 };
 
 /// Name of a run by file, unless another one is given.
@@ -36,13 +37,14 @@ fn read_text(path: &Path) -> anyhow::Result<String> {
     fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-fn address(plan: &Plan, run: &str, round: usize) -> Address {
+fn address(plan: &Plan, run: &str, round: usize, questions: &[Question]) -> Address {
     Address {
         study: plan.study.id.clone(),
         analysis: plan.spec.id.clone(),
         run: run.to_owned(),
         round,
         specification: plan.hash.clone(),
+        question: question_hash(questions),
     }
 }
 
@@ -100,7 +102,7 @@ pub(super) fn answer(
                 roster.sites.keys().cloned().collect(),
                 plan.model_runs()?,
             );
-            (address(&plan, run, 0), open.questions())
+            (address(&plan, run, 0, &open.questions()), open.questions())
         }
         Some(path) => {
             let asked: QuestionFile =
@@ -128,7 +130,7 @@ pub(super) fn answer(
             let round = header
                 .round
                 .with_context(|| format!("{}: nothing is asked yet", path.display()))?;
-            (address(&plan, &header.run, round), header.questions)
+            (address(&plan, &header.run, round, &header.questions), header.questions)
         }
     };
     let mut maker = Maker::start(files.site, files.keys, roster, files.keys)?;
@@ -230,7 +232,7 @@ pub(super) fn pool(
     let RunState::Asking { round } = exchange.run.state else {
         bail!("{}: this run is over; results are in {}", state.folder.display(), out.display());
     };
-    let address = address(&plan, &run_name, round);
+    let address = address(&plan, &run_name, round, &exchange.run.questions());
     let (policy, parts) = (&plan.study.policy, plan.parts());
     let mut pool = Pool::default();
     for (path, document) in &documents {

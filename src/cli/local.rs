@@ -17,8 +17,8 @@ use crate::{
     keyholder::Keyholder,
     ledger::Ledger,
     plan::Plan,
-    protocol::{Address, AnswerFile, seal},
-    run::{Effect, Event, Run, RunState},
+    protocol::{Address, AnswerFile, question_hash, seal},
+    run::{Effect, Event, Question, Run, RunState},
     seal::{HubKeys, KeyholderKeys, OpeningKey, Roster, Seed, SigningKey, SiteKeys},
     site::{Answers, Registry, SiteError, SiteFolder, answer},
     summary::SiteId,
@@ -80,7 +80,7 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
                     sites.len()
                 ));
                 bar.tick();
-                let address = parties.address(plan, round);
+                let address = parties.address(plan, round, &questions);
                 let answers: Vec<(&SiteId, AnswerFile, Vec<String>)> = sites
                     .par_iter()
                     .map(|(site, registry)| {
@@ -111,7 +111,7 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
                 bar.tick();
                 let pool = std::mem::take(&mut pool);
                 let policy = &plan.study.policy;
-                let address = parties.address(plan, round);
+                let address = parties.address(plan, round, &run.questions());
                 let sums = match pool.request(&address, &parties.roster, &parties.hub) {
                     Some(request) => {
                         let opening = keyholder.open(&request, Timestamp::UNIX_EPOCH)?;
@@ -170,13 +170,14 @@ impl Parties {
         Ok(Keyholder::new(opening, signing, rosters, min_sites, Ledger::in_memory())?)
     }
 
-    fn address(&self, plan: &Plan, round: usize) -> Address {
+    fn address(&self, plan: &Plan, round: usize, questions: &[Question]) -> Address {
         Address {
             study: plan.study.id.clone(),
             analysis: plan.spec.id.clone(),
             run: "local".into(),
             round,
             specification: plan.hash.clone(),
+            question: question_hash(questions),
         }
     }
 

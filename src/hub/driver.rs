@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::ClientError,
-    protocol::{Address, AnswerFile, Document, Opening, OpeningRequest},
+    protocol::{Address, AnswerFile, Document, Opening, OpeningRequest, question_hash},
     run::{Event, RunState},
     seal::Roster,
     summary::SiteId,
@@ -123,6 +123,7 @@ async fn pool(hub: &Hub, record: &Arc<RunRecord>, round: usize) -> Result<Event,
         run: record.row.id.clone(),
         round,
         specification: record.row.specification.clone(),
+        question: question_hash(&record.run.questions()),
     };
     let sites: Vec<SiteId> = record
         .run

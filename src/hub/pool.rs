@@ -107,6 +107,7 @@ impl Pool {
             run: address.run.clone(),
             round: address.round,
             specification: address.specification.clone(),
+            question: address.question.clone(),
             roster: roster.hash(),
             parts: parts.collect(),
             envelopes: self.envelopes.values().cloned().collect(),

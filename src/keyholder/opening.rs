@@ -130,28 +130,45 @@ impl Keyholder {
             ));
         }
         let seeds = self.seeds(request, roster)?;
+        let own_floors: BTreeMap<SiteId, usize> = header
+            .envelopes
+            .iter()
+            .map(|e| (e.binding.site.clone(), e.binding.min_sites))
+            .collect();
         let min_sites = roster.min_sites.max(self.min_sites);
 
-        let mut parts = Vec::with_capacity(header.parts.len());
-        for part in &header.parts {
-            let refused = self.judge(request, part, min_sites);
+        // The largest lists first: where lists differ by too few sites, the sums over most sites are the ones that open.
+        let mut order: Vec<usize> = (0..header.parts.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(header.parts[*i].sites.len()));
+        let mut rules = vec![None; header.parts.len()];
+        for i in order {
+            let part = &header.parts[i];
+            let asked = part.sites.iter().filter_map(|site| own_floors.get(site)).copied().max();
+            let refused = self.judge(request, part, min_sites.max(asked.unwrap_or(0)));
             let (action, rule) =
                 if refused.is_some() { (REFUSED, json!(refused)) } else { (OPENED, json!(null)) };
             let subject = json!({
                 "run": header.run, "round": header.round, "specification": header.specification,
-                "roster": header.roster, "model": part.model, "words": part.words, "sites": part.sites, "rule": rule,
+                "question": header.question, "roster": header.roster, "model": part.model, "words": part.words,
+                "sites": part.sites, "rule": rule,
             });
             if !self.recorded(action, &subject) {
                 self.ledger.append(now, "keyholder", action, subject)?;
             }
-            parts.push(OpenedPart {
+            rules[i] = refused;
+        }
+        let parts: Vec<OpenedPart> = header
+            .parts
+            .iter()
+            .zip(rules)
+            .map(|(part, refused)| OpenedPart {
                 part: part.part,
                 model: part.model.clone(),
                 words: if refused.is_some() { 0 } else { part.words },
                 sites: part.sites.clone(),
                 refused,
-            });
-        }
+            })
+            .collect();
         let sums: Vec<Vec<u128>> =
             parts.par_iter().map(|part| sum_of_masks(part, &seeds)).collect();
         let payload: Vec<u128> = sums.into_iter().flatten().collect();
@@ -188,15 +205,16 @@ impl Keyholder {
             let key = roster.site(site).ok_or_else(|| wrong("it is not in the roster".into()))?;
             let unsound = |error: SealError| wrong(error.to_string());
             envelope.verify(key).map_err(unsound)?;
-            let Binding { run, round, specification, roster: hash, site: _, parts } =
+            let Binding { run, round, specification, question, roster: hash, parts, .. } =
                 &envelope.binding;
             let fits = *run == header.run
                 && *round == header.round
                 && *specification == header.specification
+                && *question == header.question
                 && *hash == header.roster;
             if !fits {
                 return Err(wrong(
-                    "its envelope is for another run, round or specification".into(),
+                    "its envelope is for another run, round, specification or question".into(),
                 ));
             }
             for part in header.parts.iter().filter(|p| p.sites.contains(site)) {
@@ -215,8 +233,8 @@ impl Keyholder {
         Ok(seeds)
     }
 
-    /// The rule that forbids this list, if there is one. Lists of all rounds and runs of the same question count: the same
-    /// specification, model and roster of sites, so that the rows behind two lists are the same.
+    /// The rule that forbids this list, if there is one. Lists of all rounds, runs and models of one specification count
+    /// together: the rows behind them are the same, and one model's sums may be margins of another's.
     fn judge(
         &self,
         request: &OpeningRequest,
@@ -227,9 +245,7 @@ impl Keyholder {
             return Some(OpeningRule::MinSites);
         }
         let opened = self.ledger.entries().iter().filter(|e| {
-            e.action == OPENED
-                && e.subject["specification"] == *request.header.specification
-                && e.subject["model"] == *part.model
+            e.action == OPENED && e.subject["specification"] == *request.header.specification
         });
         let mut lists: Vec<BTreeSet<SiteId>> = opened
             .filter_map(|e| serde_json::from_value(e.subject["sites"].clone()).ok())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::document::{Document, DocumentError, Header, Payload};
 use crate::{
-    run,
+    run::{self, Question},
     seal::{
         Binding, Envelope, Roster, SealError, SealedPart, Seed, SigningKey, WordError, canonical,
         sha256, words,
@@ -33,6 +33,8 @@ pub struct AnswerHeader {
     pub round: usize,
     /// SHA-256 of study and specification.
     pub specification: String,
+    /// SHA-256 of what was asked.
+    pub question: String,
     /// SHA-256 of the roster.
     pub roster: String,
     /// The disclosure rules that were applied: the stricter of the study's and the site's own.
@@ -91,6 +93,13 @@ pub struct Address {
     pub round: usize,
     /// SHA-256 of study and specification.
     pub specification: String,
+    /// SHA-256 of what is asked.
+    pub question: String,
+}
+
+/// Fingerprint of what is asked in a round: the canonical JSON of the questions, hashed. All sites must answer the same.
+pub fn question_hash(questions: &[Question]) -> String {
+    sha256(&canonical(&questions))
 }
 
 /// A model's answer on its way out, after the gate.
@@ -151,6 +160,9 @@ pub enum AnswerError {
         /// Hash here.
         wanted: String,
     },
+    /// To another question.
+    #[error("the answer is to another question than the one that is open")]
+    Question,
     /// For another run or site than it was sent to.
     #[error("the answer is for run {run}, site {site}, not for where it was sent")]
     Address {
@@ -228,8 +240,10 @@ pub fn seal(
             run: address.run.clone(),
             round: address.round,
             specification: address.specification.clone(),
+            question: address.question.clone(),
             roster: roster_hash.clone(),
             site: site.clone(),
+            min_sites: policy.min_sites as usize,
             parts: sealed.iter().map(|(about, _)| about.clone()).collect(),
         };
         Some(Envelope::seal(binding, seed, &roster.keyholder.sealing_key, key)?)
@@ -247,6 +261,7 @@ pub fn seal(
         run: address.run.clone(),
         round: address.round,
         specification: address.specification.clone(),
+        question: address.question.clone(),
         roster: roster_hash,
         policy: policy.clone(),
         models,
@@ -289,6 +304,9 @@ impl AnswerFile {
         }
         if header.round != address.round {
             return Err(AnswerError::Round { found: header.round, wanted: address.round });
+        }
+        if header.question != address.question {
+            return Err(AnswerError::Question);
         }
         if policy.stricter(&header.policy) != header.policy {
             return Err(AnswerError::Policy);
@@ -340,8 +358,10 @@ impl AnswerFile {
             run: header.run.clone(),
             round: header.round,
             specification: header.specification.clone(),
+            question: header.question.clone(),
             roster: header.roster.clone(),
             site: header.site.clone(),
+            min_sites: header.policy.min_sites as usize,
             parts,
         };
         if envelope.binding != binding {

@@ -15,7 +15,9 @@ mod problem;
 mod question;
 mod request;
 
-pub use answer::{Address, AnswerError, AnswerFile, AnswerHeader, Outgoing, Part, seal};
+pub use answer::{
+    Address, AnswerError, AnswerFile, AnswerHeader, Outgoing, Part, question_hash, seal,
+};
 pub use document::{Document, DocumentError, Header, Payload};
 pub use opening::{
     OpenedPart, Opening, OpeningHeader, OpeningRequest, OpeningRequestHeader, OpeningRule, PartList,

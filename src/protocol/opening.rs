@@ -33,6 +33,8 @@ pub struct OpeningRequestHeader {
     pub round: usize,
     /// SHA-256 of study and specification.
     pub specification: String,
+    /// SHA-256 of what was asked.
+    pub question: String,
     /// SHA-256 of the roster.
     pub roster: String,
     /// The sealed models.

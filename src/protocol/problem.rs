@@ -90,6 +90,8 @@ kinds! {
         "A party has another copy of the roster: an old one, or one in which a key was swapped. Compare the fingerprints over another channel (`tributary roster show`) before anything is sent.";
     WrongSpecification 422 "wrong-specification" "Another specification was answered",
         "An approval and an answer cover exactly one specification, by its hash. The one in the document is another.";
+    WrongQuestion 422 "wrong-question" "Another question was answered",
+        "All sites answer the same question, by its hash. The site was asked something else, or answered something else: fetch the open question again, and tell the hub's operator.";
     WrongAddress 422 "wrong-address" "The document is for something else",
         "The run, analysis or site named in the document is not the one in the address.";
     WrongModels 422 "wrong-models" "The answer has other models than were asked for",

@@ -17,7 +17,7 @@ const INFO: &[u8] = b"tributary seed 1";
 /// Purpose of the site's signature.
 const DOMAIN: &str = "tributary envelope 1";
 
-/// What a seed is good for: one site, one round of one run, one specification, one roster, these lengths.
+/// What a seed is good for: one site, one round of one run, one specification, one question, one roster, these lengths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Binding {
@@ -27,10 +27,14 @@ pub struct Binding {
     pub round: usize,
     /// SHA-256 of study and specification.
     pub specification: String,
+    /// SHA-256 of what was asked: a sum over answers to different questions is opened for nobody.
+    pub question: String,
     /// SHA-256 of the roster.
     pub roster: String,
     /// Site.
     pub site: SiteId,
+    /// Fewest sites that the site lets its part be summed with, its own among them.
+    pub min_sites: usize,
     /// Sealed parts.
     pub parts: Vec<SealedPart>,
 }
@@ -145,8 +149,10 @@ mod tests {
             run: "r1".into(),
             round: 2,
             specification: "5e".repeat(32),
+            question: "9e".repeat(32),
             roster: "70".repeat(32),
             site: SiteId::new("XA").unwrap(),
+            min_sites: 3,
             parts: vec![SealedPart { part: 3, model: "cox".into(), words: 5 }],
         }
     }
@@ -161,7 +167,9 @@ mod tests {
         assert_eq!(sealed.open(&key).unwrap(), seed);
         assert!(sealed.open(&OpeningKey::of(&[4; 32]).unwrap()).is_err());
 
-        let changes: [fn(&mut Binding); 6] = [
+        let changes: [fn(&mut Binding); 8] = [
+            |b| b.question = "9f".repeat(32),
+            |b| b.min_sites = 2,
             |b| b.run = "r2".into(),
             |b| b.round = 3,
             |b| b.specification = "5f".repeat(32),

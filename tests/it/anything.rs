@@ -58,6 +58,7 @@ static VALID: LazyLock<Vec<String>> = LazyLock::new(|| {
         run: "r".into(),
         round: 0,
         specification: "0".repeat(64),
+        question: "1".repeat(64),
         roster: keys.roster.hash(),
         parts: Vec::new(),
         envelopes: Vec::new(),
@@ -211,4 +212,63 @@ fn any_request_gets_a_problem_and_never_a_failure() {
         *statuses.entry(status).or_insert(0) += 1;
     }
     assert!(statuses.len() >= 3, "{statuses:?}");
+}
+
+/// Questions of a hub that errs or lies: a site refuses them or answers; it does not fall over, and no answer holds a number
+/// that is not finite.
+#[test]
+fn any_parameters_are_answered_or_refused() {
+    let (plan, data, rounds) = crate::laws::asked();
+    let mut tried = 0;
+    for (model, params) in rounds {
+        let spec = plan.spec.models.iter().find(|m| m.id == model).unwrap();
+        let found = tributary::models::find(&spec.kind).unwrap();
+        for changed in changes(&params) {
+            // Whatever comes of it, the site goes on; arrays of what is not finite cannot be made.
+            let _ = found.summarise(&spec.options, &changed, &data);
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
+/// A value with one thing in it changed, in every place.
+fn changes(value: &serde_json::Value) -> Vec<serde_json::Value> {
+    use serde_json::{Value, json};
+    let mut found = vec![
+        json!(null),
+        json!([]),
+        json!({}),
+        json!(-1),
+        json!(1e308),
+        json!("x"),
+        json!(vec![1e308; 40]),
+    ];
+    match value {
+        Value::Array(items) => {
+            found.push(json!(items.iter().chain(items).collect::<Vec<_>>()));
+            found.push(json!(items[..items.len().saturating_sub(1)].to_vec()));
+            for (i, item) in items.iter().enumerate().take(6) {
+                for changed in changes(item) {
+                    let mut items = items.clone();
+                    items[i] = changed;
+                    found.push(json!(items));
+                }
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                for changed in changes(field) {
+                    let mut fields = fields.clone();
+                    fields.insert(name.clone(), changed);
+                    found.push(json!(fields));
+                }
+                let mut fields = fields.clone();
+                fields.remove(name);
+                found.push(json!(fields));
+            }
+        }
+        _ => {}
+    }
+    found
 }

@@ -7,7 +7,7 @@ use tributary::{
     client::{Client, ClientError, Identity},
     protocol::{
         AnswerFile, DecisionFile, DecisionHeader, Document, Part, Payload, Problem, ProblemKind,
-        QuestionFile,
+        QuestionFile, question_hash,
     },
     seal::{Roster, SigningKey, words},
     site::{Agent, AgentError, Decision, Desk, Progress},
@@ -247,6 +247,7 @@ impl Spoiler {
             run: run.clone(),
             round: 0,
             specification: live.parties.plan.hash.clone(),
+            question: question_hash(&question.header.questions),
         };
         let text = maker.make(&live.parties.plan, &address, &question.header.questions).unwrap();
         let key = live.parties.key("agents/S0");
@@ -325,6 +326,11 @@ fn answers_of_a_site_that_errs_or_lies_fail_closed_with_their_problem_type() {
             ProblemKind::WrongSpecification,
         ),
         ("roster", spoiler.signed(|a| a.header.roster = "0".repeat(64)), ProblemKind::WrongRoster),
+        (
+            "question",
+            spoiler.signed(|a| a.header.question = "0".repeat(64)),
+            ProblemKind::WrongQuestion,
+        ),
         ("policy", spoiler.signed(|a| a.header.policy.min_sites = 1), ProblemKind::PolicyLoosened),
         (
             "site",
@@ -449,6 +455,7 @@ fn a_swapped_key_is_noticed_by_site_and_keyholder() {
         run,
         round: 0,
         specification: live.parties.plan.hash.clone(),
+        question: String::new(),
         roster: swapped.hash(),
         parts: Vec::new(),
         envelopes: Vec::new(),
@@ -490,6 +497,7 @@ fn the_keyholder_opens_one_list_and_those_far_enough_from_it() {
         run,
         round: 0,
         specification: live.parties.plan.hash.clone(),
+        question: answers[&live.parties.codes[0]].header.question.clone(),
     };
     let hub = live.parties.key("hub");
     let mut open = |sites: &[usize]| {

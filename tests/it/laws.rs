@@ -159,3 +159,26 @@ fn examples_are_toml_that_stands_alone() {
         Source::parse(model.card().kind, model.card().example).unwrap_or_else(|e| panic!("{e}"));
     }
 }
+
+/// Everything that a hub asks of one site in the course of the examples, with what it is asked of.
+pub fn asked() -> (Plan, SiteData, Vec<(String, serde_json::Value)>) {
+    let mut plan = examples(&open());
+    let common = tributary::spec::ModelSpec {
+        id: "cox_common".into(),
+        ..plan.spec.models.iter().find(|m| m.kind == "cox").unwrap().clone()
+    };
+    let mut options = common.options.clone();
+    options["baseline"] = "common".into();
+    let common = tributary::spec::ModelSpec { options, ..common };
+    let (finished, _) = run(&plan, &sites(&plan, &SITES), &open());
+    let mut rounds = Vec::new();
+    for model in &finished.models {
+        rounds.extend(model.rounds.iter().map(|r| (model.id.clone(), r.params.clone())));
+        if model.kind == "cox" {
+            rounds.extend(model.rounds.iter().map(|r| (common.id.clone(), r.params.clone())));
+        }
+    }
+    let data = data(&plan, "XE");
+    plan.spec.models.push(common);
+    (plan, data, rounds)
+}

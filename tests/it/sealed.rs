@@ -11,7 +11,7 @@ use tributary::{
     ledger::Ledger,
     models,
     plan::Plan,
-    protocol::{Address, AnswerError, AnswerFile, Document, Outgoing, Part, seal},
+    protocol::{Address, AnswerError, AnswerFile, Document, Outgoing, Part, question_hash, seal},
     run::{Effect, Event, Run, RunState},
     seal::{HubKeys, KeyholderKeys, OpeningKey, Roster, Seed, SigningKey, SiteKeys, words},
     summary::{
@@ -68,13 +68,14 @@ impl Keys {
     }
 }
 
-pub fn address(plan: &Plan, round: usize) -> Address {
+pub fn address(plan: &Plan, round: usize, run: &Run) -> Address {
     Address {
         study: plan.study.id.clone(),
         analysis: plan.spec.id.clone(),
         run: "r".into(),
         round,
         specification: plan.hash.clone(),
+        question: question_hash(&run.questions()),
     }
 }
 
@@ -98,7 +99,7 @@ pub fn answer(
         (spec.id.clone(), Outgoing { part, visibility, released })
     });
     let seed = Seed::fresh().unwrap();
-    let (address, key) = (address(plan, round), &keys.sites[site]);
+    let (address, key) = (address(plan, round, run), &keys.sites[site]);
     seal(&address, &keys.roster, policy, outgoing.collect(), site, &seed, key).unwrap()
 }
 
@@ -119,7 +120,7 @@ pub fn sealed_run(plan: &Plan, sites: &[(SiteId, SiteData)], late: &BTreeSet<Sit
                     // Through the wire, as text.
                     let answer: AnswerFile = Document::parse(&answer.to_text()).unwrap();
                     answer
-                        .check(&keys.roster, &address(plan, round), policy, &plan.parts())
+                        .check(&keys.roster, &address(plan, round, &run), policy, &plan.parts())
                         .unwrap();
                     let answers = answer.events().unwrap();
                     let event = Event::Answered { site: site.clone(), round, answers };
@@ -132,7 +133,8 @@ pub fn sealed_run(plan: &Plan, sites: &[(SiteId, SiteData)], late: &BTreeSet<Sit
             }
             Effect::Advance { round } => {
                 let pool = std::mem::take(&mut pool);
-                let sums = match pool.request(&address(plan, round), &keys.roster, &keys.hub) {
+                let sums = match pool.request(&address(plan, round, &run), &keys.roster, &keys.hub)
+                {
                     None => Sums::new(),
                     Some(request) => {
                         let opening = keyholder.open(&request, jiff::Timestamp::now()).unwrap();
@@ -272,6 +274,7 @@ fn a_million_words_are_summed_exactly() {
         run: "r".into(),
         round: 0,
         specification: "0".repeat(64),
+        question: "1".repeat(64),
     };
     for (s, site) in codes.iter().enumerate() {
         let cells = (0..N).map(|i| value(s, i)).collect();
@@ -318,6 +321,7 @@ fn a_number_that_does_not_fit_is_refused_by_name() {
         run: "r".into(),
         round: 0,
         specification: String::new(),
+        question: String::new(),
     };
     let (seed, key) = (Seed::fresh().unwrap(), &keys.sites[&codes[0]]);
     let error =
@@ -369,5 +373,112 @@ proptest! {
             let size: f64 = cells.iter().map(|c| c[i].abs()).sum();
             prop_assert!((x - wanted).abs() <= 1e-14 * size, "{x} {wanted}");
         }
+    }
+}
+
+/// Answers of the Wilms sites to the first round, changed by `change` on their way out.
+fn first_answers(
+    plan: &Plan,
+    keys: &Keys,
+    change: &dyn Fn(&SiteId, &mut BTreeMap<String, Outgoing>, &mut Policy, &mut Address),
+) -> Vec<AnswerFile> {
+    let codes: BTreeSet<SiteId> = keys.sites.keys().cloned().collect();
+    let (run, _) = Run::open(&plan.hash, codes, plan.model_runs().unwrap());
+    let parts = plan.parts();
+    wilms_data(plan)
+        .iter()
+        .map(|(site, data)| {
+            let mut policy = plan.study.policy.clone();
+            let mut outgoing = BTreeMap::new();
+            for question in run.questions() {
+                let spec = plan.spec.models.iter().find(|m| m.id == question.model).unwrap();
+                let model = models::find(&spec.kind).unwrap();
+                let draft = model.summarise(&spec.options, &question.params, data).unwrap();
+                let (part, visibility) = parts[&spec.id];
+                let released = release(draft, &policy, visibility, 0).map_err(|r| r.public());
+                outgoing.insert(spec.id.clone(), Outgoing { part, visibility, released });
+            }
+            let mut address = address(plan, 0, &run);
+            change(site, &mut outgoing, &mut policy, &mut address);
+            let (seed, key) = (Seed::fresh().unwrap(), &keys.sites[site]);
+            seal(&address, &keys.roster, &policy, outgoing, site, &seed, key).unwrap()
+        })
+        .collect()
+}
+
+fn request(
+    plan: &Plan,
+    keys: &Keys,
+    answers: &[AnswerFile],
+) -> tributary::protocol::OpeningRequest {
+    let codes: BTreeSet<SiteId> = keys.sites.keys().cloned().collect();
+    let (run, _) = Run::open(&plan.hash, codes, plan.model_runs().unwrap());
+    let mut pool = Pool::default();
+    for answer in answers {
+        pool.add(answer).unwrap();
+    }
+    pool.request(&address(plan, 0, &run), &keys.roster, &keys.hub).unwrap()
+}
+
+/// A model that one site held back has a list that differs by that site; its table may be a margin of another model's.
+#[test]
+fn a_model_that_one_site_held_back_is_not_opened_beside_the_others() {
+    let plan = wilms_plan();
+    let codes = SITES.map(|c| SiteId::new(c).unwrap());
+    let keys = Keys::of("wilms", &codes, 3);
+    let held = release(
+        Draft::new(1),
+        &Policy { min_persons_in_sum: 9, ..Policy::open() },
+        Visibility::SumOnly,
+        0,
+    );
+    let held = held.unwrap_err().public();
+    let answers = first_answers(&plan, &keys, &|site, outgoing, _, _| {
+        if site.as_str() == "XE" {
+            outgoing.get_mut("relapse_free").unwrap().released = Err(held.clone());
+        }
+    });
+    let opening =
+        keys.keyholder().open(&request(&plan, &keys, &answers), jiff::Timestamp::now()).unwrap();
+    for part in &opening.header.parts {
+        assert_eq!(part.refused.is_some(), part.model == "relapse_free", "{}", part.model);
+    }
+}
+
+/// A hub that asks one site another question than the rest would take the rest away from the sum.
+#[test]
+fn answers_to_different_questions_are_not_summed() {
+    let plan = wilms_plan();
+    let codes = SITES.map(|c| SiteId::new(c).unwrap());
+    let keys = Keys::of("wilms", &codes, 3);
+    let answers = first_answers(&plan, &keys, &|site, _, _, address| {
+        if site.as_str() == "XE" {
+            address.question = "0".repeat(64);
+        }
+    });
+    let error = keys
+        .keyholder()
+        .open(&request(&plan, &keys, &answers), jiff::Timestamp::now())
+        .unwrap_err();
+    assert!(error.to_string().contains("XE") && error.to_string().contains("question"), "{error}");
+}
+
+/// A site may ask for more company than the study does, and the keyholder sees to it.
+#[test]
+fn a_sites_own_floor_on_sites_is_kept_by_the_keyholder() {
+    let plan = wilms_plan();
+    let codes = SITES.map(|c| SiteId::new(c).unwrap());
+    let keys = Keys::of("wilms", &codes, 3);
+    for (own, opened) in [(5, true), (6, false)] {
+        let answers = first_answers(&plan, &keys, &|site, _, policy, _| {
+            if site.as_str() == "XB" {
+                policy.min_sites = own;
+            }
+        });
+        let opening = keys
+            .keyholder()
+            .open(&request(&plan, &keys, &answers), jiff::Timestamp::now())
+            .unwrap();
+        assert!(opening.header.parts.iter().all(|p| p.refused.is_none() == opened), "{own}");
     }
 }

@@ -76,6 +76,7 @@ fn address() -> Address {
         run: "0190a0b0-0000-7000-8000-000000000000".into(),
         round: 1,
         specification: "5e".repeat(32),
+        question: "9e".repeat(32),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     },
     protocol::{
         Address, AnswerError, AnswerFile, DecisionFile, Document, DocumentError, Payload,
-        ProblemKind, QuestionFile, QuestionHeader,
+        ProblemKind, QuestionFile, QuestionHeader, question_hash,
     },
     run::{Event, RunState},
     seal::{SealError, sha256},
@@ -317,6 +317,7 @@ fn address(record: &RunRecord, round: usize) -> Address {
         run: record.row.id.clone(),
         round,
         specification: record.row.specification.clone(),
+        question: question_hash(&record.run.questions()),
     }
 }
 
@@ -339,6 +340,7 @@ fn answer_failure(error: AnswerError) -> Failure {
         AnswerError::Stranger { .. } => ProblemKind::Unauthenticated,
         AnswerError::Roster { .. } => ProblemKind::WrongRoster,
         AnswerError::Specification { .. } => ProblemKind::WrongSpecification,
+        AnswerError::Question => ProblemKind::WrongQuestion,
         AnswerError::Address { .. } => ProblemKind::WrongAddress,
         AnswerError::Round { .. } => ProblemKind::WrongRound,
         AnswerError::Part { .. } => ProblemKind::WrongModels,

@@ -20,7 +20,7 @@ use crate::{
     plan::{Plan, fingerprint},
     protocol::{
         Address, AnswerError, DecisionFile, DecisionHeader, Document, DocumentError, Payload,
-        ProblemKind, QuestionFile, QuestionHeader,
+        ProblemKind, QuestionFile, QuestionHeader, question_hash,
     },
     seal::{KeyFileError, SealError},
     site::SiteError,
@@ -234,6 +234,7 @@ impl Agent {
                     run: header.run.clone(),
                     round,
                     specification: header.specification.clone(),
+                    question: question_hash(&header.questions),
                 };
                 let text = self.maker.make(&plan, &address, &header.questions)?;
                 self.send(&question.header.run, round, &text)?;
