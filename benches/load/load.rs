@@ -43,6 +43,8 @@ use tributary::{
 const AGENTS: usize = 200;
 const ANSWERING: usize = 40;
 const POLLS: usize = 50;
+/// Rows of each site; the words of an answer are as many whatever it holds.
+const ROWS: usize = 92;
 
 fn study() -> String {
     let codes: Vec<String> = (0..AGENTS).map(|k| format!("\"S{k}\"")).collect();
@@ -97,7 +99,7 @@ impl Drop for Service {
     }
 }
 
-/// Any number of rows would do: a site's answer has the same words whatever it holds.
+/// The answer of one site, sealed.
 fn answer(
     plan: &Plan,
     address: &Address,
@@ -113,20 +115,25 @@ fn answer(
         let model = models::find(&spec.kind).unwrap();
         let columns = model.needs(&spec.options).unwrap().into_iter().map(|need| {
             let column = match need.kind {
-                ColumnKind::Real => Column::Real(Vec::new()),
-                ColumnKind::Day => Column::Day(Vec::new()),
-                ColumnKind::Flag => Column::Flag(Vec::new()),
+                ColumnKind::Real => Column::Real(vec![1.0; ROWS]),
+                ColumnKind::Day => {
+                    Column::Day((0..ROWS as i32).map(|i| Some(100 + 37 * i)).collect())
+                }
+                ColumnKind::Flag => Column::Flag((0..ROWS).map(|i| Some(i % 3 == 0)).collect()),
                 ColumnKind::Category => {
                     let levels = plan.study.dictionary.get(&need.name).unwrap().levels.clone();
-                    Column::Category { codes: Vec::new(), levels }
+                    Column::Category {
+                        codes: (0..ROWS as u32).map(|i| Some(i % 23)).collect(),
+                        levels,
+                    }
                 }
             };
             (need.name, column)
         });
-        let cohort = Cohort::new(0, columns.collect()).unwrap();
+        let cohort = Cohort::new(ROWS, columns.collect()).unwrap();
         let data = SiteData {
             cohort,
-            flow: Flow { received: 0, excluded: vec![("not mapped".into(), 0)] },
+            flow: Flow { received: ROWS as u64, excluded: vec![("not mapped".into(), 0)] },
         };
         let draft = model.summarise(&spec.options, &asked.params, &data).unwrap();
         let (part, visibility) = parts[&spec.id];

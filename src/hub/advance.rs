@@ -1,6 +1,6 @@
 //! Advances a run once: pools the open round of every model and asks the model what follows.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     model::{PooledRound, Step},
@@ -49,7 +49,7 @@ fn step(run: &Run, model: &ModelRun, policy: &Policy, sums: &Sums) -> Progress {
         Ok(pooled) => pooled,
         Err(reason) => return end(None, reason),
     };
-    let pooled = PooledRound { params: model.params.clone(), pooled, sites };
+    let pooled = Arc::new(PooledRound { params: model.params.clone(), pooled, sites });
     let Some(found) = models::find(&model.kind) else {
         return end(Some(pooled), format!("there is no model `{}`", model.kind));
     };
@@ -57,9 +57,10 @@ fn step(run: &Run, model: &ModelRun, policy: &Policy, sums: &Sums) -> Progress {
     rounds.push(pooled.clone());
     match found.advance(&model.options, &rounds) {
         Ok(Step::Ask(params)) => Progress { pooled: Some(pooled), next: Next::Ask(params) },
-        Ok(Step::Done(estimate)) => {
-            Progress { pooled: Some(pooled), next: Next::End(Outcome::Estimate(estimate)) }
-        }
+        Ok(Step::Done(estimate)) => Progress {
+            pooled: Some(pooled),
+            next: Next::End(Outcome::Estimate(Arc::from(estimate))),
+        },
         Err(error) => end(Some(pooled), error.to_string()),
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     config::{HubConfig, OidcConfig, Periods},
@@ -24,6 +24,8 @@ use crate::{
 
 /// How long a verified token is believed without hashing it again.
 const BELIEVED: Duration = Duration::from_secs(60);
+/// How many answers are read at once.
+const ANSWERS_AT_ONCE: usize = 4;
 /// How often a replica looks whether another one wrote.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -63,6 +65,7 @@ struct Inner {
     open: watch::Sender<Open>,
     believed: Mutex<HashMap<String, (Account, Instant)>>,
     rosters: Mutex<HashMap<String, Arc<Roster>>>,
+    turns: Arc<Semaphore>,
 }
 
 /// The runs that are not over, as of one pulse of the store.
@@ -113,6 +116,7 @@ impl Hub {
             open: watch::Sender::new(Open::default()),
             believed: Mutex::default(),
             rosters: Mutex::default(),
+            turns: Arc::new(Semaphore::new(ANSWERS_AT_ONCE)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -227,6 +231,11 @@ impl Hub {
     /// Believes no token any more without hashing it: one was withdrawn, or a role changed.
     pub fn doubt(&self) {
         self.inner.believed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+    }
+
+    /// Waits for a turn to read an answer: however many sites send at once, few answers are in memory.
+    pub async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.inner.turns.clone().acquire_owned().await.ok()
     }
 
     /// The roster with this hash.

@@ -4,6 +4,8 @@ mod event_counts;
 
 pub use event_counts::EventCounts;
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -212,7 +214,11 @@ pub trait AnyModel: Sync {
         data: &SiteData,
     ) -> Result<Draft, CohortError>;
     /// The next question or the result.
-    fn advance(&self, options: &Value, rounds: &[PooledRound]) -> Result<Step<Value>, FitError>;
+    fn advance(
+        &self,
+        options: &Value,
+        rounds: &[Arc<PooledRound>],
+    ) -> Result<Step<Value>, FitError>;
 }
 
 fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FitError> {
@@ -267,7 +273,11 @@ impl<M: Model> AnyModel for M {
         Ok(Model::summarise(self, &options, &params, data)?.into_draft()?)
     }
 
-    fn advance(&self, options: &Value, rounds: &[PooledRound]) -> Result<Step<Value>, FitError> {
+    fn advance(
+        &self,
+        options: &Value,
+        rounds: &[Arc<PooledRound>],
+    ) -> Result<Step<Value>, FitError> {
         let options: M::Options = read(options)?;
         let rounds = rounds
             .iter()

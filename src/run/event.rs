@@ -1,6 +1,6 @@
 //! What happens to a run, what follows from it, and where a run may stand.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,7 +25,7 @@ pub struct ModelRun {
     /// Question of the round that is open, or of the next one.
     pub params: Value,
     /// Rounds that were pooled.
-    pub rounds: Vec<PooledRound>,
+    pub rounds: Vec<Arc<PooledRound>>,
     /// Visible answers to the open round; gone once they are pooled.
     pub answers: BTreeMap<SiteId, Summary>,
     /// Sealed answers to the open round: their form. Their words are kept elsewhere until they are pooled.
@@ -66,7 +66,7 @@ pub struct SealedForm {
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// With an estimate.
-    Estimate(Box<Estimate>),
+    Estimate(Arc<Estimate>),
     /// Without.
     Failed {
         /// Why.
@@ -109,7 +109,7 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The pooled round, if the sums could be formed.
-    pub pooled: Option<PooledRound>,
+    pub pooled: Option<Arc<PooledRound>>,
     /// What follows.
     pub next: Next,
 }

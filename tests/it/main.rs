@@ -29,6 +29,7 @@ mod postgres; // helper: a PostgreSQL server of the tests' own
 mod reports; // every status and choice has its words
 mod sealed; // sealed sums equal plain sums
 mod simulation; // random operations, crashes, lost and repeated messages
+mod store; // the contract of the store, on both databases
 mod survival_oracles; // survival models against R
 mod vectors; // known answers of the protocol
 mod wilms; // the flagship study against R, and its mappings

@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, Method, Uri, header, request::Parts},
 };
 use jiff::Timestamp;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem;
 use crate::{
@@ -74,6 +75,19 @@ impl FromRequestParts<Hub> for Person {
             Some(account) => Ok(Self(account)),
             None => Err(problem(ProblemKind::Unauthenticated, "the session is over")),
         }
+    }
+}
+
+/// A turn to read a large body; taken before the body is.
+pub(super) struct Turn(
+    #[expect(dead_code, reason = "held until the reply is made")] Option<OwnedSemaphorePermit>,
+);
+
+impl FromRequestParts<Hub> for Turn {
+    type Rejection = Failure;
+
+    async fn from_request_parts(_: &mut Parts, hub: &Hub) -> Result<Self, Failure> {
+        Ok(Self(hub.turn().await))
     }
 }
 

@@ -12,7 +12,11 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Problem, access::signed_by, plain, problem, store};
+use super::{
+    Problem,
+    access::{Turn, signed_by},
+    plain, problem, store,
+};
 use crate::{
     hub::{
         state::{Hub, Open},
@@ -267,6 +271,7 @@ async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    _turn: Turn,
     body: Bytes,
 ) -> Result<Json<Receipt>, Failure> {
     let site = site_id(&site)?;
@@ -276,7 +281,7 @@ async fn answer(
     let now = hub.now();
     let checked = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
         signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
-        let text = document_text(&headers, body.to_vec())?;
+        let text = document_text(&headers, body.into())?;
         let answer: AnswerFile = Document::parse(&text).map_err(document_failure)?;
         if answer.header.site != site {
             return Err(problem(

@@ -104,7 +104,9 @@ async fn docs() -> Result<Html<String>, Failure> {
 }
 
 fn kind(kind: ProblemKind) -> Value {
-    json!({ "slug": kind.slug(), "title": kind.title(), "status": kind.status(), "advice": kind.advice() })
+    // Every second piece stood between backticks.
+    let advice: Vec<&str> = kind.advice().split('`').collect();
+    json!({ "slug": kind.slug(), "title": kind.title(), "status": kind.status(), "advice": advice })
 }
 
 /// Kinds of problems
