@@ -9,7 +9,9 @@ use super::{Ending, read};
 #[cfg(feature = "site")]
 use crate::site::{Mapping, SiteFolder};
 use crate::{
-    models::MODELS,
+    model::Exchanges,
+    models::{self, MODELS},
+    plan::Plan,
     spec::{AnalysisSpec, Study},
 };
 
@@ -31,8 +33,26 @@ pub(super) enum SchemaFile {
 pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
     let plan = read::plan(spec)?;
     say!("{}: {} models, specification {}", spec.display(), plan.spec.models.len(), plan.hash);
-    super::exchange::say_exchanges(&plan);
+    say_exchanges(&plan);
     Ok(Ending::Done)
+}
+
+/// How many exchanges an analysis needs, and which models could do with one.
+pub(super) fn say_exchanges(plan: &Plan) {
+    let several =
+        plan.spec.models.iter().filter_map(|m| match models::find(&m.kind)?.card().exchanges {
+            Exchanges::One => None,
+            several @ Exchanges::Several { .. } => Some((m.id.as_str(), several.words())),
+        });
+    let several: Vec<(&str, String)> = several.collect();
+    if several.is_empty() {
+        say!("one round: every model is answered in one exchange of files");
+        return;
+    }
+    say!("several rounds, because of:");
+    for (model, words) in several {
+        say!("  {model}: {words}");
+    }
 }
 
 pub(super) fn schema(file: SchemaFile) -> anyhow::Result<Ending> {

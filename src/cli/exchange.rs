@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{Ending, keys, read};
+use super::{Ending, analysis::say_exchanges, keys, read};
 use crate::{
-    model::Exchanges,
-    models,
     plan::Plan,
     protocol::{Address, Document, QuestionFile, question_hash},
     run::Question,
@@ -45,24 +43,6 @@ fn address(plan: &Plan, run: &str, round: usize, questions: &[Question]) -> Addr
         round,
         specification: plan.hash.clone(),
         question: question_hash(questions),
-    }
-}
-
-/// How many exchanges an analysis needs, and which models could do with one.
-pub(super) fn say_exchanges(plan: &Plan) {
-    let several =
-        plan.spec.models.iter().filter_map(|m| match models::find(&m.kind)?.card().exchanges {
-            Exchanges::One => None,
-            several @ Exchanges::Several { .. } => Some((m.id.as_str(), several.words())),
-        });
-    let several: Vec<(&str, String)> = several.collect();
-    if several.is_empty() {
-        say!("one round: every model is answered in one exchange of files");
-        return;
-    }
-    say!("several rounds, because of:");
-    for (model, words) in several {
-        say!("  {model}: {words}");
     }
 }
 

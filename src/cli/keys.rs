@@ -5,9 +5,14 @@ use std::{fs, path::Path};
 use anyhow::Context;
 
 use super::Ending;
-use crate::seal::{OpeningKey, Roster, SigningKey, write_opening, write_signing};
+use crate::seal::Roster;
+#[cfg(feature = "hub")]
+use crate::seal::{OpeningKey, write_opening};
+#[cfg(feature = "serving")]
+use crate::seal::{SigningKey, write_signing};
 
 /// Whose keys.
+#[cfg(feature = "serving")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Party {
     #[cfg(feature = "site")]
@@ -18,6 +23,7 @@ pub(super) enum Party {
     Keyholder,
 }
 
+#[cfg(feature = "serving")]
 /// Makes new keys in `folder` and prints the public part for the roster.
 pub(super) fn generate(party: Party, folder: &Path) -> anyhow::Result<Ending> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;

@@ -715,3 +715,22 @@ fn an_agent_whose_clock_differs_finds_the_hubs_time() {
     clock.set_ahead(jiff::SignedDuration::from_secs(0));
     assert_eq!(finish(&live, &mut all, &run)["state"], "done");
 }
+
+#[test]
+fn who_asks_too_often_is_told_to_wait() {
+    let live = live(3);
+    let limits =
+        tributary::serve::Limits { requests_per_second: 1, ..tributary::serve::Limits::default() };
+    let listener = tributary::serve::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = tributary::hub::api::router(live.hub.clone(), &limits);
+    live.runtime.spawn(tributary::serve::listen(listener, None, router, std::future::pending()));
+    let client = Client::new(&url, None, Identity::Token(live.token.clone())).unwrap();
+    let replies: Vec<_> = (0..30).map(|_| client.get::<Value>("/health")).collect();
+    let (served, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
+    assert!((10..20).contains(&served.len()), "{}", served.len());
+    for refusal in refused {
+        let found = is(refusal, ProblemKind::RateLimited);
+        assert!(found.detail.unwrap().starts_with("wait"));
+    }
+}

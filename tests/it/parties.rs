@@ -2,7 +2,6 @@
 //! disk, as servers in this process, or as processes of their own.
 
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader},
     net::TcpListener,
@@ -38,6 +37,8 @@ pub const ANALYSIS: &str = "id = \"powers\"\ntitle = \"Powers\"\nquestion = \"Wh
 /// A study on disk.
 pub struct Parties {
     folder: TempDir,
+    /// Where the site folders are.
+    sites: PathBuf,
     pub roster: Roster,
     pub plan: Plan,
     pub codes: Vec<SiteId>,
@@ -86,6 +87,42 @@ impl Parties {
         fs::write(root.join("powers.toml"), analysis).unwrap();
         let study = Study::parse("study.toml", &study_file).unwrap_or_else(|e| panic!("{e}"));
         let plan = Plan::check("powers.toml", analysis, study).unwrap_or_else(|e| panic!("{e}"));
+        let codes: Vec<SiteId> =
+            (0..sites).map(|k| SiteId::new(&format!("S{k}")).unwrap()).collect();
+        for (k, code) in codes.iter().enumerate() {
+            let site = root.join("sites").join(code.as_str());
+            fs::create_dir_all(&site).unwrap();
+            let file = format!(
+                "code = \"{code}\"\nname = \"Site {k}\"\ncountry = \"XA\"\n[tables.tumours]\npath = \"data.csv\"\nmapping = \"mapping.toml\"\n"
+            );
+            fs::write(site.join("site.toml"), file).unwrap();
+            fs::write(site.join("mapping.toml"), "[file]\npath = \"data.csv\"\nencoding = \"utf-8\"\ndelimiter = \",\"\ndate_format = \"%Y-%m-%d\"\n[columns]\npatient = \"patient\"\ntime = \"time\"\nevent = \"event\"\ngroup = \"group\"\nage = \"age\"\n").unwrap();
+            fs::write(site.join("data.csv"), records(k)).unwrap();
+        }
+        let sites = root.join("sites");
+        Self::enrol(folder, sites, plan, codes, min_sites)
+    }
+
+    /// The Wilms study as it is shipped.
+    pub fn wilms() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = crate::pooling::path("analyses/wilms");
+        for file in ["study.toml", "wilms.toml"] {
+            fs::copy(shipped.join(file), folder.path().join(file)).unwrap();
+        }
+        let codes = crate::wilms::SITES.map(|c| SiteId::new(c).unwrap()).to_vec();
+        Self::enrol(folder, shipped.join("sites"), crate::wilms::wilms_plan(), codes, 3)
+    }
+
+    /// Gives every party its keys and writes the roster.
+    fn enrol(
+        folder: TempDir,
+        sites: PathBuf,
+        plan: Plan,
+        codes: Vec<SiteId>,
+        min_sites: usize,
+    ) -> Self {
+        let root = folder.path();
         let keys = |party: &str| {
             let folder = root.join(party);
             fs::create_dir_all(&folder).unwrap();
@@ -96,34 +133,22 @@ impl Parties {
         let opening = OpeningKey::generate().unwrap();
         let (hub, holder) = (keys("hub"), keys("keyholder"));
         write_opening(&root.join("keyholder"), &opening).unwrap();
-        let mut members = BTreeMap::new();
-        let mut codes = Vec::new();
-        for k in 0..sites {
-            let code = SiteId::new(&format!("S{k}")).unwrap();
+        let member = |code: &SiteId| {
             let key = keys(&format!("agents/{code}"));
-            members.insert(code.clone(), SiteKeys { signing_key: key.public() });
-            let site = root.join("sites").join(code.as_str());
-            fs::create_dir_all(&site).unwrap();
-            let file = format!(
-                "code = \"{code}\"\nname = \"Site {k}\"\ncountry = \"XA\"\n[tables.tumours]\npath = \"data.csv\"\nmapping = \"mapping.toml\"\n"
-            );
-            fs::write(site.join("site.toml"), file).unwrap();
-            fs::write(site.join("mapping.toml"), "[file]\npath = \"data.csv\"\nencoding = \"utf-8\"\ndelimiter = \",\"\ndate_format = \"%Y-%m-%d\"\n[columns]\npatient = \"patient\"\ntime = \"time\"\nevent = \"event\"\ngroup = \"group\"\nage = \"age\"\n").unwrap();
-            fs::write(site.join("data.csv"), records(k)).unwrap();
-            codes.push(code);
-        }
+            (code.clone(), SiteKeys { signing_key: key.public() })
+        };
         let roster = Roster {
-            study: "powers".into(),
+            study: plan.study.id.clone(),
             min_sites,
             hub: HubKeys { signing_key: hub.public() },
             keyholder: KeyholderKeys {
                 signing_key: holder.public(),
                 sealing_key: opening.public(),
             },
-            sites: members,
+            sites: codes.iter().map(member).collect(),
         };
         fs::write(root.join("roster.toml"), roster.to_toml()).unwrap();
-        Self { folder, roster, plan, codes }
+        Self { folder, sites, roster, plan, codes }
     }
 
     pub fn path(&self, part: &str) -> PathBuf {
@@ -185,16 +210,18 @@ impl Parties {
 
     pub fn agent_file(&self, code: &SiteId, hub: &str, approved: bool) -> PathBuf {
         let folder = self.path("agents").join(code.as_str());
+        let (study, analysis) = (&self.plan.study.id, &self.plan.spec.id);
         let approval = if approved {
+            let specification = &self.plan.hash;
             format!(
-                "[[auto_approve]]\nanalysis = \"powers\"\nspecification = \"{}\"\n",
-                self.plan.hash
+                "[[auto_approve]]\nanalysis = \"{analysis}\"\nspecification = \"{specification}\"\n"
             )
         } else {
             String::new()
         };
+        let site = self.sites.join(code.as_str()).display().to_string();
         let text = format!(
-            "study = \"powers\"\nsite = \"../../sites/{code}\"\nkeys = \".\"\nroster = \"../../roster.toml\"\n[hub]\nurl = \"{hub}\"\n{approval}"
+            "study = \"{study}\"\nsite = \"{site}\"\nkeys = \".\"\nroster = \"../../roster.toml\"\n[hub]\nurl = \"{hub}\"\n{approval}"
         );
         fs::write(folder.join("agent.toml"), text).unwrap();
         folder

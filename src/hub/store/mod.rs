@@ -5,6 +5,7 @@
 
 mod people;
 mod runs;
+mod steps;
 mod studies;
 
 pub use people::{Account, Role, TokenSecret};

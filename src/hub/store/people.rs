@@ -195,7 +195,7 @@ impl Store {
     ) -> Result<TokenSecret, StoreError> {
         self.account(name).await?;
         let (id, secret) = (uuid::Uuid::now_v7().simple().to_string(), random_text()?);
-        let hash = hash(&secret)?;
+        let hash = tokio::task::block_in_place(|| hash(&secret))?;
         let expires_at = at + jiff::SignedDuration::from_hours(24 * days);
         let mut write = self.write().await?;
         sqlx::query("insert into token (id, account, label, hash, created_at, expires_at) values ($1, $2, $3, $4, $5, $6)")

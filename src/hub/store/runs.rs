@@ -252,10 +252,14 @@ impl Store {
         .bind(row.version)
         .fetch_all(connection)
         .await?;
-        for event in &rows {
-            let event: Event = read("an event", &event.get::<String, _>(1))?;
-            record.run.apply(event)?;
-        }
+        // Pooled sums may be large: reading them leaves the async thread to others.
+        tokio::task::block_in_place(|| {
+            for event in &rows {
+                let event: Event = read("an event", &event.get::<String, _>(1))?;
+                record.run.apply(event)?;
+            }
+            Ok::<_, StoreError>(())
+        })?;
         record.row = row;
         Ok(Arc::new(record))
     }
@@ -275,8 +279,9 @@ impl Store {
         let unreadable = |reason: String| StoreError::Unreadable { what: "an analysis", reason };
         let study =
             Study::parse("study.toml", &study_file).map_err(|e| unreadable(e.to_string()))?;
-        let plan = Plan::check("analysis.toml", &analysis_file, study)
-            .map_err(|e| unreadable(e.to_string()))?;
+        let plan =
+            tokio::task::block_in_place(|| Plan::check("analysis.toml", &analysis_file, study))
+                .map_err(|e| unreadable(e.to_string()))?;
         let sites: BTreeSet<SiteId> = read("a list of sites", &found.get::<String, _>(2))?;
         let models = plan.model_runs().map_err(|e| unreadable(e.to_string()))?;
         let (run, _) = Run::propose(&plan.hash, sites, models);
@@ -326,10 +331,13 @@ impl Store {
                 round: answer.round,
             });
         }
-        let mut record = (*before).clone();
-        let body = text(&event);
         let subject = subject(id, &event);
-        record.run.apply(event)?;
+        let (mut record, body) = tokio::task::block_in_place(|| {
+            let mut record = (*before).clone();
+            let body = text(&event);
+            record.run.apply(event)?;
+            Ok::<_, StoreError>((record, body))
+        })?;
         record.row = RunRow { state: record.run.state.word().into(), ..row };
         sqlx::query("insert into event (run, seq, at, body) values ($1, $2, $3, $4)")
             .bind(id)
@@ -427,10 +435,11 @@ impl Store {
         }
         if *state == RunState::Done {
             let date = at.to_zoned(jiff::tz::TimeZone::UTC).date();
-            let results = Results::of(&record.plan, &record.run, date);
+            let results =
+                tokio::task::block_in_place(|| text(&Results::of(&record.plan, &record.run, date)));
             sqlx::query("insert into result (run, body) values ($1, $2)")
                 .bind(&record.row.id)
-                .bind(text(&results))
+                .bind(results)
                 .execute(&mut **write)
                 .await?;
         }
@@ -461,121 +470,6 @@ impl Store {
                 Ok((row.get(0), at, read("an event", &row.get::<String, _>(2))?))
             })
             .collect()
-    }
-
-    /// The signed answer of a site to the open round.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], or if the database does not answer.
-    pub async fn answer(
-        &self,
-        id: &str,
-        round: usize,
-        site: &SiteId,
-    ) -> Result<String, StoreError> {
-        let row =
-            sqlx::query("select body from answer where run = $1 and round = $2 and site = $3")
-                .bind(id)
-                .bind(round as i64)
-                .bind(site.as_str())
-                .fetch_optional(&self.pool)
-                .await?;
-        row.map(|row| row.get(0)).ok_or_else(|| StoreError::NotFound {
-            what: "answer",
-            id: format!("{id}, round {round}, {site}"),
-        })
-    }
-
-    /// Fingerprint of the answer of a site to a round, if it has answered.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn receipt_of(
-        &self,
-        id: &str,
-        round: usize,
-        site: &SiteId,
-    ) -> Result<Option<(String, String)>, StoreError> {
-        let row = sqlx::query(
-            "select sha256, received_at from receipt where run = $1 and round = $2 and site = $3",
-        )
-        .bind(id)
-        .bind(round as i64)
-        .bind(site.as_str())
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| (row.get(0), row.get(1))))
-    }
-
-    /// results.json of a run that is done.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], or if the database does not answer.
-    pub async fn results(&self, id: &str) -> Result<Results, StoreError> {
-        let row = sqlx::query("select body from result where run = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?
-            .ok_or_else(|| StoreError::NotFound { what: "result of run", id: id.to_owned() })?;
-        read("a result", &row.get::<String, _>(0))
-    }
-
-    /// Leases a run in which something is to be done: it is the hub's turn, or the open step is overdue.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn lease(
-        &self,
-        token: &str,
-        now: Timestamp,
-        ms: i64,
-    ) -> Result<Option<String>, StoreError> {
-        // Most looks find nothing; they take no lock.
-        let now = now.as_millisecond();
-        let found = sqlx::query(
-            "select id from run where lease_until < $1 and (work = 1 or due_at <= $1) order by due_at limit 1",
-        )
-        .bind(now)
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(found) = found else { return Ok(None) };
-        let leased = sqlx::query(
-            "update run set lease = $1, lease_until = $3
-             where id = $4 and lease_until < $2 and (work = 1 or due_at <= $2) returning id",
-        )
-        .bind(token)
-        .bind(now)
-        .bind(now + ms)
-        .bind(found.get::<String, _>(0))
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(leased.map(|row| row.get(0)))
-    }
-
-    /// Lets a leased run rest until `until`, for a step that has to be tried again.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn rest(&self, id: &str, token: &str, until: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("update run set lease_until = $3 where id = $1 and lease = $2")
-            .bind(id)
-            .bind(token)
-            .bind(until.as_millisecond())
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
-    /// Whether the open step of a run is overdue.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn is_overdue(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let row = sqlx::query("select due_at from run where id = $1")
-            .bind(id)
-            .fetch_one(&self.pool)
-            .await?;
-        Ok(row.get::<i64, _>(0) <= now.as_millisecond())
     }
 }
 
