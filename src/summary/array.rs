@@ -1,6 +1,6 @@
 //! Labelled arrays: the one shape in which every model's statistic travels.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::{draft::Draft, release::Hidden};
 
@@ -41,8 +41,8 @@ impl std::fmt::Display for SiteId {
 }
 
 /// One dimension of an array: a name and its levels, in order. An axis of numbered positions travels as their number.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawAxis", into = "RawAxis")]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "RawAxis")]
 pub struct Axis {
     /// Name, usually a variable of the dictionary.
     pub name: String,
@@ -53,24 +53,36 @@ pub struct Axis {
 /// Most positions of a numbered axis that are accepted from elsewhere.
 const MOST_POSITIONS: usize = 1 << 22;
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAxis {
     name: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     levels: Option<Vec<String>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     positions: Option<usize>,
 }
 
-impl From<Axis> for RawAxis {
-    fn from(axis: Axis) -> Self {
-        let numbered = axis.levels.len() > 1
-            && axis.levels.iter().enumerate().all(|(i, level)| *level == i.to_string());
-        let positions = numbered.then_some(axis.levels.len());
-        let levels = (!numbered).then_some(axis.levels);
-        Self { name: axis.name, levels, positions }
+impl Serialize for Axis {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Long axes are serialised often, for signatures: nothing is allocated to look at one.
+        let numbered = self.levels.len() > 1
+            && self.levels.iter().enumerate().all(|(i, level)| is_number(level, i));
+        let mut fields = serializer.serialize_struct("Axis", 2)?;
+        fields.serialize_field("name", &self.name)?;
+        if numbered {
+            fields.serialize_field("positions", &self.levels.len())?;
+        } else {
+            fields.serialize_field("levels", &self.levels)?;
+        }
+        fields.end()
     }
+}
+
+/// Whether `text` is `i` as it is usually written.
+fn is_number(text: &str, i: usize) -> bool {
+    let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    plain && text.parse() == Ok(i)
 }
 
 impl TryFrom<RawAxis> for Axis {
@@ -378,5 +390,26 @@ impl Summary {
     /// All cells of the array called `name`, none of them hidden.
     pub fn numbers(&self, name: &str) -> Result<Vec<f64>, LayoutError> {
         self.array(name)?.numbers()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_numbered_axis_travels_as_its_length_and_any_other_as_its_levels() {
+        let json = |axis: &Axis| serde_json::to_string(axis).unwrap();
+        let numbered = Axis::numbered("x", 12);
+        assert_eq!(json(&numbered), r#"{"name":"x","positions":12}"#);
+        for levels in
+            [vec!["0"], vec!["00", "1"], vec!["0", "+1"], vec!["1", "2"], vec!["0", "2"], vec![]]
+        {
+            let axis = Axis::new("x", levels);
+            assert!(json(&axis).contains("levels"), "{axis:?}");
+            assert_eq!(serde_json::from_str::<Axis>(&json(&axis)).unwrap(), axis);
+        }
+        assert_eq!(serde_json::from_str::<Axis>(&json(&numbered)).unwrap(), numbered);
+        assert!(serde_json::from_str::<Axis>(r#"{"name":"x"}"#).is_err());
     }
 }
