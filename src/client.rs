@@ -30,7 +30,7 @@ pub enum Identity {
         /// Site code, or `hub`.
         name: String,
         /// Its key.
-        key: SigningKey,
+        key: Box<SigningKey>,
     },
     /// A person, by a token.
     Token(String),
@@ -165,7 +165,7 @@ impl Client {
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.base));
         match &self.identity {
             Identity::Token(token) => {
-                request = request.header("authorization", format!("Bearer {token}"))
+                request = request.header("authorization", format!("Bearer {token}"));
             }
             Identity::Party { name, key } => {
                 let ahead = SignedDuration::from_millis(self.skew_ms.load(Ordering::Relaxed));

@@ -211,7 +211,8 @@ fn main() {
     root.text("PUT", "/v1/studies/load/roster", &roster.to_toml()).unwrap();
     root.text("PUT", "/v1/analyses/load", ANALYSIS).unwrap();
     let site = |code: &SiteId| {
-        let identity = Identity::Party { name: code.to_string(), key: keys[code].clone() };
+        let identity =
+            Identity::Party { name: code.to_string(), key: Box::new(keys[code].clone()) };
         Client::new(&hub.1, None, identity).unwrap()
     };
 

@@ -1,4 +1,5 @@
 //! What can be typed: commands and their arguments, with the help texts.
+#![allow(rustdoc::bare_urls, reason = "examples are commands as they are typed")]
 
 use std::path::PathBuf;
 

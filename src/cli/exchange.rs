@@ -1,14 +1,14 @@
 //! The protocol by file: `tributary site answer`, `hub pool`, `keyholder open`. The same documents as over the network.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[cfg(feature = "hub")]
+use std::{collections::BTreeSet, path::PathBuf};
+use std::{fs, path::Path};
 
 use anyhow::{Context, bail};
 
-use super::{Ending, analysis::say_exchanges, keys, read};
+#[cfg(feature = "hub")]
+use super::analysis::say_exchanges;
+use super::{Ending, keys, read};
 use crate::{
     plan::Plan,
     protocol::{Address, Document, QuestionFile, question_hash},
@@ -16,6 +16,7 @@ use crate::{
 };
 
 /// Name of a run by file, unless another one is given.
+#[cfg(feature = "site")]
 pub(super) const RUN: &str = "by-file";
 
 /// Writes a document to a file that is not there yet, whole.

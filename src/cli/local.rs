@@ -80,14 +80,14 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
                     sites.len()
                 ));
                 bar.tick();
-                let address = parties.address(plan, round, &questions);
+                let address = Parties::address(plan, round, &questions);
                 let answers: Vec<(&SiteId, AnswerFile, Vec<String>)> = sites
                     .par_iter()
                     .map(|(site, registry)| {
                         let answers = answer(plan, registry, round, &questions)?;
                         let notes = answers.private_notes(site);
                         let Answers { outgoing, policy, refusals: _ } = answers;
-                        let (key, seed) = (&parties.sites[site], parties.seed(plan, site, round));
+                        let (key, seed) = (&parties.sites[site], Parties::seed(plan, site, round));
                         let roster = &parties.roster;
                         let sealed = seal(&address, roster, &policy, outgoing, site, &seed, key)?;
                         sealed.check(roster, &address, &plan.study.policy, &visibility)?;
@@ -111,7 +111,7 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
                 bar.tick();
                 let pool = std::mem::take(&mut pool);
                 let policy = &plan.study.policy;
-                let address = parties.address(plan, round, &run.questions());
+                let address = Parties::address(plan, round, &run.questions());
                 let sums = match pool.request(&address, &parties.roster, &parties.hub) {
                     Some(request) => {
                         let opening = keyholder.open(&request, Timestamp::UNIX_EPOCH)?;
@@ -170,7 +170,7 @@ impl Parties {
         Ok(Keyholder::new(opening, signing, rosters, min_sites, Ledger::in_memory())?)
     }
 
-    fn address(&self, plan: &Plan, round: usize, questions: &[Question]) -> Address {
+    fn address(plan: &Plan, round: usize, questions: &[Question]) -> Address {
         Address {
             study: plan.study.id.clone(),
             analysis: plan.spec.id.clone(),
@@ -181,7 +181,7 @@ impl Parties {
         }
     }
 
-    fn seed(&self, plan: &Plan, site: &SiteId, round: usize) -> Seed {
+    fn seed(plan: &Plan, site: &SiteId, round: usize) -> Seed {
         Seed::of(secret(plan, &format!("{site} {round}")))
     }
 }

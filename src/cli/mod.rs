@@ -39,7 +39,9 @@ mod site;
 #[cfg(feature = "hub")]
 mod submit;
 
-use std::{path::PathBuf, process::ExitCode};
+#[cfg(feature = "site")]
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::Parser as _;
 

@@ -88,7 +88,7 @@ async fn turn(hub: &Hub, run: &str, token: &str) {
         }
         // Another replica was faster, or somebody cancelled the run.
         Err(StoreError::Run(error)) => {
-            tracing::debug!(run, cause = %error, "the step was made elsewhere")
+            tracing::debug!(run, cause = %error, "the step was made elsewhere");
         }
         Err(error) => tracing::warn!(run, cause = %error, "the step could not be kept"),
     }

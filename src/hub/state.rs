@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a verified token is believed without hashing it again.
-const BELIEVED: Duration = Duration::from_secs(60);
+const BELIEVED: Duration = Duration::from_mins(1);
 /// How many answers are read at once.
 const ANSWERS_AT_ONCE: usize = 4;
 /// How often a replica looks whether another one wrote.
@@ -102,7 +102,7 @@ impl Hub {
     pub async fn start(config: &HubConfig, clock: Clock) -> Result<Self, StartError> {
         let key = read_signing(&config.keys)?;
         let peer = &config.keyholder;
-        let identity = Identity::Party { name: "hub".into(), key: key.clone() };
+        let identity = Identity::Party { name: "hub".into(), key: Box::new(key.clone()) };
         let keyholder = Client::new(&peer.url, peer.ca.as_ref(), identity)?;
         let store = Store::connect(&config.database).await?;
         let inner = Inner {

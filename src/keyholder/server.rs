@@ -171,10 +171,12 @@ async fn open(
 ) -> Result<Response, Failure> {
     let text = document_text(&headers, body.to_vec())?;
     let opened = tokio::task::spawn_blocking(move || {
-        let request: OpeningRequest = Document::parse(&text).map_err(document_failure)?;
+        let request: OpeningRequest =
+            Document::parse(&text).map_err(|error| document_failure(&error))?;
         // One at a time: the ledger decides, and it must know what was opened before.
         let mut keyholder = shared.keyholder.lock().unwrap_or_else(PoisonError::into_inner);
-        let opening = keyholder.open(&request, Timestamp::now()).map_err(opening_failure)?;
+        let opening =
+            keyholder.open(&request, Timestamp::now()).map_err(|error| opening_failure(&error))?;
         drop(keyholder);
         shared.metrics.event("opened");
         Ok::<_, Failure>(opening.to_text())
@@ -184,7 +186,7 @@ async fn open(
     Ok(([("content-type", "text/plain; charset=utf-8")], opened).into_response())
 }
 
-fn document_failure(error: DocumentError) -> Failure {
+fn document_failure(error: &DocumentError) -> Failure {
     let kind = match error {
         DocumentError::Payload => ProblemKind::TruncatedPayload,
         DocumentError::Format { .. } | DocumentError::Damaged { .. } | DocumentError::Seal(_) => {
@@ -194,12 +196,12 @@ fn document_failure(error: DocumentError) -> Failure {
     kind.with(error.to_string()).into()
 }
 
-fn opening_failure(error: OpeningError) -> Failure {
+fn opening_failure(error: &OpeningError) -> Failure {
     let kind = match error {
         OpeningError::Roster { .. } | OpeningError::Keys { .. } => ProblemKind::WrongRoster,
         OpeningError::Hub | OpeningError::Envelope { .. } => ProblemKind::BadSignature,
         OpeningError::Form(_) => ProblemKind::MalformedDocument,
-        OpeningError::Ledger(_) => return Failure::internal(&error),
+        OpeningError::Ledger(_) => return Failure::internal(error),
     };
     kind.with(error.to_string()).into()
 }

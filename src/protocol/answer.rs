@@ -271,6 +271,9 @@ pub fn seal(
     Ok(Document::sign(header, payload, key))
 }
 
+/// A sealed part of an answer: what it is, its layouts, its masked words.
+pub type Sealed<'a> = (SealedPart, &'a [Layout], &'a [u128]);
+
 impl AnswerFile {
     /// Holds an answer against the roster and the run that it is for: who made it, for what, and whether its parts fit its
     /// words. `visibility` says how each model that was asked is read.
@@ -396,7 +399,7 @@ impl AnswerFile {
     ///
     /// # Errors
     /// As [`AnswerFile::sealed_parts`].
-    pub fn sealed(&self) -> Result<Vec<(SealedPart, &[Layout], &[u128])>, AnswerError> {
+    pub fn sealed(&self) -> Result<Vec<Sealed<'_>>, AnswerError> {
         let mut rest = self.words.as_slice();
         let mut found = Vec::new();
         for about in self.sealed_parts()? {

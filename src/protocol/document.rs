@@ -13,6 +13,8 @@
 //! The signature (Ed25519) is over the first line and the canonical JSON (RFC 8785) of the header; the header holds the
 //! SHA-256 of the payload's bytes.
 
+use std::fmt::Write as _;
+
 use base64ct::{Base64, Decoder, Encoding};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -111,7 +113,8 @@ impl<H: Header> Document<H> {
         text.push_str(&header);
         text.push_str("\nsignature ");
         text.push_str(&String::from(self.signature.clone()));
-        text.push_str(&format!("\npayload {}\n", self.words.len()));
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\npayload {}\n", self.words.len());
         let mut rest = encoded.as_str();
         while !rest.is_empty() {
             let (line, next) = rest.split_at(LINE.min(rest.len()));

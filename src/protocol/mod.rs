@@ -16,7 +16,7 @@ mod question;
 mod request;
 
 pub use answer::{
-    Address, AnswerError, AnswerFile, AnswerHeader, Outgoing, Part, question_hash, seal,
+    Address, AnswerError, AnswerFile, AnswerHeader, Outgoing, Part, Sealed, question_hash, seal,
 };
 pub use document::{Document, DocumentError, Header, Payload};
 pub use opening::{

@@ -30,14 +30,17 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// A problem on its way out, with what is written to the log alone.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Shown>);
+
+#[derive(Debug)]
+struct Shown {
     problem: Problem,
     logged: Option<String>,
 }
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        Self { problem, logged: None }
+        Self(Box::new(Shown { problem, logged: None }))
     }
 }
 
@@ -45,19 +48,20 @@ impl Failure {
     /// A failure whose cause is written to the log and not shown.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         let problem = ProblemKind::Internal.with("see the log of the server under the request id");
-        Self { problem, logged: Some(cause.to_string()) }
+        Self(Box::new(Shown { problem, logged: Some(cause.to_string()) }))
     }
 }
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
+        let Shown { problem, logged } = *self.0;
         let status =
-            StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = status.into_response();
-        if let Some(cause) = self.logged {
+        if let Some(cause) = logged {
             tracing::error!(cause, "internal failure");
         }
-        response.extensions_mut().insert(self.problem);
+        response.extensions_mut().insert(problem);
         response
     }
 }

@@ -291,9 +291,12 @@ fn answers_that_were_spoilt_on_the_way_fail_closed_with_their_problem_type() {
     let forged =
         Document::sign(spoiler.answer.header.clone(), spoiler.answer.words.clone(), &stranger);
     is(spoiler.put(&forged.to_text()), ProblemKind::BadSignature);
-    let outsider =
-        Client::new(&spoiler.live.url, None, Identity::Party { name: "S0".into(), key: stranger })
-            .unwrap();
+    let outsider = Client::new(
+        &spoiler.live.url,
+        None,
+        Identity::Party { name: "S0".into(), key: Box::new(stranger) },
+    )
+    .unwrap();
     is(outsider.text("PUT", &spoiler.target, &text), ProblemKind::Unauthenticated);
     // Another site's door.
     let other_site = spoiler.live.site(&spoiler.live.parties.codes[2]);
@@ -540,7 +543,7 @@ fn decisions_fail_closed_too() {
     let key = live.parties.key("agents/S0");
     let target = format!("/v1/runs/{run}/sites/S0/decision");
     let header = DecisionHeader {
-        run: run.clone(),
+        run,
         specification: live.parties.plan.hash.clone(),
         roster: live.parties.roster.hash(),
         site: live.parties.codes[0].clone(),
@@ -725,7 +728,7 @@ fn who_asks_too_often_is_told_to_wait() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = tributary::hub::api::router(live.hub.clone(), &limits);
     live.runtime.spawn(tributary::serve::listen(listener, None, router, std::future::pending()));
-    let client = Client::new(&url, None, Identity::Token(live.token.clone())).unwrap();
+    let client = Client::new(&url, None, Identity::Token(live.token)).unwrap();
     let replies: Vec<_> = (0..30).map(|_| client.get::<Value>("/health")).collect();
     let (served, refused): (Vec<_>, Vec<_>) = replies.into_iter().partition(Result::is_ok);
     assert!((10..20).contains(&served.len()), "{}", served.len());

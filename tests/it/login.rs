@@ -67,7 +67,7 @@ async fn token(
     let claims = CoreIdTokenClaims::new(
         IssuerUrl::new(provider.issuer.clone()).unwrap(),
         vec![Audience::new("hub".into())],
-        now + std::time::Duration::from_secs(300),
+        now + std::time::Duration::from_mins(5),
         now,
         StandardClaims::new(SubjectIdentifier::new(provider.subject.lock().unwrap().clone())),
         EmptyAdditionalClaims {},
@@ -158,7 +158,7 @@ fn a_person_logs_in_by_the_provider_and_reads_by_session() {
     });
     let hub = runtime.block_on(async { Hub::start(&config, Clock::default()).await.unwrap() });
     let token = runtime.block_on(administrator(hub.store()));
-    serve_at(hub::api::router(hub.clone(), &config.limits), listener);
+    serve_at(hub::api::router(hub, &config.limits), listener);
 
     let login = |browser: &mut Browser| {
         let (status, to_provider, _) = browser.get(&format!("{url}/login"));

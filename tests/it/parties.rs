@@ -62,7 +62,7 @@ fn records(k: usize) -> String {
     let mut text = "patient,time,event,group,age\n".to_owned();
     for i in 0..8_usize << k {
         let h = (i * 7919 + k * 104_729) % 9973;
-        let (group, event) = (if h % 3 == 0 { "b" } else { "a" }, u8::from(h % 5 < 2));
+        let (group, event) = (if h.is_multiple_of(3) { "b" } else { "a" }, u8::from(h % 5 < 2));
         text.push_str(&format!("P{k}-{i},{},{event},{group},{}\n", 30 + h % 1900, h % 90));
     }
     text
@@ -299,7 +299,8 @@ impl Live {
     /// A site's client.
     pub fn site(&self, code: &SiteId) -> Client {
         let key = self.parties.key(&format!("agents/{code}"));
-        Client::new(&self.url, None, Identity::Party { name: code.to_string(), key }).unwrap()
+        Client::new(&self.url, None, Identity::Party { name: code.to_string(), key: Box::new(key) })
+            .unwrap()
     }
 
     pub fn open_run(&self) -> String {
@@ -327,7 +328,7 @@ pub fn counted(results: &Value) -> Vec<usize> {
     let row = (0..rows.rows.len()).find(|&i| rows.text(i, "variable") == "persons").unwrap();
     let total = rows.number(row, "n").unwrap() as usize;
     assert_eq!(total % 8, 0);
-    (0..20).filter(|k| total / 8 >> k & 1 == 1).collect()
+    (0..20).filter(|k| (total / 8) >> k & 1 == 1).collect()
 }
 
 /// A service in a process of its own, to be killed and started again.

@@ -265,7 +265,7 @@ fn a_million_words_are_summed_exactly() {
     let keys = Keys::of("s", &codes, 3);
     let policy = Policy::open();
     let value = |site: usize, i: usize| {
-        (i as f64).mul_add(1e-3, site as f64) * if i % 2 == 0 { 1.0 } else { -1.0 }
+        (i as f64).mul_add(1e-3, site as f64) * if i.is_multiple_of(2) { 1.0 } else { -1.0 }
     };
     let mut pool = Pool::default();
     let address = Address {
@@ -376,12 +376,11 @@ proptest! {
     }
 }
 
+/// A change to an answer on its way out.
+type Change<'a> = dyn Fn(&SiteId, &mut BTreeMap<String, Outgoing>, &mut Policy, &mut Address) + 'a;
+
 /// Answers of the Wilms sites to the first round, changed by `change` on their way out.
-fn first_answers(
-    plan: &Plan,
-    keys: &Keys,
-    change: &dyn Fn(&SiteId, &mut BTreeMap<String, Outgoing>, &mut Policy, &mut Address),
-) -> Vec<AnswerFile> {
+fn first_answers(plan: &Plan, keys: &Keys, change: &Change<'_>) -> Vec<AnswerFile> {
     let codes: BTreeSet<SiteId> = keys.sites.keys().cloned().collect();
     let (run, _) = Run::open(&plan.hash, codes, plan.model_runs().unwrap());
     let parts = plan.parts();

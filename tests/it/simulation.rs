@@ -146,7 +146,7 @@ fn simulate(seed: u64, postgres: Option<String>) {
     let run = world.live.open_run();
     // Some sites are never heard; what they cost is themselves.
     let mut silent = BTreeSet::new();
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         silent.insert(world.random.next(5) as usize);
     }
     let mut steps = 0;

@@ -22,7 +22,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 /// Runs a check on both databases; each gets a fresh one.
-fn on_both(check: impl AsyncFn(&str, &Parties)) {
+fn on_both<F: AsyncFn(&str, &Parties)>(check: &F) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let parties = Parties::found(3, 3);
     runtime.block_on(check(&parties.sqlite(), &parties));
@@ -51,7 +51,7 @@ fn decided(site: &SiteId) -> Event {
 
 #[test]
 fn studies_rosters_and_analyses_are_kept_and_listed_in_pages() {
-    on_both(async |url, parties| {
+    on_both(&async |url, parties| {
         let store = Store::connect(url).await.unwrap();
         let file = parties.text("study.toml");
         let study = Study::parse("study.toml", &file).unwrap();
@@ -80,7 +80,7 @@ fn studies_rosters_and_analyses_are_kept_and_listed_in_pages() {
 
 #[test]
 fn events_are_appended_whole_and_folded_by_whoever_opens_the_store() {
-    on_both(async |url, parties| {
+    on_both(&async |url, parties| {
         let store = Store::connect(url).await.unwrap();
         store.open_run(&new_run(parties, "r1"), &parties.plan, at(0)).await.unwrap();
         for site in &parties.codes {
@@ -109,7 +109,7 @@ fn events_are_appended_whole_and_folded_by_whoever_opens_the_store() {
 
 #[test]
 fn the_same_answer_is_taken_again_and_another_one_is_not() {
-    on_both(async |url, parties| {
+    on_both(&async |url, parties| {
         let store = Store::connect(url).await.unwrap();
         store.open_run(&new_run(parties, "r1"), &parties.plan, at(0)).await.unwrap();
         for site in &parties.codes {
@@ -148,7 +148,7 @@ fn the_same_answer_is_taken_again_and_another_one_is_not() {
 
 #[test]
 fn a_run_is_leased_to_one_and_again_when_the_lease_is_over() {
-    on_both(async |url, parties| {
+    on_both(&async |url, parties| {
         let store = Store::connect(url).await.unwrap();
         store.open_run(&new_run(parties, "r1"), &parties.plan, at(0)).await.unwrap();
         assert_eq!(store.lease("one", at(10), 5000).await.unwrap(), None);
@@ -167,7 +167,7 @@ fn a_run_is_leased_to_one_and_again_when_the_lease_is_over() {
 
 #[test]
 fn people_tokens_and_sessions_count_as_long_as_they_should() {
-    on_both(async |url, _| {
+    on_both(&async |url, _| {
         let store = Store::connect(url).await.unwrap();
         store.put_account("anna", Role::Analyst, Some("sub"), false, "root", at(0)).await.unwrap();
         let taken = store.put_account("ben", Role::Reader, Some("sub"), false, "root", at(0)).await;
@@ -200,7 +200,7 @@ fn people_tokens_and_sessions_count_as_long_as_they_should() {
 
 #[test]
 fn many_writers_at_once_lose_nothing() {
-    on_both(async |url, _| {
+    on_both(&async |url, _| {
         let stores = [Store::connect(url).await.unwrap(), Store::connect(url).await.unwrap()];
         let writers = (0..40).map(|i| {
             let store = stores[i % 2].clone();

@@ -27,7 +27,7 @@ use crate::{
         ProblemKind, QuestionFile, QuestionHeader, question_hash,
     },
     run::{Event, RunState},
-    seal::{SealError, sha256},
+    seal::sha256,
     serve::{Failure, document_text},
     summary::SiteId,
 };
@@ -186,8 +186,8 @@ async fn decide(
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
     signed_by(&roster, &site, &method, &uri, &headers, &body, hub.now())?;
-    let decision: DecisionFile =
-        Document::parse(&document_text(&headers, body.to_vec())?).map_err(document_failure)?;
+    let decision: DecisionFile = Document::parse(&document_text(&headers, body.to_vec())?)
+        .map_err(|error| document_failure(&error))?;
     let header = &decision.header;
     if header.roster != record.row.roster {
         return Err(problem(
@@ -282,7 +282,8 @@ async fn answer(
     let checked = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
         signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
         let text = document_text(&headers, body.into())?;
-        let answer: AnswerFile = Document::parse(&text).map_err(document_failure)?;
+        let answer: AnswerFile =
+            Document::parse(&text).map_err(|error| document_failure(&error))?;
         if answer.header.site != site {
             return Err(problem(
                 ProblemKind::WrongAddress,
@@ -291,8 +292,10 @@ async fn answer(
         }
         let address = address(&record, round);
         let policy = &record.plan.study.policy;
-        answer.check(&roster, &address, policy, &record.plan.parts()).map_err(answer_failure)?;
-        let answers = answer.events().map_err(answer_failure)?;
+        answer
+            .check(&roster, &address, policy, &record.plan.parts())
+            .map_err(|error| answer_failure(&error))?;
+        let answers = answer.events().map_err(|error| answer_failure(&error))?;
         let hash = sha256(text.as_bytes());
         Ok((site, text, hash, answers))
     })
@@ -326,7 +329,7 @@ fn address(record: &RunRecord, round: usize) -> Address {
     }
 }
 
-fn document_failure(error: DocumentError) -> Failure {
+fn document_failure(error: &DocumentError) -> Failure {
     let kind = match error {
         DocumentError::Payload => ProblemKind::TruncatedPayload,
         DocumentError::Format { .. } | DocumentError::Damaged { .. } | DocumentError::Seal(_) => {
@@ -336,12 +339,12 @@ fn document_failure(error: DocumentError) -> Failure {
     problem(kind, error.to_string())
 }
 
-fn answer_failure(error: AnswerError) -> Failure {
-    let kind = match &error {
+fn answer_failure(error: &AnswerError) -> Failure {
+    let kind = match error {
         AnswerError::Document(_) | AnswerError::Word { .. } | AnswerError::Stacked { .. } => {
             ProblemKind::MalformedDocument
         }
-        AnswerError::Seal(SealError::Signature) | AnswerError::Seal(_) => ProblemKind::BadSignature,
+        AnswerError::Seal(_) => ProblemKind::BadSignature,
         AnswerError::Stranger { .. } => ProblemKind::Unauthenticated,
         AnswerError::Roster { .. } => ProblemKind::WrongRoster,
         AnswerError::Specification { .. } => ProblemKind::WrongSpecification,
@@ -352,7 +355,7 @@ fn answer_failure(error: AnswerError) -> Failure {
         AnswerError::Policy => ProblemKind::PolicyLoosened,
     };
     // Names in a document are the sender's; only those that passed are repeated.
-    let detail = match &error {
+    let detail = match error {
         AnswerError::Part { reason, .. } => (*reason).to_owned(),
         AnswerError::Roster { found, .. } => {
             format!("the answer was made with roster {}", short(found))

@@ -335,6 +335,15 @@ async fn events(
     Ok(Json(List::of(items, limit, |e: &EventReply| e.seq.to_string())))
 }
 
+/// Where a stream of events stands.
+struct At {
+    hub: Hub,
+    id: String,
+    seq: i64,
+    ready: std::collections::VecDeque<SseEvent>,
+    over: bool,
+}
+
 /// What happens to a run, as it happens (server-sent events); ends with the run
 ///
 /// The `Last-Event-ID` field goes on where a connection broke.
@@ -349,13 +358,6 @@ async fn stream_of_events(
     store(&hub).run(plain("run", &id)?).await?;
     let last =
         headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    struct At {
-        hub: Hub,
-        id: String,
-        seq: i64,
-        ready: std::collections::VecDeque<SseEvent>,
-        over: bool,
-    }
     let begin = At { hub, id, seq: last.unwrap_or(0), ready: [].into(), over: false };
     let events = stream::unfold(begin, async |mut at: At| {
         let mut watch = at.hub.watch();

@@ -148,7 +148,8 @@ impl Agent {
     pub fn start(folder: &Path) -> Result<Self, AgentError> {
         let config = AgentConfig::open(folder)?;
         let maker = Maker::start(&config.site, &config.keys, config.roster()?, folder)?;
-        let identity = Identity::Party { name: maker.site.to_string(), key: maker.key.clone() };
+        let identity =
+            Identity::Party { name: maker.site.to_string(), key: Box::new(maker.key.clone()) };
         let hub = Client::new(&config.hub.url, config.hub.ca.as_ref(), identity)?;
         Ok(Self { config, maker, hub, checked: None })
     }
