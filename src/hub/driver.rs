@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     client::ClientError,
-    protocol::{Address, AnswerFile, Document, Opening, OpeningRequest, question_hash},
+    protocol::{AnswerFile, Document, Opening, OpeningRequest},
     run::{Event, RunState},
     seal::Roster,
     summary::SiteId,
@@ -117,14 +117,7 @@ async fn step(hub: &Hub, id: &str) -> Result<Option<Event>, StepError> {
 
 async fn pool(hub: &Hub, record: &Arc<RunRecord>, round: usize) -> Result<Event, StepError> {
     let roster = hub.roster(&record.row.roster).await?;
-    let address = Address {
-        study: record.row.study.clone(),
-        analysis: record.row.analysis.clone(),
-        run: record.row.id.clone(),
-        round,
-        specification: record.row.specification.clone(),
-        question: question_hash(&record.run.questions()),
-    };
+    let address = record.address(round);
     let sites: Vec<SiteId> = record
         .run
         .models

@@ -21,7 +21,7 @@ use serde_json::json;
 use super::{Keyholder, OpeningError};
 use crate::{
     ledger::Ledger,
-    protocol::{Document, DocumentError, OpeningRequest, ProblemKind},
+    protocol::{Document, OpeningRequest, ProblemKind},
     seal::{Roster, read_opening, read_signing},
     serve::{self, Failure, Limits, Metrics, TlsFiles, document_text, layers},
 };
@@ -171,8 +171,7 @@ async fn open(
 ) -> Result<Response, Failure> {
     let text = document_text(&headers, body.to_vec())?;
     let opened = tokio::task::spawn_blocking(move || {
-        let request: OpeningRequest =
-            Document::parse(&text).map_err(|error| document_failure(&error))?;
+        let request: OpeningRequest = Document::parse(&text)?;
         // One at a time: the ledger decides, and it must know what was opened before.
         let mut keyholder = shared.keyholder.lock().unwrap_or_else(PoisonError::into_inner);
         let opening =
@@ -184,16 +183,6 @@ async fn open(
     .await
     .map_err(|error| Failure::internal(&error))??;
     Ok(([("content-type", "text/plain; charset=utf-8")], opened).into_response())
-}
-
-fn document_failure(error: &DocumentError) -> Failure {
-    let kind = match error {
-        DocumentError::Payload => ProblemKind::TruncatedPayload,
-        DocumentError::Format { .. } | DocumentError::Damaged { .. } | DocumentError::Seal(_) => {
-            ProblemKind::MalformedDocument
-        }
-    };
-    kind.with(error.to_string()).into()
 }
 
 fn opening_failure(error: &OpeningError) -> Failure {

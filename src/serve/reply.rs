@@ -23,7 +23,7 @@ use tower_http::{
 use uuid::Uuid;
 
 use super::{Limits, Metrics};
-use crate::protocol::{Problem, ProblemKind};
+use crate::protocol::{DocumentError, Problem, ProblemKind};
 
 /// Name of the header field with the request's id.
 const REQUEST_ID: &str = "x-request-id";
@@ -41,6 +41,18 @@ struct Shown {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         Self(Box::new(Shown { problem, logged: None }))
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        let kind = match error {
+            DocumentError::Payload => ProblemKind::TruncatedPayload,
+            DocumentError::Format { .. }
+            | DocumentError::Damaged { .. }
+            | DocumentError::Seal(_) => ProblemKind::MalformedDocument,
+        };
+        kind.with(error.to_string()).into()
     }
 }
 

@@ -20,11 +20,11 @@ use super::{
 use crate::{
     hub::{
         state::{Hub, Open},
-        store::{Received, RunRecord},
+        store::Received,
     },
     protocol::{
-        Address, AnswerError, AnswerFile, DecisionFile, Document, DocumentError, Payload,
-        ProblemKind, QuestionFile, QuestionHeader, question_hash,
+        AnswerError, AnswerFile, DecisionFile, Document, Payload, ProblemKind, QuestionFile,
+        QuestionHeader,
     },
     run::{Event, RunState},
     seal::sha256,
@@ -186,8 +186,7 @@ async fn decide(
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
     signed_by(&roster, &site, &method, &uri, &headers, &body, hub.now())?;
-    let decision: DecisionFile = Document::parse(&document_text(&headers, body.to_vec())?)
-        .map_err(|error| document_failure(&error))?;
+    let decision: DecisionFile = Document::parse(&document_text(&headers, body.to_vec())?)?;
     let header = &decision.header;
     if header.roster != record.row.roster {
         return Err(problem(
@@ -282,15 +281,14 @@ async fn answer(
     let checked = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
         signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
         let text = document_text(&headers, body.into())?;
-        let answer: AnswerFile =
-            Document::parse(&text).map_err(|error| document_failure(&error))?;
+        let answer: AnswerFile = Document::parse(&text)?;
         if answer.header.site != site {
             return Err(problem(
                 ProblemKind::WrongAddress,
                 "the answer is another site's than the address",
             ));
         }
-        let address = address(&record, round);
+        let address = record.address(round);
         let policy = &record.plan.study.policy;
         answer
             .check(&roster, &address, policy, &record.plan.parts())
@@ -316,27 +314,6 @@ async fn answer(
     hub.metrics().event("answered");
     hub.wrote().await;
     Ok(Json(Receipt { sha256: hash, received_at: now.to_string() }))
-}
-
-fn address(record: &RunRecord, round: usize) -> Address {
-    Address {
-        study: record.row.study.clone(),
-        analysis: record.row.analysis.clone(),
-        run: record.row.id.clone(),
-        round,
-        specification: record.row.specification.clone(),
-        question: question_hash(&record.run.questions()),
-    }
-}
-
-fn document_failure(error: &DocumentError) -> Failure {
-    let kind = match error {
-        DocumentError::Payload => ProblemKind::TruncatedPayload,
-        DocumentError::Format { .. } | DocumentError::Damaged { .. } | DocumentError::Seal(_) => {
-            ProblemKind::MalformedDocument
-        }
-    };
-    problem(kind, error.to_string())
 }
 
 fn answer_failure(error: &AnswerError) -> Failure {

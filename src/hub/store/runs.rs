@@ -10,6 +10,7 @@ use sqlx::Row as _;
 use super::{Store, StoreError, Write, read, text, time};
 use crate::{
     plan::Plan,
+    protocol::{Address, question_hash},
     results::Results,
     run::{Event, Run, RunState},
     spec::Study,
@@ -90,6 +91,20 @@ fn run_row(row: &sqlx::any::AnyRow) -> RunRow {
         version: row.get(6),
         created_by: row.get(7),
         created_at: row.get(8),
+    }
+}
+
+impl RunRecord {
+    /// Where answers to the open question belong, as round `round`.
+    pub fn address(&self, round: usize) -> Address {
+        Address {
+            study: self.row.study.clone(),
+            analysis: self.row.analysis.clone(),
+            run: self.row.id.clone(),
+            round,
+            specification: self.row.specification.clone(),
+            question: question_hash(&self.run.questions()),
+        }
     }
 }
 
