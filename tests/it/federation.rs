@@ -184,6 +184,36 @@ fn data_that_change_within_a_run_are_not_mixed() {
     assert_eq!(finish(&live, &mut all, &run)["state"], "done");
 }
 
+/// A hub that asks an answered round again, with other parameters, gets the answer that was given.
+#[test]
+fn a_round_has_one_answer_whatever_is_asked_under_its_name() {
+    let parties = Parties::found(3, 3);
+    let record = parties.path("record");
+    fs::create_dir_all(&record).unwrap();
+    let (site, keys) = (parties.path("sites/S0"), parties.path("agents/S0"));
+    let start =
+        || tributary::site::Maker::start(&site, &keys, parties.roster.clone(), &record).unwrap();
+    let sites = parties.codes.iter().cloned().collect();
+    let models = parties.plan.model_runs().unwrap();
+    let (run, _) = tributary::run::Run::open(&parties.plan.hash, sites, models);
+    let mut questions = run.questions();
+    let address = |questions: &[tributary::run::Question]| tributary::protocol::Address {
+        study: "powers".into(),
+        analysis: "powers".into(),
+        run: "r".into(),
+        round: 0,
+        specification: parties.plan.hash.clone(),
+        question: question_hash(questions),
+    };
+    let first = start().make(&parties.plan, &address(&questions), &questions).unwrap();
+    questions.pop();
+    let mut maker = start();
+    assert_eq!(maker.make(&parties.plan, &address(&questions), &questions).unwrap(), first);
+    fs::remove_dir_all(record.join("answers")).unwrap();
+    let error = maker.make(&parties.plan, &address(&questions), &questions).unwrap_err();
+    assert!(matches!(error, AgentError::Answered { .. }), "{error}");
+}
+
 #[test]
 fn a_restarted_agent_sends_the_same_answer_again_and_never_another_one() {
     let live = live(3);

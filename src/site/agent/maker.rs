@@ -83,10 +83,16 @@ impl Maker {
         Ok(recorded.then_some(text))
     }
 
+    fn has_answered(&self, run: &str, round: usize) -> bool {
+        self.ledger.entries().iter().any(|e| {
+            e.action == "answered" && e.subject["run"] == *run && e.subject["round"] == round
+        })
+    }
+
     /// Computes, passes the gate, seals, keeps the file, writes the ledger.
     ///
     /// # Errors
-    /// If the registry cannot be read, a number cannot be sealed, the data changed within the run, or the ledger cannot be
+    /// If the round was answered before and its file is gone, the registry cannot be read, a number cannot be sealed, the data changed within the run, or the ledger cannot be
     /// written; nothing may then leave.
     pub fn make(
         &mut self,
@@ -95,6 +101,11 @@ impl Maker {
         questions: &[Question],
     ) -> Result<String, AgentError> {
         let Address { run, round, specification, .. } = address;
+        // Whatever is asked under the name of an answered round: its answer is the one that was given.
+        if self.has_answered(run, *round) {
+            let gone = || AgentError::Answered { run: run.clone(), round: *round };
+            return self.made(run, *round)?.ok_or_else(gone);
+        }
         let earlier = self
             .ledger
             .entries()

@@ -89,6 +89,16 @@ pub enum AgentError {
         /// Run.
         run: String,
     },
+    /// Answered before, and what was sent is gone.
+    #[error(
+        "round {round} of run {run} was answered before, and the file with the answer is gone: a second, different answer is not given; put the file back, or let the run end without this site"
+    )]
+    Answered {
+        /// Run.
+        run: String,
+        /// Round.
+        round: usize,
+    },
     /// The data changed within a run.
     #[error(
         "the data changed since the first answer to run {run}: its rounds would mix two files; put the earlier file back, or let the run end without this site"
