@@ -141,6 +141,54 @@ proptest! {
     }
 }
 
+/// A site's own files, spoilt: site.toml, the mapping, and the national file. Read or refused, and no value of a record in
+/// what is said.
+#[test]
+fn any_site_folder_is_read_or_refused() {
+    let shipped = path("analyses/wilms/sites/XE");
+    let names = ["site.toml", "mapping.toml", "nwtco_XE_us_sheet.csv"];
+    let texts = names.map(|name| std::fs::read_to_string(shipped.join(name)).unwrap());
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let pieces = prop_oneof![
+        Just("\u{0}".to_owned()),
+        Just("\"".to_owned()),
+        Just("[[[".to_owned()),
+        Just(",,,,,,,,,,,,".to_owned()),
+        Just("\n\n".to_owned()),
+        Just("31/31/9999".to_owned()),
+        ".{0,9}",
+    ];
+    let strategy = (0..3_usize, any::<prop::sample::Index>(), 0..25_usize, pieces);
+    let folder = tempfile::tempdir().unwrap();
+    let (mut read, mut refused) = (0, 0);
+    for _ in 0..300 {
+        let (which, at, length, piece) = strategy.new_tree(&mut runner).unwrap().current();
+        for (i, (name, text)) in names.iter().zip(&texts).enumerate() {
+            let mut chars: Vec<char> = text.chars().collect();
+            if i == which {
+                let begin = at.index(chars.len());
+                let end = (begin + length).min(chars.len());
+                chars.splice(begin..end, piece.chars());
+            }
+            std::fs::write(folder.path().join(name), chars.into_iter().collect::<String>())
+                .unwrap();
+        }
+        let found = tributary::site::SiteFolder::open(folder.path())
+            .and_then(|folder| tributary::site::Registry::open(folder, &STUDY.dictionary));
+        match found {
+            Ok(_) => read += 1,
+            Err(error) => {
+                refused += 1;
+                // Dates of records look like no other text of these files.
+                let said = error.to_string();
+                let date = regex::Regex::new(r"\d{2}/\d{2}/19\d{2}").unwrap();
+                assert!(!date.is_match(&said), "{said}");
+            }
+        }
+    }
+    assert!(read > 20 && refused > 20, "{read} {refused}");
+}
+
 /// HTTP bodies and header fields of any kind, at every address that takes one: never a failure of the server's own.
 #[test]
 fn any_request_gets_a_problem_and_never_a_failure() {

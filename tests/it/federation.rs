@@ -107,7 +107,10 @@ fn a_run_over_http_gives_the_numbers_of_a_run_in_one_process() {
     let metrics = person.text("GET", "/metrics", "").unwrap();
     assert!(metrics.contains("tributary_events_total{event=\"round pooled\"}"), "{metrics}");
     let audit: Value = person.get("/v1/audit?limit=200").unwrap();
-    assert!(audit["items"].as_array().unwrap().iter().any(|e| e["action"] == "round pooled"));
+    for action in ["round pooled", "approved", "answer received", "results read"] {
+        let found = audit["items"].as_array().unwrap().iter().any(|e| e["action"] == action);
+        assert!(found, "{action}");
+    }
 }
 
 #[test]

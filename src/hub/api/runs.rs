@@ -14,6 +14,7 @@ use axum::{
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ use crate::{
     plan::Plan,
     protocol::ProblemKind,
     report::Report,
+    results::Results,
     run::{Event, Outcome, RunState},
     seal::sha256,
     serve::Failure,
@@ -391,14 +393,22 @@ async fn stream_of_events(
     responses((status = 200, body = serde_json::Value), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn results(
     State(hub): State<Hub>,
-    _: Person,
+    person: Person,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    Ok(Json(store(&hub).results(plain("run", &id)?).await?).into_response())
+    Ok(Json(read(&hub, &person, &id, "results").await?).into_response())
 }
 
-async fn report(hub: &Hub, id: &str) -> Result<Report, Failure> {
+/// Results of a run, and the audit log's word of who read them.
+async fn read(hub: &Hub, person: &Person, id: &str, what: &str) -> Result<Results, Failure> {
     let results = store(hub).results(plain("run", id)?).await?;
+    let subject = json!({ "run": id, "what": what });
+    store(hub).note(hub.now(), person.name(), "results read", subject).await?;
+    Ok(results)
+}
+
+async fn report(hub: &Hub, person: &Person, id: &str, what: &str) -> Result<Report, Failure> {
+    let results = read(hub, person, id, what).await?;
     let composed = tokio::task::spawn_blocking(move || Report::compose(&results)).await;
     composed.map_err(|error| Failure::internal(&error))?.map_err(|error| Failure::internal(&error))
 }
@@ -408,10 +418,10 @@ async fn report(hub: &Hub, id: &str) -> Result<Report, Failure> {
     responses((status = 200, content_type = "text/html"), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn report_html(
     State(hub): State<Hub>,
-    _: Person,
+    person: Person,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let report = report(&hub, &id).await?;
+    let report = report(&hub, &person, &id, "report.html").await?;
     let html =
         tokio::task::spawn_blocking(move || report.html().map_err(|error| error.to_string()));
     let html = html
@@ -426,10 +436,10 @@ async fn report_html(
     responses((status = 200, content_type = "application/pdf"), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn report_pdf(
     State(hub): State<Hub>,
-    _: Person,
+    person: Person,
     Path(id): Path<String>,
 ) -> Result<Response, Failure> {
-    let report = report(&hub, &id).await?;
+    let report = report(&hub, &person, &id, "report.pdf").await?;
     let pdf = tokio::task::spawn_blocking(move || report.pdf().map_err(|error| error.to_string()));
     let pdf = pdf
         .await
