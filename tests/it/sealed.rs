@@ -481,3 +481,47 @@ fn a_sites_own_floor_on_sites_is_kept_by_the_keyholder() {
         assert!(opening.header.parts.iter().all(|p| p.refused.is_none() == opened), "{own}");
     }
 }
+
+/// Fixed point does not spoil small numbers nor overflow at large ones: covariates on scales from 1e-6 to 1e6.
+#[test]
+fn sealed_fits_do_not_depend_on_the_scale_of_a_covariate() {
+    let lung = crate::survival_oracles::lung();
+    let read =
+        |name: &str| -> Vec<f64> { lung.text(name).iter().map(|c| c.parse().unwrap()).collect() };
+    let dictionary = "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1100]\n\
+        [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+        [dictionary.x]\ntype = \"real\"\nlabel = \"x\"\n";
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"own\"\nkind = \"cox\"\ncovariates = [\"x\"]\n\
+        [[model]]\nid = \"common\"\nkind = \"cox\"\ncovariates = [\"x\"]\nbaseline = \"common\"\n";
+    for scale in [1e-6, 1.0, 1e6] {
+        for shift in [0.0, 1e3] {
+            let x: Vec<f64> = read("age").iter().map(|a| scale * (a + shift)).collect();
+            let frame = Frame::of(
+                &[("time", read("time")), ("event", read("event")), ("x", x)],
+                dictionary,
+            );
+            let plan = crate::pooling::plan(&frame.study, models);
+            let data = || -> Vec<(SiteId, SiteData)> {
+                let parts = frame.deal(5);
+                let site = |(i, rows): (usize, &Vec<usize>)| {
+                    (SiteId::new(&format!("S{i}")).unwrap(), frame.site(rows))
+                };
+                parts.iter().enumerate().map(site).collect()
+            };
+            let sealed = estimates(&sealed_run(&plan, &data(), &BTreeSet::new()));
+            let plain = estimates(&plain_run(&plan, &data(), &plan.study.policy).0);
+            for id in ["own", "common"] {
+                for column in ["estimate", "std_error", "statistic"] {
+                    let [found, wanted] = [&sealed, &plain]
+                        .map(|e| crate::pooling::number(&e[id], "terms", &[], column));
+                    let distance = (found - wanted).abs() / wanted.abs();
+                    assert!(
+                        distance < 1e-7,
+                        "{id}, {column}, scale {scale}, shift {shift}: {found} {wanted}"
+                    );
+                }
+            }
+        }
+    }
+}
