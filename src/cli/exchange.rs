@@ -356,6 +356,9 @@ impl Exchange {
     fn load(&self, plan: &Plan, sites: BTreeSet<crate::summary::SiteId>) -> anyhow::Result<Folded> {
         let path = self.folder.join("run.json");
         let record = match fs::read_to_string(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("{} cannot be read", path.display()));
+            }
             Err(_) => Record { specification: plan.hash.clone(), sites, events: Vec::new() },
             Ok(text) => serde_json::from_str(&text)
                 .with_context(|| format!("{} is no record of a run", path.display()))?,

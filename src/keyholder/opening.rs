@@ -98,11 +98,6 @@ impl Keyholder {
         self.rosters.keys().map(String::as_str)
     }
 
-    /// Number of entries of the ledger.
-    pub fn entries(&self) -> usize {
-        self.ledger.entries().len()
-    }
-
     /// Opens what may be opened. The same request gives the same sums again; every list is in the ledger before its sum
     /// leaves.
     ///

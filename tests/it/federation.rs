@@ -151,6 +151,18 @@ fn who_does_not_decide_or_declines_costs_nothing_and_is_named() {
     );
 }
 
+/// A decision that cannot be read may be a "no": what was approved beforehand does not override it.
+#[test]
+fn a_decision_that_cannot_be_read_is_not_taken_for_none() {
+    let live = live(3);
+    let run = live.open_run();
+    let decisions = live.parties.path("agents/S0/decisions");
+    fs::create_dir_all(decisions.join(format!("{run}.json"))).unwrap();
+    let error = agents(&live)[0].once(0).unwrap_err();
+    assert!(matches!(error, AgentError::File { .. }), "{error}");
+    assert_eq!(live.run(&run)["sites"]["S0"], "waited for");
+}
+
 #[test]
 fn a_site_answers_no_round_that_it_did_not_approve() {
     let live = live(3);

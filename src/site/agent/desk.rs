@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -76,13 +76,21 @@ impl Desk {
     /// # Errors
     /// If a file cannot be read.
     pub fn pending(&self) -> Result<Vec<Pending>, AgentError> {
-        let mut names: Vec<String> = match fs::read_dir(self.folder.join("questions")) {
-            Err(_) => Vec::new(),
-            Ok(entries) => entries
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-                .filter_map(|name| name.strip_suffix(".txt").map(str::to_owned))
-                .collect(),
-        };
+        let folder = self.folder.join("questions");
+        let wrong =
+            |error: io::Error| AgentError::File { path: folder.clone(), reason: error.to_string() };
+        let mut names: Vec<String> = Vec::new();
+        match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(wrong(error)),
+            Ok(entries) => {
+                for entry in entries {
+                    let name = entry.map_err(wrong)?.file_name();
+                    let run = name.to_str().and_then(|name| name.strip_suffix(".txt"));
+                    names.extend(run.map(str::to_owned));
+                }
+            }
+        }
         names.sort();
         names.iter().map(|run| self.question(run)).collect()
     }
@@ -105,7 +113,7 @@ impl Desk {
     /// If the file cannot be read.
     pub fn decision(&self, run: &str) -> Result<Option<Decision>, AgentError> {
         let path = self.place("decisions", run, ".json")?;
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(None) };
+        let Some(text) = read_if_there(&path)? else { return Ok(None) };
         let wrong = |reason: String| AgentError::File { path: path.clone(), reason };
         serde_json::from_str(&text).map(Some).map_err(|error| wrong(error.to_string()))
     }
@@ -133,7 +141,7 @@ impl Desk {
 
     /// The answer that was made for a round, if it was.
     pub(super) fn answer(&self, run: &str, round: usize) -> Result<Option<String>, AgentError> {
-        Ok(fs::read_to_string(self.place("answers", run, &format!(".{round}.txt"))?).ok())
+        read_if_there(&self.place("answers", run, &format!(".{round}.txt"))?)
     }
 
     /// Keeps the answer to a round.
@@ -173,6 +181,15 @@ pub(super) fn checked_plan(question: &QuestionFile) -> Result<Plan, AgentError> 
         });
     }
     Ok(plan)
+}
+
+/// A file's text; none only if there is no such file. One that cannot be read is an error: it may hold a person's "no".
+fn read_if_there(path: &Path) -> Result<Option<String>, AgentError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(AgentError::File { path: path.to_owned(), reason: error.to_string() }),
+    }
 }
 
 /// Writes a file beside its place, makes sure that it is on disk, and moves it there.
