@@ -253,6 +253,12 @@ fn a_restarted_agent_sends_the_same_answer_again_and_never_another_one() {
     let mut all = agents(&live);
     assert_eq!(finish(&live, &mut all, &run)["state"], "done");
     assert_eq!(counted(&results(&live, &run)), [0, 1, 2]);
+    // Also when the run is long past that round.
+    let late: Value = serde_json::from_str(&site.text("PUT", &target, &sent).unwrap()).unwrap();
+    assert_eq!(first, late);
+    is(site.text("PUT", &target, &format!("{sent} ")), ProblemKind::ConflictingAnswer);
+    let target = format!("/v1/runs/{run}/sites/S0/rounds/99/answer");
+    is(site.text("PUT", &target, &sent), ProblemKind::RunClosed);
 }
 
 /// Answers of S0 to the first round of a run, made by its own hand, to be spoilt.

@@ -20,13 +20,13 @@ use super::{
 use crate::{
     hub::{
         state::{Hub, Open},
-        store::Received,
+        store::{Received, StoreError},
     },
     protocol::{
         AnswerError, AnswerFile, DecisionFile, Document, Payload, ProblemKind, QuestionFile,
         QuestionHeader,
     },
-    run::{Event, RunState},
+    run::{Event, RunError, RunState},
     seal::sha256,
     serve::{Failure, document_text},
     summary::SiteId,
@@ -278,28 +278,16 @@ async fn answer(
     let record = store(&hub).run(plain("run", &run)?).await?;
     let roster = hub.roster(&record.row.roster).await?;
     let now = hub.now();
-    let checked = tokio::task::spawn_blocking(move || -> Result<_, Failure> {
-        signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
-        let text = document_text(&headers, body.into())?;
-        let answer: AnswerFile = Document::parse(&text)?;
-        if answer.header.site != site {
-            return Err(problem(
-                ProblemKind::WrongAddress,
-                "the answer is another site's than the address",
-            ));
-        }
-        let address = record.address(round);
-        let policy = &record.plan.study.policy;
-        answer
-            .check(&roster, &address, policy, &record.plan.parts())
-            .map_err(|error| answer_failure(&error))?;
-        let answers = answer.events().map_err(|error| answer_failure(&error))?;
-        let hash = sha256(text.as_bytes());
-        Ok((site, text, hash, answers))
-    })
-    .await
-    .map_err(|error| Failure::internal(&error))?;
-    let (site, text, hash, answers) = checked?;
+    let (site, text, hash) = {
+        let roster = roster.clone();
+        let read = move || -> Result<_, Failure> {
+            signed_by(&roster, &site, &method, &uri, &headers, &body, now)?;
+            let text = document_text(&headers, body.into())?;
+            let hash = sha256(text.as_bytes());
+            Ok((site, text, hash))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| Failure::internal(&error))??
+    };
     // The same answer again is no mistake, whatever the run is doing by now.
     if let Some((known, received_at)) = store(&hub).receipt_of(&run, round, &site).await? {
         if known == hash {
@@ -308,6 +296,27 @@ async fn answer(
         let detail = format!("site {site} has answered round {round} with something else");
         return Err(problem(ProblemKind::ConflictingAnswer, detail));
     }
+    if record.run.state != (RunState::Asking { round }) {
+        let state = record.run.state.clone();
+        return Err(StoreError::from(RunError::Round { found: round, state }).into());
+    }
+    let check = move || -> Result<_, Failure> {
+        let answer: AnswerFile = Document::parse(&text)?;
+        if answer.header.site != site {
+            return Err(problem(
+                ProblemKind::WrongAddress,
+                "the answer is another site's than the address",
+            ));
+        }
+        let policy = &record.plan.study.policy;
+        answer
+            .check(&roster, &record.address(round), policy, &record.plan.parts())
+            .map_err(|error| answer_failure(&error))?;
+        let answers = answer.events().map_err(|error| answer_failure(&error))?;
+        Ok((site, text, answers))
+    };
+    let checked = tokio::task::spawn_blocking(check).await;
+    let (site, text, answers) = checked.map_err(|error| Failure::internal(&error))??;
     let event = Event::Answered { site: site.clone(), round, answers };
     let received = Received { site: &site, round, sha256: &hash, body: &text };
     store(&hub).apply(&run, event, Some(received), site.as_str(), now).await?;
