@@ -1,9 +1,11 @@
 //! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::stats::life_table::LifeTable;
 
 /// One variable of all rows; missing values are `None`, or NaN in a real column.
 pub enum Column {
@@ -115,6 +117,20 @@ pub enum CohortError {
         /// What was wanted.
         wanted: ColumnKind,
     },
+    /// A table that the site does not have.
+    #[error("the model needs the table `{table}`: name its file under [tables.{table}] of site.toml")]
+    NoTable {
+        /// Table.
+        table: &'static str,
+    },
+    /// A value with which expected mortality cannot be looked up.
+    #[error("variable `{name}`: {reason}")]
+    Lookup {
+        /// Variable.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// A statistic that does not fit its labels.
     #[error(transparent)]
     Layout(#[from] crate::summary::LayoutError),
@@ -157,6 +173,17 @@ pub struct SiteData {
     pub cohort: Cohort,
     /// How the rows came about.
     pub flow: Flow,
+    /// Tables beside the rows.
+    pub tables: SiteTables,
+}
+
+/// Tables about the general population that a registry holds beside its rows.
+#[derive(Debug, Clone, Default)]
+pub struct SiteTables {
+    /// Mortality.
+    pub life_table: Option<Arc<LifeTable>>,
+    /// Incidence, or other rates.
+    pub rates: Option<Arc<LifeTable>>,
 }
 
 /// What becomes of a follow-up of 0 days.
@@ -180,21 +207,53 @@ pub struct Followup {
     pub time: String,
     /// Variable that says whether the event happened at the end.
     pub event: String,
+    /// Levels of `event` that are the event, where it has levels, as for one of several causes; none for a flag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub event_is: Vec<String>,
     /// Variable with the time of late entry, days; none if all are followed from the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<String>,
     /// What becomes of a follow-up of 0 days.
     #[serde(default)]
     pub zero: ZeroRule,
+    /// Calendar days whose follow-up counts, for survival by the period approach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+}
+
+/// Calendar days whose follow-up counts: earlier follow-up becomes late entry, later follow-up is cut off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Variable with the day on which follow-up starts.
+    pub date: String,
+    /// First day, such as `2008-01-01`.
+    pub from: String,
+    /// Last day, such as `2012-12-31`.
+    pub to: String,
+}
+
+impl Window {
+    /// First day and the day after the last, since 1970-01-01; `None` if one of them is no date.
+    pub fn days(&self) -> Option<[i32; 2]> {
+        Some([epoch_day(&self.from)?, epoch_day(&self.to)? + 1])
+    }
+}
+
+/// Days from 1970-01-01 to a date written as `2008-01-01`.
+pub fn epoch_day(date: &str) -> Option<i32> {
+    let date: jiff::civil::Date = date.parse().ok()?;
+    Some(date.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days())
 }
 
 impl Followup {
     /// Columns that follow-up needs.
     pub fn needs(&self) -> Vec<ColumnNeed> {
         let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let mut needs =
-            vec![need(&self.time, ColumnKind::Day), need(&self.event, ColumnKind::Flag)];
+        let event = if self.event_is.is_empty() { ColumnKind::Flag } else { ColumnKind::Category };
+        let mut needs = vec![need(&self.time, ColumnKind::Day), need(&self.event, event)];
         needs.extend(self.entry.iter().map(|entry| need(entry, ColumnKind::Day)));
+        needs.extend(self.window.iter().map(|window| need(&window.date, ColumnKind::Day)));
         needs
     }
 }
@@ -303,19 +362,52 @@ impl Cohort {
         }
     }
 
+    /// Whether each row had the event of a follow-up.
+    fn events(&self, followup: &Followup) -> Result<Vec<Option<bool>>, CohortError> {
+        if followup.event_is.is_empty() {
+            return Ok(self.flags(&followup.event)?.to_vec());
+        }
+        let (codes, levels) = self.levels(&followup.event)?;
+        let is: Vec<bool> = levels.iter().map(|l| followup.event_is.contains(l)).collect();
+        Ok(codes.iter().map(|c| c.and_then(|c| is.get(c as usize).copied())).collect())
+    }
+
     /// Follow-up of the rows in which nothing of `also` is missing either.
     pub fn survival(&self, followup: &Followup, also: &[&str]) -> Result<Survival, CohortError> {
         let time = self.days(&followup.time)?;
-        let event = self.flags(&followup.event)?;
+        let event = self.events(followup)?;
         let entry = followup.entry.as_ref().map(|name| self.days(name)).transpose()?;
+        let window = match &followup.window {
+            None => None,
+            Some(window) => {
+                let bad = || CohortError::Lookup {
+                    name: window.date.clone(),
+                    reason: "the window's dates cannot be read".into(),
+                };
+                Some((self.days(&window.date)?, window.days().ok_or_else(bad)?))
+            }
+        };
         let others = also.iter().map(|name| self.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut result = Survival { entry: entry.map(|_| Vec::new()), ..Survival::default() };
+        let late = entry.is_some() || window.is_some();
+        let mut result = Survival { entry: late.then(Vec::new), ..Survival::default() };
         for row in 0..self.rows {
             let entered = entry.map_or(Some(0), |entry| entry[row]);
-            let (Some(exit), Some(died), Some(entered)) = (time[row], event[row], entered) else {
+            let (Some(mut exit), Some(mut died), Some(mut entered)) =
+                (time[row], event[row], entered)
+            else {
                 result.missing += 1;
                 continue;
             };
+            if let Some((start, [from, end])) = window {
+                let Some(start) = start[row] else {
+                    result.missing += 1;
+                    continue;
+                };
+                entered = entered.max(from - start);
+                if exit > end - start {
+                    (exit, died) = (end - start, false);
+                }
+            }
             if others.iter().any(|column| column.is_missing(row)) {
                 result.missing += 1;
                 continue;

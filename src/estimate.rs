@@ -47,6 +47,10 @@ pub enum Status {
     Suppressed,
     /// The data say nothing about it.
     NotIdentified,
+    /// Read from beyond the range of a table.
+    Extrapolated,
+    /// Classes were merged.
+    Collapsed,
 }
 
 impl Status {
@@ -65,6 +69,8 @@ impl Status {
             Self::KTooSmall => "K_TOO_SMALL",
             Self::Suppressed => "SUPPRESSED",
             Self::NotIdentified => "NOT_IDENTIFIED",
+            Self::Extrapolated => "EXTRAPOLATED",
+            Self::Collapsed => "COLLAPSED",
         }
     }
 }

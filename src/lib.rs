@@ -29,3 +29,4 @@ pub mod site;
 pub mod spec;
 pub mod stats;
 pub mod summary;
+pub mod vocabulary;

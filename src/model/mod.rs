@@ -1,8 +1,16 @@
 //! A model, split at the border: `summarise` runs in each country, `advance` at the hub. Both are pure.
 
+mod design;
 mod event_counts;
+mod expected;
+mod sums;
+mod terms;
 
+pub use design::{Columns, DesignTerm, SplineColumn, columns_of, needs_of};
 pub use event_counts::EventCounts;
+pub use expected::Background;
+pub use sums::Sums;
+pub use terms::Terms;
 
 use std::sync::Arc;
 

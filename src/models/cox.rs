@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::options::Options;
 use self::{
-    options::{Baseline, DesignTerm, TimeTransform},
+    options::{Baseline, TimeTransform},
     result::Outcome,
     statistic::{Answer, Totals},
 };
@@ -26,12 +26,16 @@ use super::{
 };
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step},
-    spec::{Fault, VariableKind, suggestion},
+    model::{
+        Columns, Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, columns_of,
+        needs_of,
+    },
+    spec::{Fault, VariableKind},
     stats::{
-        cox::{Evaluation, Next, RiskData, Rows, Ties, derivatives_of_sums, newton, risk_sums},
+        cox::{RiskData, Rows, Ties, derivatives_of_sums, risk_sums},
         event_table::{Rows as CountedRows, TimeGrid, event_table},
         matrix::independent_columns,
+        newton::{Evaluation, Next, newton},
         product_limit::product_limit,
     },
     summary::Visibility,
@@ -129,22 +133,7 @@ impl Design {
             options.covariates.iter().chain(&options.strata).map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &needed)?;
         let stratum = strata(data, &options.strata, &survival.rows)?;
-        let columns = options
-            .design
-            .iter()
-            .map(|term| match &term.level {
-                None => {
-                    let x = data.cohort.numbers(&term.variable)?;
-                    Ok(survival.rows.iter().map(|&row| x[row]).collect())
-                }
-                Some(level) => {
-                    let (codes, levels) = data.cohort.levels(&term.variable)?;
-                    let wanted = levels.iter().position(|l| l == level).map(|i| i as u32);
-                    let is_level = |&row: &usize| if codes[row] == wanted { 1.0 } else { 0.0 };
-                    Ok(survival.rows.iter().map(is_level).collect())
-                }
-            })
-            .collect::<Result<Vec<Vec<f64>>, CohortError>>()?;
+        let columns = columns_of(&options.design, data, &survival.rows)?;
         Ok(Self { survival, stratum, columns })
     }
 
@@ -179,7 +168,7 @@ impl Model for Cox {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        use VariableKind::{Category, Days, Flag, Integer, Real};
+        use VariableKind::{Category, Flag};
         options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
@@ -206,58 +195,22 @@ impl Model for Cox {
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
         }
-        options.design.clear();
-        for (i, name) in options.covariates.iter().enumerate() {
-            let at = format!("/covariates/{i}");
-            if let Some(fault) = context.check(&at, name, &[Category, Flag, Integer, Real, Days]) {
-                faults.push(fault);
-                continue;
-            }
-            if options.covariates[..i].contains(name) {
-                faults.push(Fault::new(&at, format!("`{name}` is named twice")));
-            }
-            let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
-            let variable = name.clone();
-            let Some(first) = levels.first() else {
-                options.design.push(DesignTerm { variable, level: None, reference: None });
-                continue;
-            };
-            let reference = options.reference.get(name).unwrap_or(first).clone();
-            if !levels.contains(&reference) {
-                let message = format!("`{reference}` is no level of `{name}`");
-                faults.push(
-                    Fault::new(format!("/reference/{name}"), message)
-                        .hint(suggestion(&reference, &levels)),
-                );
-            }
-            for level in levels.iter().filter(|l| **l != reference) {
-                let (variable, level) = (variable.clone(), Some(level.clone()));
-                options.design.push(DesignTerm {
-                    variable,
-                    level,
-                    reference: Some(reference.clone()),
-                });
-            }
-        }
-        for name in options.reference.keys().filter(|name| !options.covariates.contains(name)) {
-            let fault = Fault::new(
-                format!("/reference/{name}"),
-                format!("`{name}` is not a covariate of this model"),
-            );
-            faults.push(fault.at_key().hint(suggestion(name, &options.covariates)));
-        }
+        let columns = Columns {
+            covariates: &options.covariates,
+            reference: &options.reference,
+            splines: &options.splines,
+            interactions: &options.interactions,
+        };
+        options.design = columns.terms(context, &mut faults);
         faults
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs: Vec<ColumnNeed> =
             options.followup.iter().flat_map(Followup::needs).collect();
-        let of = |name: &String, category: bool| {
-            let kind = if category { ColumnKind::Category } else { ColumnKind::Real };
-            ColumnNeed { name: name.clone(), kind }
-        };
-        needs.extend(options.design.iter().map(|t| of(&t.variable, t.level.is_some())));
-        needs.extend(options.strata.iter().map(|name| of(name, true)));
+        let category = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
+        needs.extend(needs_of(&options.design));
+        needs.extend(options.strata.iter().map(category));
         needs.sort();
         needs.dedup();
         needs

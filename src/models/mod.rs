@@ -6,6 +6,7 @@ pub mod cox;
 pub mod kaplan_meier;
 pub mod log_rank;
 pub mod meta_analysis;
+pub mod net_survival;
 pub mod participation;
 
 use crate::model::AnyModel;
@@ -19,6 +20,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &log_rank::LogRank,
     &cox::Cox,
     &meta_analysis::MetaAnalysis,
+    &net_survival::NetSurvival,
 ];
 
 /// The model of this kind.

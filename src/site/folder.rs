@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::life_table::RateFile;
 use crate::{
     spec::{Fault, Faults, Source},
     summary::{Policy, PolicyError, SiteId, preset},
@@ -92,6 +93,12 @@ struct SiteFile {
 struct Tables {
     /// One record per tumour.
     tumours: TableFile,
+    /// Mortality of the general population, for net survival.
+    #[serde(default)]
+    life_table: Option<RateFile>,
+    /// Incidence or other rates of the general population, for standardised ratios.
+    #[serde(default)]
+    rates: Option<RateFile>,
 }
 
 /// One file and how it is read.
@@ -122,6 +129,12 @@ pub struct SiteFolder {
     pub mapping: PathBuf,
     /// Records that may stay out because they cannot be mapped.
     pub unmapped_limit: u64,
+    /// The folder itself.
+    pub folder: PathBuf,
+    /// Mortality of the general population.
+    pub life_table: Option<RateFile>,
+    /// Other rates of the general population.
+    pub rates: Option<RateFile>,
 }
 
 /// Reads a text file, or says which one is missing.
@@ -169,6 +182,9 @@ impl SiteFolder {
                 data: folder.join(&file.tables.tumours.path),
                 mapping: folder.join(&file.tables.tumours.mapping),
                 unmapped_limit: file.tables.tumours.unmapped_limit,
+                folder: folder.to_owned(),
+                life_table: file.tables.life_table,
+                rates: file.tables.rates,
             }),
             _ => Err(source.faults(&faults).into()),
         }

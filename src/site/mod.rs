@@ -5,6 +5,7 @@ mod agent;
 mod answer;
 mod check;
 mod folder;
+mod life_table;
 mod mapping;
 mod reader;
 mod records;

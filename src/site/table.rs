@@ -1,15 +1,16 @@
 //! The registry of one site, read and mapped, and the cohorts it gives.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     folder::{SiteError, SiteFolder},
+    life_table::{RateFile, read_rates},
     mapping::Mapping,
     reader::read,
     records::{Records, Values},
 };
 use crate::{
-    cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData},
+    cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData, SiteTables},
     spec::{Condition, Dictionary, Scalar},
 };
 
@@ -23,6 +24,7 @@ pub struct Registry {
     pub folder: SiteFolder,
     /// The records.
     pub records: Records,
+    tables: SiteTables,
 }
 
 impl Registry {
@@ -32,7 +34,13 @@ impl Registry {
         let table = read(&folder.data, &mapping.format())?;
         mapping.check_columns(&folder.data, &table)?;
         let records = Records::map(&table, &mapping, dictionary);
-        Ok(Self { folder, records })
+        let rates = |file: &Option<RateFile>| {
+            let read = |file: &RateFile| read_rates(&folder.folder, file).map(Arc::new);
+            file.as_ref().map(read).transpose()
+        };
+        let tables =
+            SiteTables { life_table: rates(&folder.life_table)?, rates: rates(&folder.rates)? };
+        Ok(Self { folder, records, tables })
     }
 
     /// Reads and maps the site's file; more unmapped records than the site allows are an error.
@@ -99,7 +107,8 @@ impl Registry {
             }),
             "models ask for variables of the dictionary, in their own kind"
         );
-        Ok(SiteData { cohort, flow: Flow { received: records.received as u64, excluded } })
+        let flow = Flow { received: records.received as u64, excluded };
+        Ok(SiteData { cohort, flow, tables: self.tables.clone() })
     }
 }
 

@@ -285,16 +285,35 @@ pub(crate) fn followup_faults(
 ) -> Vec<Fault> {
     let mut wanted = vec![
         ("time", &followup.time, VariableKind::Days),
-        ("event", &followup.event, VariableKind::Flag),
+        (
+            "event",
+            &followup.event,
+            if followup.event_is.is_empty() { VariableKind::Flag } else { VariableKind::Category },
+        ),
     ];
     wanted.extend(followup.entry.as_ref().map(|entry| ("entry", entry, VariableKind::Days)));
-    wanted
+    let mut faults = Vec::new();
+    let levels = dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
+    for (i, level) in followup.event_is.iter().enumerate().filter(|(_, l)| !levels.contains(l)) {
+        let message = format!("`{level}` is no level of `{}`", followup.event);
+        let fault = Fault::new(format!("{pointer}/event_is/{i}"), message);
+        faults.push(fault.hint(suggestion(level, &levels)));
+    }
+    if let Some(window) = &followup.window {
+        wanted.push(("window/date", &window.date, VariableKind::Date));
+        if window.days().is_none_or(|[from, end]| from >= end) {
+            let message = "the window does not run from one date to a later one";
+            let hint = "write from = \"2008-01-01\" and to = \"2012-12-31\"";
+            faults.push(Fault::new(format!("{pointer}/window"), message).hint(hint));
+        }
+    }
+    faults.extend(wanted
         .into_iter()
         .filter_map(|(field, name, kind)| {
             let (message, hint) = dictionary.usable(name, &[kind]).err()?;
             Some(Fault::new(format!("{pointer}/{field}"), message).hint(hint))
-        })
-        .collect()
+        }));
+    faults
 }
 
 fn report_faults(report: &ReportSpec, models: &[ModelSpec]) -> Vec<Fault> {

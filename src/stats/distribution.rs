@@ -22,6 +22,18 @@ pub fn normal_two_sided(x: f64) -> f64 {
     erfc(x.abs() / std::f64::consts::SQRT_2)
 }
 
+/// ln P(Z ≥ x), Z standard normal; by the continued fraction of the Mills ratio where the tail underflows.
+pub fn ln_normal_upper(x: f64) -> f64 {
+    if x < 20.0 {
+        return (0.5 * erfc(x / std::f64::consts::SQRT_2)).ln();
+    }
+    let mut tail = x;
+    for k in (1..60).rev() {
+        tail = x + f64::from(k) / tail;
+    }
+    -0.5 * x * x - 0.5 * (2.0 * std::f64::consts::PI).ln() - tail.ln()
+}
+
 /// Quantile of the standard normal; −∞ and ∞ at 0 and 1.
 pub fn normal_quantile(p: f64) -> f64 {
     if p <= 0.0 || p >= 1.0 {

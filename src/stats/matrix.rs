@@ -56,6 +56,27 @@ pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
     Inverse { matrix, rank, condition: f64::INFINITY }
 }
 
+/// Matrix of an ascent step from an information matrix that need not be positive definite, as far from a maximum: directions
+/// of the wrong curvature are walked uphill with the size of their curvature.
+pub fn ascent_matrix(matrix: &DMatrix<f64>) -> DMatrix<f64> {
+    let p = matrix.nrows();
+    let scale = DVector::from_fn(p, |i, _| {
+        let diagonal = matrix[(i, i)].abs();
+        if diagonal > 0.0 && diagonal.is_finite() { 1.0 / diagonal.sqrt() } else { 1.0 }
+    });
+    let scaled = DMatrix::from_fn(p, p, |i, j| {
+        0.5 * (matrix[(i, j)] + matrix[(j, i)]) * scale[i] * scale[j]
+    });
+    let SymmetricEigen { eigenvectors, eigenvalues } = scaled.symmetric_eigen();
+    let floor = 1e-6 * eigenvalues.amax();
+    let mut step = DMatrix::zeros(p, p);
+    for k in 0..p {
+        let v = eigenvectors.column(k);
+        step += v * v.transpose() / eigenvalues[k].abs().max(floor).max(f64::MIN_POSITIVE);
+    }
+    DMatrix::from_fn(p, p, |i, j| step[(i, j)] * scale[i] * scale[j])
+}
+
 /// Columns that add information to those before them, as R's `coxph` keeps them: the rest is collinear or constant.
 pub fn independent_columns(matrix: &DMatrix<f64>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();

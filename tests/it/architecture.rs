@@ -8,13 +8,14 @@ use crate::pooling::path;
 const ROOMS: &[(&str, &[&str])] = &[
     ("stats", &[]),
     ("summary", &["stats"]),
+    ("vocabulary", &[]),
     ("seal", &["summary"]),
     ("ledger", &["seal"]),
-    ("cohort", &["summary"]),
+    ("cohort", &["stats", "summary"]),
     ("estimate", &[]),
     ("spec", &["summary", "cohort"]),
     ("model", &["stats", "summary", "cohort", "estimate", "spec"]),
-    ("models", &["stats", "summary", "cohort", "estimate", "spec", "model"]),
+    ("models", &["stats", "summary", "cohort", "estimate", "spec", "model", "vocabulary"]),
     ("run", &["summary", "estimate", "model"]),
     ("plan", &["summary", "spec", "model", "models", "run"]),
     ("protocol", &["summary", "seal", "run"]),
@@ -25,8 +26,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "site",
         &[
-            "summary", "cohort", "spec", "model", "models", "run", "plan", "seal", "ledger",
-            "protocol", "client",
+            "stats", "summary", "cohort", "spec", "model", "models", "run", "plan", "seal",
+            "ledger", "protocol", "client",
         ],
     ),
     ("keyholder", &["summary", "seal", "ledger", "protocol", "serve"]),

@@ -1,11 +1,14 @@
 //! Laws over the registry: what holds for every model, also for the next one.
 
+use std::sync::Arc;
+
 use tributary::{
-    cohort::{ColumnNeed, SiteData},
+    cohort::{ColumnNeed, SiteData, SiteTables},
     models::MODELS,
     plan::Plan,
     run::{Event, Outcome, Run},
     spec::{AnalysisSpec, Source},
+    stats::life_table::LifeTable,
     summary::{Policy, SiteId},
 };
 
@@ -33,7 +36,14 @@ fn data(plan: &Plan, code: &str) -> SiteData {
     let found = |kind: &str| tributary::models::find(kind).unwrap();
     let needs: Vec<ColumnNeed> =
         plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();
-    registry(&plan.study, code).cohort(&plan.conditions, &needs).unwrap()
+    let mut data = registry(&plan.study, code).cohort(&plan.conditions, &needs).unwrap();
+    // The Wilms study has no life tables; the models that want one are given a flat one.
+    let flat = |rate: f64| {
+        let (starts, end, ages) = (vec![0], 40_000, vec![0.0]);
+        Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3] }))
+    };
+    data.tables = SiteTables { life_table: flat(1e-6), rates: flat(1e-5) };
+    data
 }
 
 fn sites(plan: &Plan, codes: &[&str]) -> Vec<(SiteId, SiteData)> {

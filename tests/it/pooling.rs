@@ -7,7 +7,7 @@ use std::{
 };
 
 use tributary::{
-    cohort::{Cohort, Column, Flow, SiteData},
+    cohort::{Cohort, Column, Flow, SiteData, SiteTables},
     estimate::Estimate,
     hub, models,
     plan::{Plan, fingerprint},
@@ -45,6 +45,7 @@ pub struct Frame {
     pub study: Study,
     columns: BTreeMap<String, Vec<String>>,
     pub rows: usize,
+    pub tables: SiteTables,
 }
 
 impl Frame {
@@ -53,7 +54,12 @@ impl Frame {
         let (head, rows) = csv(file);
         let column = |i: usize| rows.iter().map(|r| r[i].clone()).collect();
         let columns = head.iter().enumerate().map(|(i, name)| (name.clone(), column(i))).collect();
-        Self { study: study(dictionary), columns, rows: rows.len() }
+        Self {
+            study: study(dictionary),
+            columns,
+            rows: rows.len(),
+            tables: SiteTables::default(),
+        }
     }
 
     /// A frame of given columns.
@@ -66,7 +72,7 @@ impl Frame {
         };
         let rows = columns[0].1.len();
         let columns = columns.iter().map(|(name, v)| ((*name).to_owned(), text(v))).collect();
-        Self { study: study(dictionary), columns, rows }
+        Self { study: study(dictionary), columns, rows, tables: SiteTables::default() }
     }
 
     /// Values of a column as they stand in the file.
@@ -108,7 +114,11 @@ impl Frame {
             columns.insert(name.to_owned(), column);
         }
         let flow = Flow { received: rows.len() as u64, excluded: vec![("not mapped".into(), 0)] };
-        SiteData { cohort: Cohort::new(rows.len(), columns).unwrap(), flow }
+        SiteData {
+            cohort: Cohort::new(rows.len(), columns).unwrap(),
+            flow,
+            tables: self.tables.clone(),
+        }
     }
 
     /// Rows dealt out to `sites` sites in turn, the last one getting a single row if there are enough.

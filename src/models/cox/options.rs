@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::Followup,
+    model::DesignTerm,
     stats::{cox::Ties, event_table::TimeGrid},
 };
 
@@ -46,24 +47,6 @@ pub(super) enum TimeTransform {
     None,
 }
 
-/// One column of the design.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(super) struct DesignTerm {
-    pub(super) variable: String,
-    /// Level against the reference; none for a quantity.
-    pub(super) level: Option<String>,
-    pub(super) reference: Option<String>,
-}
-
-impl DesignTerm {
-    pub(super) fn name(&self) -> String {
-        match &self.level {
-            Some(level) => format!("{}={level}", self.variable),
-            None => self.variable.clone(),
-        }
-    }
-}
-
 /// Options of `cox`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +59,12 @@ pub struct Options {
     /// Reference levels; the first level of the dictionary where absent.
     #[serde(default)]
     pub(super) reference: BTreeMap<String, String>,
+    /// Knots of a restricted cubic spline, by covariate: `{ age_years = [2, 5, 10] }`.
+    #[serde(default)]
+    pub(super) splines: BTreeMap<String, Vec<f64>>,
+    /// Pairs of covariates whose products are added.
+    #[serde(default)]
+    pub(super) interactions: Vec<[String; 2]>,
     /// How tied deaths share their risk set.
     #[serde(default)]
     pub(super) ties: TieRule,

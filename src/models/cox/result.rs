@@ -8,10 +8,12 @@ use super::{
 };
 use crate::{
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table, Value},
+    model::Terms,
     stats::{
-        cox::{Evaluation, Next, Trend, packed},
-        distribution::{chi_squared_upper, normal_point, normal_two_sided},
-        matrix::{Inverse, invert, quadratic_form},
+        cox::{Trend, packed},
+        distribution::chi_squared_upper,
+        matrix::{invert, quadratic_form},
+        newton::{Evaluation, Next},
     },
 };
 
@@ -65,7 +67,7 @@ impl Outcome {
             "summary",
             &["n", "n_event", "log_likelihood_null", "log_likelihood", "status"],
         );
-        let mut terms = Terms::new(options);
+        let mut terms = Terms::new(&options.design, "hazard_ratio", options.confidence_level.unwrap_or(0.95));
         match self {
             Self::NoEvents => {
                 estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
@@ -113,7 +115,7 @@ impl Outcome {
                     Next::Converged { inverse, .. } => {
                         fit.converged = true;
                         fit.condition = inverse.condition.is_finite().then_some(inverse.condition);
-                        terms.fitted(&active, &record[at], inverse, &[]);
+                        terms.fitted(&active, &record[at].beta, inverse, &[]);
                     }
                     Next::Monotone { coefficients, inverse, .. } => {
                         let names: Vec<String> = coefficients
@@ -122,7 +124,7 @@ impl Outcome {
                             .collect();
                         let values = [("terms", names.join(", "))];
                         estimate.notice(Notice::new(Status::Monotone, "monotone", &values));
-                        terms.fitted(&active, &record[at], inverse, coefficients);
+                        terms.fitted(&active, &record[at].beta, inverse, coefficients);
                     }
                     Next::NotConverged { .. } | Next::Try(_) => {
                         estimate.notice(Notice::new(Status::Nonconverged, "nonconverged", &[]));
@@ -178,73 +180,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         TimeTransform::None => "not-tested",
     };
     estimate.line("proportional-hazards", transform, &[]);
-}
-
-/// Table of coefficients under construction.
-struct Terms<'a> {
-    table: Table,
-    options: &'a Options,
-}
-
-const COLUMNS: [&str; 14] = [
-    "term",
-    "variable",
-    "level",
-    "reference",
-    "estimate",
-    "std_error",
-    "statistic",
-    "p_value",
-    "conf_low",
-    "conf_high",
-    "hazard_ratio",
-    "hazard_ratio_low",
-    "hazard_ratio_high",
-    "status",
-];
-
-impl<'a> Terms<'a> {
-    fn new(options: &'a Options) -> Self {
-        Self { table: Table::new("terms", &COLUMNS), options }
-    }
-
-    fn push(&mut self, j: usize, numbers: &[f64], status: Status) {
-        let term = &self.options.design[j];
-        let text = |t: &Option<String>| t.as_ref().map_or(Value::None, Value::from);
-        let mut row = vec![
-            term.name().into(),
-            (&term.variable).into(),
-            text(&term.level),
-            text(&term.reference),
-        ];
-        row.extend(numbers.iter().map(|&x| Value::number(x)));
-        row.resize(COLUMNS.len() - 1, Value::None);
-        row.push(status.into());
-        self.table.push(row);
-    }
-
-    fn all(&mut self, status: Status) {
-        (0..self.options.design.len()).for_each(|j| self.push(j, &[], status));
-    }
-
-    /// Coefficients at the maximum; those that run to infinity have no Wald interval.
-    fn fitted(&mut self, active: &[usize], at: &Evaluation, inverse: &Inverse, running: &[usize]) {
-        let z = normal_point(self.options.confidence_level.unwrap_or(0.95));
-        for j in 0..self.options.design.len() {
-            match active.iter().position(|&k| k == j) {
-                None => self.push(j, &[], Status::NotIdentified),
-                Some(i) if running.contains(&i) => self.push(j, &[], Status::Monotone),
-                Some(i) => {
-                    let (b, se) = (at.beta[i], inverse.matrix[(i, i)].max(0.0).sqrt());
-                    let (low, high) = (b - z * se, b + z * se);
-                    let statistic = b / se;
-                    let p = normal_two_sided(statistic);
-                    let numbers = [b, se, statistic, p, low, high, b.exp(), low.exp(), high.exp()];
-                    self.push(j, &numbers, Status::Ok);
-                }
-            }
-        }
-    }
 }
 
 fn global_tests(table: &mut Table, record: &[Evaluation], at: usize, next: &Next) {
@@ -317,7 +252,9 @@ fn proportional_hazards(
                 Status::Ok.into(),
             ]);
         };
-    for variable in &options.covariates {
+    let mut variables: Vec<&String> = options.design.iter().map(|t| &t.variable).collect();
+    variables.dedup();
+    for variable in variables {
         let chosen: Vec<usize> =
             (0..p).filter(|&i| options.design[active[i]].variable == *variable).collect();
         push(variable, &chosen);

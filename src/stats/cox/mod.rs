@@ -6,14 +6,13 @@
 //! Sources: Cox (1972, 1975); Therneau & Grambsch (2000), appendix E for closed forms; Grambsch & Therneau (1994) for the
 //! test of proportional hazards, computed as the exact score test of `survival` 3.0 and later.
 
-mod newton;
 mod own_baseline;
 mod shared_baseline;
 #[cfg(test)]
 mod tests;
 
-pub use newton::{Evaluation, Next, newton};
-pub use own_baseline::{Derivatives, RiskData, Rows, Trend};
+pub use super::likelihood::{Derivatives, packed};
+pub use own_baseline::{RiskData, Rows, Trend};
 pub use shared_baseline::{RiskSums, derivatives_of_sums, risk_sums};
 
 /// How tied deaths share their risk set.
@@ -64,9 +63,4 @@ fn tie_sums(d: f64, s0: f64, t0: f64, ties: Ties) -> TieSums {
         }
     }
     sums
-}
-
-/// Position of (j, k), k ≤ j, in a packed lower triangle.
-pub const fn packed(j: usize, k: usize) -> usize {
-    j * (j + 1) / 2 + k
 }

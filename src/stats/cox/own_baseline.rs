@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{TieSums, Ties, packed, tie_sums};
+use super::{Derivatives, TieSums, Ties, packed, tie_sums};
 
 /// Rows of a Cox model. All slices have the same length.
 #[derive(Debug, Clone, Copy)]
@@ -148,17 +148,6 @@ fn counting_sort(positions: &[u32], keys: usize, key: impl Fn(u32) -> usize) -> 
         next[k] += 1;
     }
     sorted
-}
-
-/// Log partial likelihood and its derivatives at one β, summed over strata.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Derivatives {
-    /// ℓ(β).
-    pub log_likelihood: f64,
-    /// ∂ℓ/∂β.
-    pub score: Vec<f64>,
-    /// −∂²ℓ/∂β∂β', lower triangle packed by rows.
-    pub information: Vec<f64>,
 }
 
 /// Score of g(t)·x and its information, for the test of proportional hazards.

@@ -1,6 +1,7 @@
 //! Closed forms of Therneau & Grambsch (2000), appendix E.1: seven patients, one covariate, r = exp(β).
 
 use super::*;
+use crate::stats::newton::{Evaluation, Next, newton};
 
 // time, status, x
 const EXIT: [i32; 6] = [1, 1, 6, 6, 8, 9];

@@ -4,8 +4,10 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Derivatives, packed};
-use crate::stats::matrix::{Inverse, invert, quadratic_form};
+use super::{
+    likelihood::{Derivatives, packed},
+    matrix::{Inverse, ascent_matrix, invert, quadratic_form},
+};
 
 /// Newton decrement U'I⁻¹U at which β is at the maximum: its error is then far below 1e-8 standard errors.
 const DECREMENT: f64 = 1e-17;
@@ -95,6 +97,17 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
         return Next::NotConverged { at: best };
     }
     let inverse = invert(&here.information);
+    let convex = (0..here.beta.len()).all(|j| here.information[(j, j)] >= 0.0)
+        && here.information.clone().symmetric_eigenvalues().min() >= -1e-9 * here.information.amax();
+    if !convex {
+        // Far from the maximum of a likelihood that is not concave everywhere.
+        if record.len() >= max_evaluations || halvings > 20 {
+            return Next::NotConverged { at: best };
+        }
+        let step = ascent_matrix(&here.information) * &here.score;
+        let share = 0.5_f64.powi(halvings);
+        return Next::Try(here.beta.iter().zip(step.iter()).map(|(b, s)| b + share * s).collect());
+    }
     let step = &inverse.matrix * &here.score;
     let decrement = quadratic_form(&here.score, &inverse);
     let change = before_best

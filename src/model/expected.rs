@@ -1,0 +1,109 @@
+//! Who a patient is for a life table: sex, age and the day on which follow-up starts.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use crate::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    spec::{Fault, VariableKind},
+    stats::life_table::{AGE_YEAR, BOTH, Person},
+};
+
+/// Variables with which expected mortality is looked up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    /// Sex: levels `1` and `2`, or `male` and `female`; the mean of both where absent.
+    #[serde(default)]
+    pub sex: Option<String>,
+    /// Age at the start of follow-up: in days (type `days`), or in the dictionary's unit, months or years.
+    pub age: String,
+    /// Day on which follow-up starts.
+    pub date: String,
+    /// Days in a unit of age; from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub age_unit: f64,
+}
+
+impl Background {
+    /// Checks the names; `at` is the place of this table among the options.
+    pub fn prepare(&mut self, at: &str, context: &Context<'_>) -> Vec<Fault> {
+        use VariableKind::{Category, Date, Days, Flag, Integer, Real};
+        let checks = [
+            self.sex
+                .as_ref()
+                .and_then(|sex| context.check(&format!("{at}/sex"), sex, &[Category, Flag])),
+            context.check(&format!("{at}/age"), &self.age, &[Days, Integer, Real]),
+            context.check(&format!("{at}/date"), &self.date, &[Date]),
+        ];
+        let mut faults: Vec<Fault> = checks.into_iter().flatten().collect();
+        let age = context.dictionary.get(&self.age);
+        self.age_unit = match age.map(|v| (v.kind, v.unit.as_deref())) {
+            Some((Days, _)) => 1.0,
+            Some((_, Some("months"))) => AGE_YEAR / 12.0,
+            _ => AGE_YEAR,
+        };
+        let name = self.sex.clone().unwrap_or_default();
+        let levels = context.dictionary.get(&name).map_or_else(Vec::new, |v| v.model_levels());
+        if let Some(level) = levels.iter().find(|level| sex(level).is_none()) {
+            let message = format!("level `{level}` of `{name}` is no sex of a life table");
+            let hint = "levels are 1 and 2, m and f, or male and female; leave others out by the population";
+            faults.push(Fault::new(format!("{at}/sex"), message).hint(hint));
+        }
+        faults
+    }
+
+    /// Columns it needs.
+    pub fn needs(&self) -> Vec<ColumnNeed> {
+        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
+        let age = if self.age_unit == 1.0 { ColumnKind::Day } else { ColumnKind::Real };
+        let mut needs = vec![need(&self.age, age), need(&self.date, ColumnKind::Day)];
+        needs.extend(self.sex.iter().map(|sex| need(sex, ColumnKind::Category)));
+        needs
+    }
+
+    /// Names that may not be missing in a row.
+    pub fn names(&self) -> Vec<&str> {
+        let sex = self.sex.iter().map(String::as_str);
+        [self.age.as_str(), self.date.as_str()].into_iter().chain(sex).collect()
+    }
+
+    /// The persons of these rows.
+    pub fn persons(&self, data: &SiteData, rows: &[usize]) -> Result<Vec<Person>, CohortError> {
+        let coded = self.sex.as_ref().map(|name| data.cohort.levels(name)).transpose()?;
+        let age = data.cohort.numbers(&self.age)?;
+        let date = data.cohort.days(&self.date)?;
+        let lookup = |name: &str, reason: &str| CohortError::Lookup {
+            name: name.to_owned(),
+            reason: reason.to_owned(),
+        };
+        rows.iter()
+            .map(|&row| {
+                let sex = match &coded {
+                    None => Some(BOTH),
+                    Some((codes, levels)) => codes[row].and_then(|c| sex(&levels[c as usize])),
+                };
+                let sex = sex.ok_or_else(|| {
+                    lookup(self.sex.as_deref().unwrap_or_default(), "a row has no sex")
+                })?;
+                let age_days = age[row] * self.age_unit;
+                if !(0.0..=150.0 * AGE_YEAR).contains(&age_days) {
+                    return Err(lookup(&self.age, "an age lies outside 0 to 150 years"));
+                }
+                let start = date[row].ok_or_else(|| lookup(&self.date, "a row has no date"))?;
+                Ok(Person { sex, age_days, start })
+            })
+            .collect()
+    }
+}
+
+/// Position of a sex in life tables.
+fn sex(level: &str) -> Option<usize> {
+    match level.to_ascii_lowercase().as_str() {
+        "1" | "m" | "male" | "boy" => Some(0),
+        "2" | "f" | "female" | "girl" => Some(1),
+        _ => None,
+    }
+}

@@ -1,0 +1,301 @@
+//! Expected mortality: hazards of the general population by sex, attained age and calendar time, and the sums that net
+//! survival is made of.
+//!
+//! Follow-up runs in days; within a day a person's hazard is constant, and it changes at the first whole day at or after a
+//! birthday and on the first day of a calendar cell. A year of age has 365.241 days, as in the rate tables of R.
+//!
+//! Sources: Ederer, Axtell & Cutler (1961) for Ederer I and II; Hakulinen (1982); Pohar Perme, Stare & Estève (2012).
+
+use rayon::prelude::*;
+
+/// Days in a year of age.
+pub const AGE_YEAR: f64 = 365.241;
+
+/// Position of the mean of both sexes.
+pub const BOTH: usize = 2;
+
+/// Hazards per day in cells of calendar time and age, for one population.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LifeTable {
+    /// First day (since 1970-01-01) of each calendar cell, ascending.
+    pub starts: Vec<i32>,
+    /// First day after the last calendar cell; later days are read from the last cell and counted.
+    pub end: i32,
+    /// Lower bound of each age cell, completed years, ascending from 0.
+    pub ages: Vec<f64>,
+    /// Hazard per day, `(sex * starts + cell) * ages + age`; sexes are male, female, and the mean of both.
+    pub hazard: Vec<f64>,
+}
+
+/// Somebody whose expected mortality is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Person {
+    /// Position of the sex in the table.
+    pub sex: usize,
+    /// Age at the start of follow-up, days.
+    pub age_days: f64,
+    /// Day on which follow-up starts, since 1970-01-01.
+    pub start: i32,
+}
+
+/// A stretch of follow-up days with one hazard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stretch {
+    /// First day of follow-up, from 0: the time between `from` and `from + 1` days after the start.
+    pub from: i32,
+    /// First day no longer in it.
+    pub to: i32,
+    /// Hazard per day.
+    pub hazard: f64,
+}
+
+impl LifeTable {
+    /// Position of the calendar cell of a day; days outside the table are read from its first or last cell.
+    fn cell(&self, day: i32) -> usize {
+        self.starts.partition_point(|&start| start <= day).saturating_sub(1)
+    }
+
+    /// Stretches of constant hazard over the follow-up days `0..days`.
+    pub fn stretches(&self, person: Person, days: i32) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        let mut at = 0;
+        let width = self.ages.len();
+        while at < days {
+            let day = person.start + at;
+            let cell = self.cell(day);
+            let years = (person.age_days + f64::from(at)) / AGE_YEAR;
+            let age = self.ages.partition_point(|&from| from <= years + 1e-12).saturating_sub(1);
+            let next_year = self.starts.get(cell + 1).map_or(days, |start| start - person.start);
+            let next_age = self.ages.get(age + 1).map_or(days, |from| {
+                (from * AGE_YEAR - person.age_days - 1e-9).ceil().min(1e9) as i32
+            });
+            let to = days.min(next_year.max(at + 1)).min(next_age.max(at + 1));
+            let hazard = self.hazard[(person.sex * self.starts.len() + cell) * width + age];
+            stretches.push(Stretch { from: at, to, hazard });
+            at = to;
+        }
+        stretches
+    }
+
+    /// Hazard per day on one day of follow-up.
+    pub fn hazard_on(&self, person: Person, day: i32) -> f64 {
+        let cell = self.cell(person.start + day);
+        let years = (person.age_days + f64::from(day)) / AGE_YEAR;
+        let age = self.ages.partition_point(|&from| from <= years + 1e-12).saturating_sub(1);
+        self.hazard[(person.sex * self.starts.len() + cell) * self.ages.len() + age]
+    }
+
+    /// Whether days of `from..to` lie outside the calendar cells of the table.
+    pub fn is_outside(&self, from: i32, to: i32) -> bool {
+        self.starts.first().is_none_or(|first| from < *first) || to > self.end
+    }
+}
+
+/// Follow-up of one person for the sums of net survival.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Course {
+    /// Who.
+    pub person: Person,
+    /// Group of the sums, `0..groups`.
+    pub group: usize,
+    /// Late entry, days; 0 if followed from the start.
+    pub entry: i32,
+    /// Last day of follow-up.
+    pub exit: i32,
+    /// Whether the person died then.
+    pub event: bool,
+    /// Follow-up that was possible had the person not died, for Hakulinen's estimate.
+    pub potential: i32,
+}
+
+/// Sums by group and cell, `group * cells + cell`; time in days.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetSums {
+    /// Cells.
+    pub cells: usize,
+    /// Person-days Y.
+    pub time: Vec<f64>,
+    /// Σ Y λ_P.
+    pub expected: Vec<f64>,
+    /// Σ Y w with w = 1 / S_P, averaged over each day.
+    pub weighted_time: Vec<f64>,
+    /// Σ Y w λ_P.
+    pub weighted_expected: Vec<f64>,
+    /// Σ w at the end of each day over those at risk on it; on a daily grid only.
+    pub weighted_risk: Vec<f64>,
+    /// Σ w over the deaths.
+    pub weighted_deaths: Vec<f64>,
+    /// Σ w² over the deaths.
+    pub squared_deaths: Vec<f64>,
+    /// Σ S_P at the end of the cell over everybody (Ederer I).
+    pub cohort: Vec<f64>,
+    /// Σ S_P at the start of each day over those who could still be followed (Hakulinen).
+    pub potential: Vec<f64>,
+    /// Σ S_P (1 − exp(−λ_P)) over the same.
+    pub potential_lost: Vec<f64>,
+}
+
+impl NetSums {
+    fn zero(size: usize, cells: usize) -> Self {
+        let zeros = || vec![0.0; size];
+        Self {
+            cells,
+            time: zeros(),
+            expected: zeros(),
+            weighted_time: zeros(),
+            weighted_expected: zeros(),
+            weighted_risk: zeros(),
+            weighted_deaths: zeros(),
+            squared_deaths: zeros(),
+            cohort: zeros(),
+            potential: zeros(),
+            potential_lost: zeros(),
+        }
+    }
+
+    fn columns(&mut self) -> [&mut Vec<f64>; 10] {
+        [
+            &mut self.time,
+            &mut self.expected,
+            &mut self.weighted_time,
+            &mut self.weighted_expected,
+            &mut self.weighted_risk,
+            &mut self.weighted_deaths,
+            &mut self.squared_deaths,
+            &mut self.cohort,
+            &mut self.potential,
+            &mut self.potential_lost,
+        ]
+    }
+}
+
+/// Cells of follow-up days: day *d* (the time from d to d + 1) lies in cell d / width; `days` in all.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DayGrid {
+    /// Width of a cell, days; 1 is exact.
+    pub width: f64,
+    /// Days in the grid.
+    pub days: i32,
+}
+
+impl DayGrid {
+    /// Number of cells.
+    pub fn cells(&self) -> usize {
+        (f64::from(self.days) / self.width).ceil().max(1.0) as usize
+    }
+
+    fn cell(&self, day: i32) -> usize {
+        if self.width <= 1.0 { day as usize } else { (f64::from(day) / self.width) as usize }
+    }
+}
+
+/// Sums over all courses. `cohort_sums` asks for those of Ederer I and Hakulinen as well, which follow everybody to the end.
+pub fn net_sums(
+    table: &LifeTable,
+    courses: &[Course],
+    groups: usize,
+    grid: DayGrid,
+    cohort_sums: bool,
+) -> NetSums {
+    const PIECE: usize = 4096;
+    let cells = grid.cells();
+    let pieces: Vec<NetSums> = courses
+        .par_chunks(PIECE)
+        .map(|chunk| {
+            let mut sums = NetSums::zero(groups * cells, cells);
+            chunk.iter().for_each(|course| add(&mut sums, table, course, grid, cohort_sums));
+            sums
+        })
+        .collect();
+    let mut total = NetSums::zero(groups * cells, cells);
+    for mut piece in pieces {
+        for (ours, theirs) in total.columns().into_iter().zip(piece.columns()) {
+            ours.iter_mut().zip(theirs.iter()).for_each(|(a, b)| *a += b);
+        }
+    }
+    total
+}
+
+fn add(
+    sums: &mut NetSums,
+    table: &LifeTable,
+    course: &Course,
+    grid: DayGrid,
+    cohort_sums: bool,
+) {
+    let base = course.group * sums.cells;
+    let last = if cohort_sums { grid.days } else { course.exit.min(grid.days) };
+    let mut weight = 1.0_f64;
+    for stretch in table.stretches(course.person, last) {
+        let (lambda, growth) = (stretch.hazard, stretch.hazard.exp());
+        let lost = -(-lambda).exp_m1();
+        for day in stretch.from..stretch.to {
+            let after = weight * growth;
+            let at = base + grid.cell(day);
+            if day >= course.entry && day < course.exit {
+                sums.time[at] += 1.0;
+                sums.expected[at] += lambda;
+                let mean = 0.5 * (weight + after);
+                sums.weighted_time[at] += mean;
+                sums.weighted_expected[at] += mean * lambda;
+                if grid.width <= 1.0 {
+                    sums.weighted_risk[at] += after;
+                }
+                if course.event && day + 1 == course.exit {
+                    sums.weighted_deaths[at] += after;
+                    sums.squared_deaths[at] += after * after;
+                }
+            }
+            if cohort_sums {
+                if day < course.potential {
+                    sums.potential[at] += 1.0 / weight;
+                    sums.potential_lost[at] += lost / weight;
+                }
+                if grid.cell(day + 1) != grid.cell(day) || day + 1 == grid.days {
+                    sums.cohort[at] += 1.0 / after;
+                }
+            }
+            weight = after;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> LifeTable {
+        LifeTable {
+            starts: vec![0, 100],
+            end: 200,
+            ages: vec![0.0, 1.0],
+            hazard: vec![0.01, 0.02, 0.03, 0.04, 0.1, 0.2, 0.3, 0.4, 0.0, 0.0, 0.0, 0.0],
+        }
+    }
+
+    #[test]
+    fn hazards_change_on_birthdays_and_with_the_calendar() {
+        let person = Person { sex: 0, age_days: 300.0, start: 50 };
+        let stretches = table().stretches(person, 120);
+        let of = |from, to, hazard| Stretch { from, to, hazard };
+        assert_eq!(stretches, [of(0, 50, 0.01), of(50, 66, 0.03), of(66, 120, 0.04)]);
+        for stretch in stretches {
+            assert_eq!(table().hazard_on(person, stretch.from), stretch.hazard);
+        }
+        assert!(!table().is_outside(50, 170) && table().is_outside(150, 201));
+    }
+
+    #[test]
+    fn sums_of_one_person_have_their_closed_form() {
+        let person = Person { sex: 1, age_days: 400.0, start: 0 };
+        let course = Course { person, group: 0, entry: 0, exit: 3, event: true, potential: 5 };
+        let sums = net_sums(&table(), &[course], 1, DayGrid { width: 1.0, days: 5 }, true);
+        let w = |t: f64| (0.2 * t).exp();
+        assert_eq!(sums.time, [1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert!((sums.weighted_deaths[2] - w(3.0)).abs() < 1e-14);
+        assert!((sums.squared_deaths[2] - w(6.0)).abs() < 1e-13);
+        assert!((sums.cohort[4] - 1.0 / w(5.0)).abs() < 1e-14);
+        assert!((sums.weighted_time[1] - 0.5 * (w(1.0) + w(2.0))).abs() < 1e-14);
+        assert!((sums.potential[3] - 1.0 / w(3.0)).abs() < 1e-14);
+    }
+}
