@@ -15,6 +15,8 @@ pub enum Exactness {
     ExactStratified,
     /// Equal to it for data recorded on the declared time grid.
     Grouped,
+    /// Equal to it but for interpolation between the points of a likelihood curve.
+    LikelihoodApprox,
     /// Pooled from the sites' own estimates.
     TwoStage,
 }

@@ -8,6 +8,7 @@ pub mod log_rank;
 pub mod meta_analysis;
 pub mod net_survival;
 pub mod participation;
+pub mod profile_likelihood;
 
 use crate::model::AnyModel;
 
@@ -21,6 +22,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &cox::Cox,
     &meta_analysis::MetaAnalysis,
     &net_survival::NetSurvival,
+    &profile_likelihood::ProfileLikelihood,
 ];
 
 /// The model of this kind.
