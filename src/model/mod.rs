@@ -7,7 +7,7 @@ mod sums;
 mod terms;
 
 pub use design::{Columns, DesignTerm, SplineColumn, columns_of, needs_of};
-pub use event_counts::EventCounts;
+pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
 pub use sums::Sums;
 pub use terms::Terms;

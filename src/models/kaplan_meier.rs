@@ -7,19 +7,23 @@
 //! Brittain (2016) for the beta product interval where risk sets are small.
 
 mod curve;
+mod options;
+mod tables;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use self::curve::{Curve, restricted_mean_table};
+pub use self::options::Options;
+use self::{
+    curve::{Curve, restricted_mean_table},
+    options::Interval,
+    tables::Tables,
+};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Dictionary, Fault, VariableKind},
     stats::{
-        event_table::{Rows, TimeGrid, event_table},
-        product_limit::{IntervalScale, restricted_mean},
+        event_table::{Rows, event_table},
+        product_limit::restricted_mean,
     },
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -28,91 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub struct KaplanMeier;
 
-/// Scale of the pointwise interval.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Interval {
-    /// log(−log S).
-    #[default]
-    LogLog,
-    /// log S.
-    Log,
-    /// S.
-    Plain,
-}
-
-impl Interval {
-    fn scale(self) -> IntervalScale {
-        match self {
-            Self::LogLog => IntervalScale::LogLog,
-            Self::Log => IntervalScale::Log,
-            Self::Plain => IntervalScale::Plain,
-        }
-    }
-}
-
-/// Options of `kaplan_meier`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
-    /// Variable whose levels have a curve each.
-    #[serde(default)]
-    by: Option<String>,
-    /// Last day of the grid; from the dictionary's range of the time where absent. Later follow-up counts as at risk to it.
-    #[serde(default)]
-    horizon_days: Option<u32>,
-    /// Width of a cell of the grid, days; 1 is exact.
-    #[serde(default = "one_day")]
-    #[schemars(range(min = 1))]
-    grid_days: f64,
-    /// Scale on which the pointwise interval is symmetric.
-    #[serde(default)]
-    interval: Interval,
-    /// Times of the survival table, years of 365.25 days.
-    #[serde(default)]
-    times_years: Vec<f64>,
-    /// Quantiles of survival time; 0.5 is the median.
-    #[serde(default = "median")]
-    quantiles: Vec<f64>,
-    /// End of the restricted mean, years of 365.25 days.
-    #[serde(default)]
-    restricted_mean_years: Option<f64>,
-    /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<f64>,
-    /// Levels of `by`, from the dictionary.
-    #[serde(default)]
-    #[schemars(skip)]
-    groups: Vec<String>,
-}
-
 const DAYS_PER_YEAR: f64 = 365.25;
-
-fn one_day() -> f64 {
-    1.0
-}
-
-fn median() -> Vec<f64> {
-    vec![0.5]
-}
-
-impl Options {
-    fn grid(&self) -> TimeGrid {
-        let horizon = self.horizon_days.unwrap_or(0);
-        if self.grid_days > 1.0 {
-            TimeGrid::coarse(self.grid_days, horizon)
-        } else {
-            TimeGrid::daily(horizon)
-        }
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
-    }
-}
 
 /// Last day of the grid: from the dictionary's range of the time variable.
 pub(super) fn horizon_from_dictionary(
@@ -141,14 +61,14 @@ pub(super) fn horizon_from_dictionary(
 static CARD: ModelCard = ModelCard {
     kind: "kaplan_meier",
     title: "Kaplan–Meier survival",
-    estimates: "S(t), quantiles of survival time, restricted mean survival time, by group",
+    estimates: "S(t), quantiles of survival time, restricted mean and lost survival time, conditional survival, life table and cumulative hazard, by group",
     sends: "its event table: late entries, events and censored in each cell of the time grid, by group",
     pools: "cells add; the hub forms the product limit and Greenwood's variance",
     differs: "not at all on the daily grid; on a coarse grid it is the actuarial estimate (n − c/2)",
     not_done: "case weights",
     exchanges: Exchanges::One,
     sources: "Kaplan & Meier 1958; Greenwood 1926; Kalbfleisch & Prentice 1980; Brookmeyer & Crowley 1982; Fay & Brittain 2016",
-    example: "id = \"curves\"\nkind = \"kaplan_meier\"\nby = \"x_hist_central\"\ntimes_years = [1, 2, 5]\nrestricted_mean_years = 5\n",
+    example: "id = \"curves\"\nkind = \"kaplan_meier\"\nby = \"x_hist_central\"\ntimes_years = [1, 2, 5]\nrestricted_mean_years = 5\nconditional_years = [1]\nlife_table = \"usual\"\ncumulative_hazard = true\n",
 };
 
 #[derive(Debug)]
@@ -214,6 +134,12 @@ impl Model for KaplanMeier {
                 format!("/quantiles/{i}"),
                 format!("quantile {p} does not lie between 0 and 1"),
             ));
+        }
+        for (i, given) in options.conditional_years.iter().enumerate() {
+            if !options.times_years.iter().any(|t| t > given) || *given <= 0.0 {
+                let message = format!("no time of times_years lies after {given} years");
+                faults.push(Fault::new(format!("/conditional_years/{i}"), message));
+            }
         }
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         let times =
@@ -331,6 +257,7 @@ impl Model for KaplanMeier {
             "quantiles",
             &["group", "quantile", "estimate", "conf_low", "conf_high", "status"],
         );
+        let mut further = Tables::new();
         let mut means = Vec::new();
         let mut emptied = Vec::new();
         for (g, group) in round.pooled.counts.groups.iter().enumerate() {
@@ -364,6 +291,7 @@ impl Model for KaplanMeier {
                 ];
                 curve.push(head.into_iter().chain(fitted.at(Some(i), options)).collect());
             }
+            further.add(options, group, &fitted, &round.pooled.counts, g);
             for &years in &options.times_years {
                 times.push(fitted.landmark(group, years, options));
             }
@@ -371,10 +299,14 @@ impl Model for KaplanMeier {
                 quantiles.push(fitted.quantile(group, p, options));
             }
             if let Some(tau) = options.restricted_mean_years {
-                means.push((
-                    group,
-                    restricted_mean(&fitted.steps, tau * DAYS_PER_YEAR, fitted.followed_to),
-                ));
+                let days = tau * DAYS_PER_YEAR;
+                let mean = restricted_mean(&fitted.steps, days, fitted.followed_to);
+                if mean.is_none() && fitted.persons > 0.0 {
+                    let largest = fitted.followed_to / DAYS_PER_YEAR;
+                    let values = [("group", group.clone()), ("years", format!("{largest:.2}"))];
+                    estimate.notices.push(Notice::new(Status::BeyondFollowup, "tau-beyond", &values));
+                }
+                means.push((group, mean, fitted.lowest(options.level())));
             }
         }
         if !emptied.is_empty() {
@@ -388,6 +320,7 @@ impl Model for KaplanMeier {
         if let Some(tau) = options.restricted_mean_years {
             estimate.tables.push(restricted_mean_table(tau, &means, options.level()));
         }
+        estimate.tables.extend(further.into_filled());
         estimate.tables.push(curve);
         Ok(Step::Done(Box::new(estimate)))
     }
@@ -411,6 +344,8 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Interval::LogLog => "log-log",
         Interval::Log => "log",
         Interval::Plain => "plain",
+        Interval::Logit => "logit",
+        Interval::Arcsine => "arcsine",
     };
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);

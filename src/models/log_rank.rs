@@ -1,9 +1,9 @@
-//! Log-rank test, stratified by site or not, with the weights of Fleming & Harrington.
+//! Log-rank family, stratified by site or not: log-rank, Gehan, Tarone–Ware, Peto–Peto, Fleming–Harrington, and for trend.
 //!
-//! *Estimates* nothing; tests that groups share one survival curve. *A site sends*, stratified by site, observed and expected
+//! *Estimates*, for two groups, Peto's one-step hazard ratio; tests that groups share one survival curve. *A site sends*, stratified by site, observed and expected
 //! events by group and their covariance: no event time leaves; else its event table. *Sums*: cell by cell. *The hub* forms χ².
-//! *Differs from pooling rows*: not at all. *Not done*: γ of the Fleming–Harrington family, trend. *Sources*: Mantel (1966);
-//! Peto & Peto (1972); Harrington & Fleming (1982).
+//! *Differs from pooling rows*: not at all. *Not done*: exact distributions. *Sources*: Mantel (1966); Gehan (1965); Tarone & Ware
+//! (1977); Peto & Peto (1972); Harrington & Fleming (1982); Yusuf et al. (1985).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,9 +15,9 @@ use crate::{
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind},
     stats::{
-        distribution::chi_squared_upper,
+        distribution::{Z95, chi_squared_upper},
         event_table::{EventTable, Rows, TimeGrid, event_table},
-        log_rank::{Comparison, compare, test},
+        log_rank::{Comparison, Weight, compare, test, trend},
     },
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -25,6 +25,21 @@ use crate::{
 /// The model.
 #[derive(Debug)]
 pub struct LogRank;
+
+/// Weight of an event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Weights {
+    /// S(t−)^rho (1 − S(t−))^gamma; 1 where both powers are 0, which is the log-rank test.
+    #[default]
+    FlemingHarrington,
+    /// Number at risk.
+    Gehan,
+    /// Square root of the number at risk.
+    TaroneWare,
+    /// Survival as Peto & Peto estimate it.
+    PetoPeto,
+}
 
 /// Options of `log_rank`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -41,10 +56,20 @@ pub struct Options {
     /// Further variables within whose levels groups are compared.
     #[serde(default)]
     strata: Vec<String>,
-    /// Weight S(t−)^rho: 0 is the log-rank test, 1 the Peto & Peto test.
+    /// Weight of an event time.
+    #[serde(default)]
+    weights: Weights,
+    /// Power of S(t−) in the weight of Fleming & Harrington.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10))]
     rho: f64,
+    /// Power of 1 − S(t−) in the weight of Fleming & Harrington.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 10))]
+    gamma: f64,
+    /// Scores of the groups for a test of trend, in the order of the levels.
+    #[serde(default)]
+    trend: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
     horizon_days: Option<u32>,
@@ -73,13 +98,13 @@ pub enum Answer {
 static CARD: ModelCard = ModelCard {
     kind: "log_rank",
     title: "Log-rank test",
-    estimates: "nothing; tests whether groups share one survival curve",
+    estimates: "Peto's one-step hazard ratio of two groups; tests whether groups share one survival curve, or follow a trend",
     sends: "observed and expected events by group with their covariance; without stratification by site, its event table",
     pools: "cells add; χ² = (O − E)' V⁻ (O − E), with as many degrees of freedom as V has rank",
     differs: "not at all: it equals the test on the pooled rows, stratified by site or not",
-    not_done: "the second weight (γ) of the Fleming–Harrington family; test for trend",
+    not_done: "exact permutation distributions",
     exchanges: Exchanges::One,
-    sources: "Mantel 1966; Peto & Peto 1972; Harrington & Fleming 1982",
+    sources: "Mantel 1966; Gehan 1965; Tarone & Ware 1977; Peto & Peto 1972; Harrington & Fleming 1982; Yusuf et al. 1985",
     example: "id = \"logrank\"\nkind = \"log_rank\"\nby = \"x_hist_central\"\n",
 };
 
@@ -145,6 +170,29 @@ pub(super) fn strata(
     Ok(stratum)
 }
 
+impl Options {
+    fn weight(&self) -> Weight {
+        match self.weights {
+            Weights::FlemingHarrington => {
+                Weight::FlemingHarrington { rho: self.rho, gamma: self.gamma }
+            }
+            Weights::Gehan => Weight::Gehan,
+            Weights::TaroneWare => Weight::TaroneWare,
+            Weights::PetoPeto => Weight::PetoPeto,
+        }
+    }
+
+    fn weight_word(&self) -> &'static str {
+        match self.weights {
+            Weights::FlemingHarrington if self.rho == 0.0 && self.gamma == 0.0 => "log-rank",
+            Weights::FlemingHarrington => "fleming-harrington",
+            Weights::Gehan => "gehan",
+            Weights::TaroneWare => "tarone-ware",
+            Weights::PetoPeto => "peto-peto",
+        }
+    }
+}
+
 impl LogRank {
     fn count(
         options: &Options,
@@ -168,7 +216,7 @@ impl LogRank {
 }
 
 /// Compares within each stratum of a table and adds up.
-fn compare_strata(table: &EventTable, groups: usize, rho: f64) -> Comparison {
+fn compare_strata(table: &EventTable, groups: usize, weight: Weight) -> Comparison {
     let zeros = |n: usize| vec![0.0; n];
     let mut sum = Comparison {
         persons: zeros(groups),
@@ -189,7 +237,7 @@ fn compare_strata(table: &EventTable, groups: usize, rho: f64) -> Comparison {
             initial: of(&table.initial, 1),
             beyond: of(&table.beyond, 1),
         };
-        let part = compare(&part, rho);
+        let part = compare(&part, weight);
         let pairs = [
             (&mut sum.persons, part.persons),
             (&mut sum.observed, part.observed),
@@ -201,6 +249,34 @@ fn compare_strata(table: &EventTable, groups: usize, rho: f64) -> Comparison {
         }
     }
     sum
+}
+
+/// Peto's one-step estimate: ln HR = U / V of the second group against the first, with standard error 1 / √V.
+fn peto(groups: &[String], comparison: &Comparison) -> Table {
+    let columns = [
+        "group",
+        "reference",
+        "estimate",
+        "std_error",
+        "hazard_ratio",
+        "hazard_ratio_low",
+        "hazard_ratio_high",
+        "status",
+    ];
+    let mut table = Table::new("peto", &columns);
+    let (u, v) = (comparison.observed[1] - comparison.expected[1], comparison.covariance[3]);
+    let (log, se) = (u / v, 1.0 / v.sqrt());
+    table.push(vec![
+        (&groups[1]).into(),
+        (&groups[0]).into(),
+        log.into(),
+        se.into(),
+        log.exp().into(),
+        (log - Z95 * se).exp().into(),
+        (log + Z95 * se).exp().into(),
+        Status::Ok.into(),
+    ]);
+    table
 }
 
 impl Model for LogRank {
@@ -228,6 +304,17 @@ impl Model for LogRank {
             |name: &str| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
         faults.extend(context.check("/by", &options.by, &kinds));
         options.groups = levels(&options.by);
+        let (scores, groups) = (options.trend.len(), options.groups.len());
+        if scores > 0 && scores != groups {
+            let message = format!("{scores} scores for {groups} levels of `{}`", options.by);
+            faults.push(Fault::new("/trend", message).hint("write one score per level"));
+        }
+        let has_powers = options.rho != 0.0 || options.gamma != 0.0;
+        if has_powers && options.weights != Weights::FlemingHarrington {
+            let hint = "leave rho and gamma out";
+            let message = "rho and gamma belong to the weights of Fleming and Harrington";
+            faults.push(Fault::new("/weights", message).hint(hint));
+        }
         options.stratum_count = 1;
         for (i, name) in options.strata.iter().enumerate() {
             faults.extend(context.check(&format!("/strata/{i}"), name, &kinds));
@@ -267,7 +354,7 @@ impl Model for LogRank {
         let table = Self::count(options, data, &survival)?;
         let groups = options.groups.clone();
         if options.stratify_by_site {
-            let comparison = compare_strata(&table, groups.len(), options.rho);
+            let comparison = compare_strata(&table, groups.len(), options.weight());
             return Ok(Answer::Compared { groups, comparison });
         }
         let of_stratum = |s: usize| groups.iter().map(move |g| format!("{s}:{g}"));
@@ -284,14 +371,14 @@ impl Model for LogRank {
         let comparison = match &round.pooled {
             Answer::Compared { comparison, .. } => comparison.clone(),
             Answer::Counted(counts) => {
-                compare_strata(&counts.table, options.groups.len(), options.rho)
+                compare_strata(&counts.table, options.groups.len(), options.weight())
             }
         };
         let exactness =
             if options.stratify_by_site { Exactness::ExactStratified } else { Exactness::Exact };
         let mut estimate = Estimate::new(exactness, round.sites);
-        let weight = if options.rho == 0.0 { "log-rank" } else { "weighted-log-rank" };
-        estimate.line("test", weight, &[("rho", options.rho.to_string())]);
+        let powers = [("rho", options.rho.to_string()), ("gamma", options.gamma.to_string())];
+        estimate.line("test", options.weight_word(), &powers);
         let site = options.stratify_by_site.then_some("site".to_owned());
         let strata: Vec<String> = site.into_iter().chain(options.strata.iter().cloned()).collect();
         let choice = if strata.is_empty() { "none" } else { "by-variables" };
@@ -322,6 +409,22 @@ impl Model for LogRank {
             _ => Status::Ok,
         };
         let mut tests = Table::new("test", &["statistic", "df", "p_value", "status"]);
+        let mut further = Vec::new();
+        if !options.trend.is_empty() && status == Status::Ok {
+            let result = trend(&comparison, &options.trend);
+            let mut table = Table::new("trend", &["statistic", "df", "p_value", "status"]);
+            let row = if result.df > 0 {
+                let p = chi_squared_upper(result.statistic, 1.0);
+                vec![result.statistic.into(), 1.0.into(), p.into(), Status::Ok.into()]
+            } else {
+                vec![Value::None, 0.0.into(), Value::None, Status::NoRiskSet.into()]
+            };
+            table.push(row);
+            further.push(table);
+        }
+        if options.groups.len() == 2 && options.weight_word() == "log-rank" && status == Status::Ok {
+            further.push(peto(&options.groups, &comparison));
+        }
         if status == Status::Ok {
             let p = chi_squared_upper(result.statistic, result.df as f64);
             tests.push(vec![
@@ -336,6 +439,7 @@ impl Model for LogRank {
             estimate.notice(Notice::new(status, key, &[]));
         }
         estimate.tables.extend([tests, groups]);
+        estimate.tables.extend(further);
         Ok(Step::Done(Box::new(estimate)))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agreement;
 pub mod characteristics;
+pub mod competing_risks;
 pub mod cox;
 pub mod kaplan_meier;
 pub mod log_rank;
@@ -23,6 +24,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &meta_analysis::MetaAnalysis,
     &net_survival::NetSurvival,
     &profile_likelihood::ProfileLikelihood,
+    &competing_risks::CompetingRisks,
 ];
 
 /// The model of this kind.

@@ -310,7 +310,11 @@ pub(crate) fn followup_faults(
     faults.extend(wanted
         .into_iter()
         .filter_map(|(field, name, kind)| {
-            let (message, hint) = dictionary.usable(name, &[kind]).err()?;
+            let kinds = match kind {
+                VariableKind::Category => vec![kind, VariableKind::Flag],
+                _ => vec![kind],
+            };
+            let (message, hint) = dictionary.usable(name, &kinds).err()?;
             Some(Fault::new(format!("{pointer}/{field}"), message).hint(hint))
         }));
     faults

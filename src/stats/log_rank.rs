@@ -1,8 +1,9 @@
 //! Log-rank family: observed minus expected events by group, with the hypergeometric covariance.
 //!
-//! Both add over strata, so a country that is its own stratum sends G numbers and a G×G matrix and no event time. Weights
-//! S(t−)^ρ after Fleming & Harrington, with the pooled left-continuous Kaplan–Meier curve of the stratum; ρ = 0 is the
-//! log-rank test, ρ = 1 the Peto & Peto test as R's `survdiff` computes it.
+//! Both add over strata, so a country that is its own stratum sends G numbers and a G×G matrix and no event time. Weights use
+//! the numbers and the curve of the stratum.
+//!
+//! Sources: Mantel (1966); Gehan (1965); Tarone & Ware (1977); Peto & Peto (1972); Fleming & Harrington (1991).
 
 use nalgebra::{DMatrix, DVector};
 
@@ -24,8 +25,41 @@ pub struct Comparison {
     pub covariance: Vec<f64>,
 }
 
+/// Weight of an event time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weight {
+    /// S(t−)^ρ (1 − S(t−))^γ; ρ = γ = 0 is the log-rank test, ρ = 1 the test that R's `survdiff` calls Peto & Peto's.
+    FlemingHarrington {
+        /// ρ.
+        rho: f64,
+        /// γ.
+        gamma: f64,
+    },
+    /// Number at risk.
+    Gehan,
+    /// Its square root.
+    TaroneWare,
+    /// Π (1 − d / (n + 1)) up to and with this time.
+    PetoPeto,
+}
+
+impl Weight {
+    fn at(self, before: f64, peto: f64, n: f64) -> f64 {
+        match self {
+            Self::FlemingHarrington { rho, gamma } => {
+                // 0⁰ = 1: the log-rank test has weight 1 also before the first event.
+                let power = |x: f64, p: f64| if p == 0.0 { 1.0 } else { x.powf(p) };
+                power(before, rho) * power(1.0 - before, gamma)
+            }
+            Self::Gehan => n,
+            Self::TaroneWare => n.sqrt(),
+            Self::PetoPeto => peto,
+        }
+    }
+}
+
 /// Compares the groups of one stratum's event table.
-pub fn compare(table: &EventTable, rho: f64) -> Comparison {
+pub fn compare(table: &EventTable, weight: Weight) -> Comparison {
     let (groups, cells) = (table.groups, table.cells);
     let slice = |counts: &[f64], g: usize| counts[g * cells..(g + 1) * cells].to_vec();
     let risk: Vec<Vec<f64>> = (0..groups)
@@ -47,14 +81,15 @@ pub fn compare(table: &EventTable, rho: f64) -> Comparison {
         expected: vec![0.0; groups],
         covariance: vec![0.0; groups * groups],
     };
-    let mut survival_before = 1.0_f64;
+    let (mut survival_before, mut peto) = (1.0_f64, 1.0_f64);
     for j in 0..cells {
         let d: f64 = (0..groups).map(|g| table.events[g * cells + j]).sum();
         let n: f64 = (0..groups).map(|g| risk[g][j]).sum();
         if d <= 0.0 || n <= 0.0 {
             continue;
         }
-        let w = if rho == 0.0 { 1.0 } else { survival_before.powf(rho) };
+        peto *= 1.0 - d / (n + 1.0);
+        let w = weight.at(survival_before, peto, n);
         let hypergeometric = if n > 1.0 { d * (n - d) / (n - 1.0) } else { 0.0 };
         for g in 0..groups {
             let share = risk[g][j] / n;
@@ -69,6 +104,17 @@ pub fn compare(table: &EventTable, rho: f64) -> Comparison {
         survival_before *= 1.0 - d / n;
     }
     result
+}
+
+/// Test for a trend over the groups with these scores: (c'U)² / (c'Vc) with one degree of freedom.
+pub fn trend(comparison: &Comparison, scores: &[f64]) -> Test {
+    let groups = scores.len();
+    let u: f64 = (0..groups).map(|g| scores[g] * (comparison.observed[g] - comparison.expected[g])).sum();
+    let v: f64 = (0..groups)
+        .flat_map(|g| (0..groups).map(move |h| (g, h)))
+        .map(|(g, h)| scores[g] * scores[h] * comparison.covariance[g * groups + h])
+        .sum();
+    if v > 0.0 { Test { statistic: u * u / v, df: 1 } } else { Test { statistic: 0.0, df: 0 } }
 }
 
 /// χ² of the summed comparison.
@@ -96,7 +142,7 @@ mod tests {
     fn toy(exit: &[i32], event: &[bool], group: &[u32]) -> Comparison {
         compare(
             &event_table(Rows { entry: None, exit, event, group }, 2, &TimeGrid::daily(1000)),
-            0.0,
+            Weight::FlemingHarrington { rho: 0.0, gamma: 0.0 },
         )
     }
 

@@ -5,8 +5,11 @@
 #![warn(missing_docs)]
 #![deny(clippy::disallowed_methods)]
 
+pub mod actuarial;
 pub mod beta_product;
+pub mod competing;
 pub mod cox;
+pub mod cumulative_hazard;
 pub mod distribution;
 pub mod event_table;
 pub mod histogram;

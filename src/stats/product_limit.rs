@@ -15,6 +15,10 @@ pub enum IntervalScale {
     Log,
     /// S itself.
     Plain,
+    /// logit S.
+    Logit,
+    /// arcsin √S.
+    Arcsine,
 }
 
 /// The estimate just after one time.
@@ -90,6 +94,17 @@ pub fn interval(step: &Step, scale: IntervalScale, level: f64) -> Option<(f64, f
         }
         IntervalScale::Log => (s * (-z * sigma).exp(), s * (z * sigma).exp()),
         IntervalScale::Plain => (s - z * s * sigma, s + z * s * sigma),
+        IntervalScale::Logit => {
+            let (centre, half) = ((s / (1.0 - s)).ln(), z * sigma / (1.0 - s));
+            let back = |x: f64| 1.0 / (1.0 + (-x).exp());
+            (back(centre - half), back(centre + half))
+        }
+        IntervalScale::Arcsine => {
+            let (centre, half) = (s.sqrt().asin(), 0.5 * z * sigma * (s / (1.0 - s)).sqrt());
+            let quarter = std::f64::consts::FRAC_PI_2;
+            let back = |x: f64| x.clamp(0.0, quarter).sin().powi(2);
+            (back(centre - half), back(centre + half))
+        }
     };
     Some((low.max(0.0), high.min(1.0)))
 }

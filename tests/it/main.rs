@@ -16,6 +16,7 @@ mod bad_input; // what users get wrong is told clearly, and nothing is half-writ
 mod by_file; // the protocol by file, and what a registry decides
 mod canary; // a number planted in one country is nowhere at hub and keyholder
 mod commands; // the binary as a user sees it
+mod competing;
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent

@@ -53,4 +53,17 @@ cox("cox_lung_by_site", coxph(Surv(time, event) ~ age + sex + ecog + strata(site
 cox("cox_lung_by_site_and_sex", coxph(Surv(time, event) ~ age + ecog + strata(site, sex), lung, control = ctl))
 cox("cox_veteran", coxph(Surv(time, event) ~ trt + celltype + karno, vet, control = ctl), "km")
 cox("cox_heart", coxph(Surv(start, stop, event) ~ age + surgery, heart, control = ctl), c("log", "identity"))
+for (type in c("logit", "arcsin")) km(paste0("km_aml_", type), survfit(Surv(time, event) ~ 1, aml, conf.type = type), c(9, 23, 31))
+for (ct in 1:2) { f <- survfit(Surv(time, event) ~ 1, aml, stype = 2, ctype = ct); for (i in which(f$n.event > 0)) {
+  add(paste0("cumhaz_aml_", ct), f$time[i], "cumhaz", f$cumhaz[i]); add(paste0("cumhaz_aml_", ct), f$time[i], "se", f$std.chaz[i]); add(paste0("cumhaz_aml_", ct), f$time[i], "surv", f$surv[i]) } }
+# Conditional survival: late entry at the condition is the same thing.
+d <- lung[lung$time > 180, ]; f <- survfit(Surv(rep(180, nrow(d)), d$time, d$event) ~ 1, conf.type = "log-log"); s <- summary(f, times = 365)
+for (n in c("surv", "std.err", "lower", "upper")) add("conditional_lung", "180", n, s[[n]])
+# Weighted log-rank tests by their definition; survdiff has rho only.
+wlr <- function(block, d, g, wt) { t <- sort(unique(d$time[d$event == 1])); lev <- sort(unique(d[[g]])); k <- length(lev); U <- rep(0, k); V <- matrix(0, k, k); S <- 1; P <- 1
+  for (u in t) { n <- sapply(lev, function(l) sum(d$time >= u & d[[g]] == l)); o <- sapply(lev, function(l) sum(d$time == u & d$event == 1 & d[[g]] == l)); N <- sum(n); D <- sum(o)
+    P <- P * (1 - D / (N + 1)); w1 <- switch(wt, gehan = N, tarone = sqrt(N), peto = P, fh01 = 1 - S, fh11 = S * (1 - S), lr = 1)
+    U <- U + w1 * (o - D * n / N); if (N > 1) V <- V + w1^2 * D * (N - D) / (N - 1) * (diag(n / N, k) - outer(n / N, n / N)); S <- S * (1 - D / N) }
+  add(block, wt, "chisq", U[-1] %*% solve(V[-1, -1], U[-1])); c1 <- seq_len(k); add(block, wt, "trend", (c1 %*% U)^2 / (c1 %*% V %*% c1)) }
+for (wt in c("lr", "gehan", "tarone", "peto", "fh01", "fh11")) { wlr("wlr_aml", aml, "group", wt); wlr("wlr_veteran", vet, "celltype", wt) }
 w(do.call(rbind, R), "survival_reference.csv")

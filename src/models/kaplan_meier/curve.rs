@@ -117,6 +117,15 @@ impl Curve {
         head(n_risk.into(), events.into()).into_iter().chain(self.at(last, options)).collect()
     }
 
+    /// Lowest S at the end of the curve that the beta product interval allows.
+    pub(super) fn lowest(&self, level: f64) -> f64 {
+        let product = self.products.last().copied().unwrap_or_default();
+        let left = self.steps.last().map_or(self.persons, |s| s.n_risk - s.n_event - s.n_censor);
+        // Somebody followed to the very end was at risk there.
+        let left = left.max(self.steps.last().map_or(0.0, |s| s.n_censor));
+        product.interval(left, level).0
+    }
+
     pub(super) fn quantile(&self, group: &str, p: f64, options: &Options) -> Vec<Value> {
         let q = quantile(&self.steps, p, options.interval.scale(), options.level());
         let status = match (q.time, q.low.is_some() && q.high.is_some()) {
@@ -128,11 +137,10 @@ impl Curve {
     }
 }
 
-pub(super) fn restricted_mean_table(
-    tau: f64,
-    means: &[(&String, Option<RestrictedMean>)],
-    level: f64,
-) -> Table {
+/// A group, its restricted mean, and the lowest survival that the beta product interval allows at τ.
+pub(super) type Mean<'a> = (&'a String, Option<RestrictedMean>, f64);
+
+pub(super) fn restricted_mean_table(tau: f64, means: &[Mean<'_>], level: f64) -> Table {
     let columns = [
         "group",
         "measure",
@@ -147,46 +155,62 @@ pub(super) fn restricted_mean_table(
     ];
     let mut table = Table::new("restricted_mean", &columns);
     let z = normal_point(level);
+    let days = tau * DAYS_PER_YEAR;
     let beyond = |group: &str, measure: &str| {
         let mut row = vec![Value::from(group), measure.into(), tau.into()];
         row.resize(9, Value::None);
         row.push(Status::BeyondFollowup.into());
         row
     };
-    let line = |group: &str, measure: &str, estimate: f64, se: f64, test: bool| {
-        let (statistic, status) = if se > 0.0 {
-            (test.then(|| estimate / se), Status::Ok)
-        } else {
-            (None, Status::Boundary)
-        };
+    let line = |group: &str, measure: &str, x: f64, se: f64, limits: [f64; 2], z: Option<f64>| {
+        let status = if se > 0.0 { Status::Ok } else { Status::Boundary };
+        let statistic = z.filter(|z| z.is_finite());
         vec![
             group.into(),
             measure.into(),
             tau.into(),
-            estimate.into(),
+            x.into(),
             se.into(),
-            (estimate - z * se).into(),
-            (estimate + z * se).into(),
+            limits[0].into(),
+            limits[1].into(),
             statistic.into(),
             statistic.map(normal_two_sided).into(),
             status.into(),
         ]
     };
-    for (group, mean) in means {
-        table.push(match mean {
-            Some(m) => line(group, "mean", m.mean, m.variance.sqrt(), false),
-            None => beyond(group, "mean"),
-        });
+    let wald = |x: f64, se: f64| [x - z * se, x + z * se];
+    for (group, mean, lowest) in means {
+        let Some(m) = mean else {
+            table.push(beyond(group, "mean"));
+            continue;
+        };
+        let se = m.variance.sqrt();
+        // Nobody had the event: survival is at least what the beta product allows at the end.
+        let limits = if se > 0.0 { wald(m.mean, se) } else { [lowest * days, m.mean] };
+        table.push(line(group, "mean", m.mean, se, limits, None));
+        table.push(line(group, "lost", days - m.mean, se, [days - limits[1], days - limits[0]], None));
     }
-    let Some((reference_group, reference)) = means.first() else { return table };
-    for (group, mean) in &means[1..] {
+    let Some((reference_group, reference, _)) = means.first() else { return table };
+    for (group, mean, _) in &means[1..] {
         let name = format!("{group} − {reference_group}");
-        table.push(match (mean, reference) {
-            (Some(a), Some(b)) => {
-                line(&name, "difference", a.mean - b.mean, (a.variance + b.variance).sqrt(), true)
+        let (Some(a), Some(b)) = (mean, reference) else {
+            table.push(beyond(&name, "difference"));
+            continue;
+        };
+        let (d, se) = (a.mean - b.mean, (a.variance + b.variance).sqrt());
+        table.push(line(&name, "difference", d, se, wald(d, se), Some(d / se)));
+        let ratios = [
+            ("ratio", a.mean, b.mean),
+            ("ratio of lost", days - a.mean, days - b.mean),
+        ];
+        for (measure, x, y) in ratios {
+            if x > 0.0 && y > 0.0 {
+                let log = (x / y).ln();
+                let se = (a.variance / (x * x) + b.variance / (y * y)).sqrt();
+                let limits = wald(log, se).map(f64::exp);
+                table.push(line(&name, measure, x / y, se * x / y, limits, Some(log / se)));
             }
-            (None, _) | (_, None) => beyond(&name, "difference"),
-        });
+        }
     }
     table
 }

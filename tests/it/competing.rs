@@ -1,0 +1,107 @@
+//! Competing risks against cmprsk and survival on mgus2 (tests/reference/competing.R), split over 1, 2, 5 and 40 sites.
+
+use std::collections::BTreeMap;
+
+use crate::pooling::{Frame, close, number, reference, tol};
+
+fn oracle() -> BTreeMap<String, f64> {
+    reference("competing_reference.csv")
+}
+
+pub fn mgus2() -> Frame {
+    Frame::read(
+        "mgus2.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 430]\n\
+         [dictionary.cause]\ntype = \"category\"\nlabel = \"Event\"\nlevels = [\"0\", \"1\", \"2\"]\n\
+         [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"F\", \"M\"]\n\
+         [dictionary.age]\ntype = \"real\"\nlabel = \"Age\"\n",
+    )
+}
+
+const FOLLOWUP: &str = "followup = { time = \"time\", event = \"cause\", zero = \"as_is\" }\n";
+
+/// Times of the data are months; the table wants years of days.
+fn years(time: f64) -> f64 {
+    time / 365.25
+}
+
+#[test]
+fn cumulative_incidence_equals_cuminc_and_survfit_whatever_the_split() {
+    let frame = mgus2();
+    for (variance, block) in [("aalen", "cuminc"), ("infinitesimal-jackknife", "survfit")] {
+        let model = format!(
+            "[[model]]\nid = \"c\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\nvariance = \"{variance}\"\ntimes_years = [{}, {}, {}]\n{FOLLOWUP}",
+            years(60.0), years(120.0), years(240.0)
+        );
+        for sites in [1, 2, 5, 40] {
+            let c = &frame.pool(&model, &frame.deal(sites))["c"];
+            for time in [60.0, 120.0, 240.0] {
+                for cause in ["1", "2"] {
+                    let at = years(time).to_string();
+                    let keys = [("cause", cause), ("time_years", at.as_str())];
+                    let wanted = |stat: &str| oracle().get(&format!("{block}/{cause}_{time}/{stat}")).copied();
+                    if let Some(est) = wanted("est") {
+                        close(number(c, "times", &keys, "estimate"), est, tol::CLOSED, "incidence");
+                    }
+                    let se = number(c, "times", &keys, "std_error");
+                    let variance = wanted("var").unwrap_or_else(|| wanted("se").unwrap().powi(2));
+                    close(se * se, variance, 1e-8, &format!("{block} {cause} {time}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn grays_test_equals_cuminc() {
+    let frame = mgus2();
+    let fit = |options: &str, parts: &[Vec<usize>]| {
+        let model = format!(
+            "[[model]]\nid = \"c\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\nby = \"sex\"\n{options}{FOLLOWUP}"
+        );
+        frame.pool(&model, parts).remove("c").unwrap()
+    };
+    for (options, block, parts) in [
+        ("", "gray", frame.deal(5)),
+        ("rho = 1\n", "gray_rho1", frame.deal(2)),
+        ("stratify_by_site = true\n", "gray_strata", frame.split_by("site")),
+    ] {
+        let c = fit(options, &parts);
+        for cause in ["1", "2"] {
+            let found = number(&c, "test", &[("cause", cause)], "statistic");
+            close(found, oracle()[&format!("{block}/{cause}/stat")], 1e-8, &format!("{block} {cause}"));
+        }
+    }
+}
+
+#[test]
+fn a_cause_nobody_had_is_zero_with_an_upper_limit() {
+    let frame = Frame::of(
+        &[("time", vec![3.0, 5.0, 9.0]), ("cause", vec![1.0, 0.0, 1.0])],
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 20]\n\
+         [dictionary.cause]\ntype = \"category\"\nlabel = \"Event\"\nlevels = [\"0\", \"1\", \"2\"]\n",
+    );
+    let model = format!(
+        "[[model]]\nid = \"c\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\ntimes_years = [{}]\n{FOLLOWUP}",
+        years(4.0)
+    );
+    let c = &frame.pool(&model, &frame.deal(1))["c"];
+    let times = c.table("times").unwrap();
+    assert_eq!((times.number(1, "estimate"), times.text(1, "status")), (Some(0.0), "ONE_SIDED"));
+    assert!(times.number(1, "conf_high").unwrap() > 0.5);
+}
+
+/// The event of a follow-up may be one level of several: the cause-specific hazard.
+#[test]
+fn cause_specific_cox_equals_coxph() {
+    let frame = mgus2();
+    let model = "[[model]]\nid = \"c\"\nkind = \"cox\"\ncovariates = [\"age\", \"sex\"]\nbaseline = \"common\"\nproportional_hazards = \"none\"\n\
+                 followup = { time = \"time\", event = \"cause\", event_is = [\"1\"], zero = \"as_is\" }\n";
+    let c = &frame.pool(model, &frame.deal(5))["c"];
+    for (n, term) in [("1", "age"), ("2", "sex=M")] {
+        for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+            let found = number(c, "terms", &[("term", term)], column);
+            close(found, oracle()[&format!("cause_cox/{n}/{stat}")], tol::LIKELIHOOD, term);
+        }
+    }
+}
