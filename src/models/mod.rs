@@ -4,12 +4,15 @@ pub mod agreement;
 pub mod characteristics;
 pub mod competing_risks;
 pub mod cox;
+pub mod cure;
 pub mod kaplan_meier;
 pub mod log_rank;
 pub mod meta_analysis;
 pub mod net_survival;
+pub mod parametric;
 pub mod participation;
 pub mod profile_likelihood;
+pub mod royston_parmar;
 
 use crate::model::AnyModel;
 
@@ -25,6 +28,9 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &net_survival::NetSurvival,
     &profile_likelihood::ProfileLikelihood,
     &competing_risks::CompetingRisks,
+    &parametric::Parametric,
+    &royston_parmar::RoystonParmar,
+    &cure::Cure,
 ];
 
 /// The model of this kind.

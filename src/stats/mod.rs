@@ -22,6 +22,7 @@ pub mod log_rank;
 pub mod matrix;
 pub mod net_survival;
 pub mod newton;
+pub mod parametric;
 pub mod product_limit;
 pub mod random_effects;
 pub mod quadrature;

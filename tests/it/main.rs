@@ -25,6 +25,7 @@ mod laws; // what holds for every model of the registry
 mod login; // login by a provider; TLS
 mod meta_oracles; // random effects against metafor
 mod net_survival;
+mod parametric;
 mod parties; // helper: a study with all its parties, as files, servers and processes
 mod pooling; // helper: a data set split over sites, pooled through the real path
 mod postgres; // helper: a PostgreSQL server of the tests' own

@@ -1,0 +1,309 @@
+//! What models fitted by maximum likelihood over several rounds share: questions, the first answer, and how a fit ended.
+
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+use super::{DesignTerm, EventCounts, Sums, columns_of};
+use crate::{
+    cohort::{CohortError, Followup, SiteData, Survival},
+    estimate::{Estimate, FitRecord, Notice, Status, Table, Value},
+    stats::{
+        event_table::{Rows, TimeGrid, event_table},
+        likelihood::Derivatives,
+        matrix::Inverse,
+        newton::{Evaluation, Next},
+    },
+    summary::{Axis, LayoutError},
+};
+
+/// What the hub asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// The event table of all rows together, and sums of the covariates: for start values, knots and centring.
+    Start,
+    /// Log-likelihood, score and information.
+    At {
+        /// Parameters.
+        theta: Vec<f64>,
+        /// Means at which covariates are centred.
+        centre: Vec<f64>,
+        /// Knots of a spline of log time; none where there is none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        knots: Vec<f64>,
+    },
+}
+
+/// Rows of one site with their covariates.
+#[derive(Debug)]
+pub struct RegressionRows {
+    /// Follow-up.
+    pub survival: Survival,
+    /// One column per term.
+    pub columns: Vec<Vec<f64>>,
+}
+
+impl RegressionRows {
+    /// The rows in which nothing needed is missing.
+    pub fn new(
+        followup: &Followup,
+        needed: &[&str],
+        design: &[DesignTerm],
+        data: &SiteData,
+    ) -> Result<Self, CohortError> {
+        let survival = data.cohort.survival(followup, needed)?;
+        let columns = columns_of(design, data, &survival.rows)?;
+        Ok(Self { survival, columns })
+    }
+
+    /// 1 and the centred covariates of row `i`.
+    pub fn with_intercept(&self, i: usize, centre: &[f64]) -> Vec<f64> {
+        std::iter::once(1.0)
+            .chain(self.columns.iter().zip(centre).map(|(column, c)| column[i] - c))
+            .collect()
+    }
+
+    /// Last day of follow-up in `unit` days; day 0 counts as half a day.
+    pub fn exit(&self, i: usize, unit: f64) -> f64 {
+        f64::from(self.survival.exit[i]).max(0.5) / unit
+    }
+
+    /// Late entry in `unit` days, 0 if followed from the start.
+    pub fn entry(&self, i: usize, unit: f64) -> f64 {
+        self.survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]) / unit)
+    }
+
+    /// The answer to [`Question::Start`].
+    pub fn start(&self, design: &[DesignTerm], horizon_days: u32) -> Sums {
+        let group = vec![0; self.survival.rows.len()];
+        let rows = Rows {
+            entry: self.survival.entry.as_deref(),
+            exit: &self.survival.exit,
+            event: &self.survival.event,
+            group: &group,
+        };
+        let table = event_table(rows, 1, &TimeGrid::daily(horizon_days));
+        let sum_x = self.columns.iter().map(|column| column.iter().sum()).collect();
+        Sums::of(&self.survival)
+            .event_counts(&EventCounts { groups: vec!["all".into()], table })
+            .counts("n_event", Vec::new(), vec![self.survival.events() as f64])
+            .sums("sum_x", vec![term_axis(design)], sum_x)
+    }
+
+    /// The answer to [`Question::At`].
+    pub fn answer(&self, names: &[String], derivatives: Derivatives) -> Sums {
+        let pairs = names.len() * (names.len() + 1) / 2;
+        Sums::of(&self.survival)
+            .sums("log_likelihood", Vec::new(), vec![derivatives.log_likelihood])
+            .sums("score", vec![Axis::new("term", names.iter().cloned())], derivatives.score)
+            .sums("information", vec![Axis::numbered("pair", pairs)], derivatives.information)
+    }
+}
+
+fn term_axis(design: &[DesignTerm]) -> Axis {
+    Axis::new("term", design.iter().map(DesignTerm::name))
+}
+
+/// What the first round said.
+#[derive(Debug)]
+pub struct Start {
+    /// Event table of all rows.
+    pub counts: EventCounts,
+    /// Means of the covariates.
+    pub centre: Vec<f64>,
+    /// Persons.
+    pub persons: f64,
+    /// Events.
+    pub events: f64,
+}
+
+impl Start {
+    /// Reads the pooled first answer.
+    pub fn read(sums: &Sums) -> Result<Self, LayoutError> {
+        let persons = sums.one("persons")?;
+        let centre = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
+        Ok(Self { counts: sums.read_event_counts()?, centre, persons, events: sums.one("n_event")? })
+    }
+
+    /// Days of the events, once per event, in order; day 0 as half a day.
+    pub fn event_days(&self) -> Vec<f64> {
+        let group = self.counts.group(0);
+        let mut days = Vec::new();
+        for (day, d) in group.events.iter().enumerate() {
+            days.extend(std::iter::repeat_n((day as f64).max(0.5), d.round() as usize));
+        }
+        days
+    }
+
+    /// Person-days of all rows within the grid.
+    pub fn person_days(&self) -> f64 {
+        self.counts.group(0).n_risk.iter().skip(1).sum()
+    }
+
+    /// log time (in `unit` days) and log cumulative hazard (Nelson–Aalen) after each event day.
+    pub fn log_log(&self, unit: f64) -> Vec<(f64, f64)> {
+        let group = self.counts.group(0);
+        let mut hazard = 0.0_f64;
+        let mut points = Vec::new();
+        for (day, (&d, &n)) in group.events.iter().zip(&group.n_risk).enumerate() {
+            if d > 0.0 && n > 0.0 {
+                hazard += d / n;
+                points.push((((day as f64).max(0.5) / unit).ln(), hazard.ln()));
+            }
+        }
+        points
+    }
+}
+
+/// Least-squares line through points: intercept and slope.
+pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    let mean = |f: fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let xx: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    let xy: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    (points.len() > 1 && xx > 0.0).then(|| (y - xy / xx * x, xy / xx))
+}
+
+/// Reads the pooled answers to [`Question::At`], oldest first.
+pub fn evaluations<'a>(
+    rounds: impl Iterator<Item = (&'a Question, &'a Sums)>,
+) -> Result<Vec<Evaluation>, LayoutError> {
+    let mut record = Vec::new();
+    for (question, sums) in rounds {
+        if let Question::At { theta, .. } = question {
+            let derivatives = Derivatives {
+                log_likelihood: sums.one("log_likelihood")?,
+                score: sums.get("score")?.to_vec(),
+                information: sums.get("information")?.to_vec(),
+            };
+            record.push(Evaluation::new(theta, &derivatives));
+        }
+    }
+    Ok(record)
+}
+
+/// How a fit ended.
+#[derive(Debug)]
+pub struct Fitted {
+    /// Parameters.
+    pub theta: DVector<f64>,
+    /// Their covariance.
+    pub covariance: DMatrix<f64>,
+    /// ℓ there.
+    pub log_likelihood: f64,
+    /// OK, `Monotone` or `Nonconverged`.
+    pub status: Status,
+    /// Parameters that run to infinity.
+    pub running: Vec<usize>,
+    /// Record for the estimate.
+    pub record: FitRecord,
+}
+
+impl Fitted {
+    /// From the record and what followed it; not for [`Next::Try`].
+    pub fn new(record: &[Evaluation], next: Next, rounds: usize) -> Self {
+        let empty = |p: usize| Inverse {
+            matrix: DMatrix::zeros(p, p),
+            rank: 0,
+            condition: f64::INFINITY,
+        };
+        let p = record.first().map_or(0, |e| e.beta.len());
+        let (at, status, running, inverse) = match next {
+            Next::Converged { at, inverse } if inverse.rank == p => {
+                (at, Status::Ok, Vec::new(), inverse)
+            }
+            Next::Converged { at, inverse } => (at, Status::NotIdentified, Vec::new(), inverse),
+            Next::Monotone { at, coefficients, inverse } => {
+                (at, Status::Monotone, coefficients, inverse)
+            }
+            Next::NotConverged { at } => (at, Status::Nonconverged, Vec::new(), empty(p)),
+            Next::Try(_) => (record.len() - 1, Status::Nonconverged, Vec::new(), empty(p)),
+        };
+        let condition = inverse.condition.is_finite().then_some(inverse.condition);
+        Self {
+            theta: DVector::from_row_slice(&record[at].beta),
+            covariance: inverse.matrix,
+            log_likelihood: record[at].log_likelihood,
+            status,
+            running,
+            record: FitRecord {
+                rounds,
+                log_likelihood: record.iter().map(|e| e.log_likelihood).collect(),
+                converged: status == Status::Ok,
+                condition,
+            },
+        }
+    }
+
+    /// Undoes the centring: the intercept at position 0 is that of uncentred covariates, which follow it.
+    pub fn uncentre(&mut self, centre: &[f64]) {
+        let p = self.theta.len();
+        let change = DMatrix::from_fn(p, p, |i, j| match (i, j) {
+            (0, j) if j > 0 && j <= centre.len() => -centre[j - 1],
+            (i, j) if i == j => 1.0,
+            _ => 0.0,
+        });
+        self.theta = &change * &self.theta;
+        self.covariance = &change * &self.covariance * change.transpose();
+    }
+
+    /// Standard error of parameter `j`.
+    pub fn std_error(&self, j: usize) -> f64 {
+        self.covariance[(j, j)].max(0.0).sqrt()
+    }
+
+    /// Value and standard error of a function of the parameters, by the delta method with differences.
+    pub fn delta(&self, f: impl Fn(&[f64]) -> f64) -> (f64, f64) {
+        let theta: Vec<f64> = self.theta.iter().copied().collect();
+        let gradient = DVector::from_fn(theta.len(), |j, _| {
+            let scale = self.std_error(j).max(1e-8 * theta[j].abs()).max(1e-12);
+            let h = 1e-4 * scale;
+            let at = |x: f64| {
+                let mut moved = theta.clone();
+                moved[j] += x;
+                f(&moved)
+            };
+            (at(h) - at(-h)) / (2.0 * h)
+        });
+        let variance = (gradient.transpose() * &self.covariance * &gradient)[(0, 0)];
+        (f(&theta), variance.max(0.0).sqrt())
+    }
+
+    /// Says in the estimate how the fit ended.
+    pub fn tell(&self, estimate: &mut Estimate, names: &[String]) {
+        let running: Vec<String> = self.running.iter().map(|&j| names[j].clone()).collect();
+        let (key, values) = match self.status {
+            Status::Monotone => ("monotone", vec![("terms", running.join(", "))]),
+            Status::Nonconverged => ("nonconverged", Vec::new()),
+            Status::NotIdentified => ("likelihood-flat", Vec::new()),
+            _ => return,
+        };
+        estimate.notice(Notice::new(self.status, key, &values));
+    }
+
+    /// Table `summary` of a fit.
+    pub fn summary(&self, persons: f64, events: f64) -> Table {
+        let p = self.theta.len() as f64;
+        let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
+        let mut table = Table::new("summary", &columns);
+        table.push(vec![
+            persons.into(),
+            events.into(),
+            p.into(),
+            self.log_likelihood.into(),
+            (2.0 * p - 2.0 * self.log_likelihood).into(),
+            self.status.into(),
+        ]);
+        table
+    }
+}
+
+/// Table `summary` where nothing was fitted.
+pub fn summary_without_fit(persons: f64, events: f64, status: Status) -> Table {
+    let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
+    let mut table = Table::new("summary", &columns);
+    let none = || Value::None;
+    table.push(vec![persons.into(), events.into(), none(), none(), none(), status.into()]);
+    table
+}

@@ -1,0 +1,89 @@
+//! Survival that a fitted regression predicts for described patients.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+
+use super::{Context, DesignTerm, Fitted};
+use crate::{
+    estimate::{Status, Table, Value},
+    spec::Fault,
+    stats::distribution::normal_point,
+};
+
+/// A patient whose survival is predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Patient {
+    /// Name in tables.
+    pub name: String,
+    /// Values of the covariates: levels, or numbers.
+    #[serde(default)]
+    pub values: BTreeMap<String, Json>,
+}
+
+/// Checks that every covariate has a value of its kind.
+pub fn patient_faults(
+    patients: &[Patient],
+    covariates: &[String],
+    context: &Context<'_>,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (i, patient) in patients.iter().enumerate() {
+        for name in covariates {
+            let at = format!("/patients/{i}/values");
+            let Some(variable) = context.dictionary.get(name) else { continue };
+            let levels = variable.model_levels();
+            let wanted = if levels.is_empty() { "a number".into() } else { levels.join(", ") };
+            let fits = patient.values.get(name).is_some_and(|value| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                if levels.is_empty() { value.is_number() } else { levels.contains(&text) }
+            });
+            if !fits {
+                let message = format!("patient `{}` has no value of `{name}`", patient.name);
+                faults.push(Fault::new(at, message).hint(format!("`{name}` wants {wanted}")));
+            }
+        }
+        for name in patient.values.keys().filter(|name| !covariates.contains(name)) {
+            let message = format!("`{name}` is not a covariate of this model");
+            faults.push(Fault::new(format!("/patients/{i}/values/{name}"), message).at_key());
+        }
+    }
+    faults
+}
+
+/// Covariates of a patient, in the order of the terms.
+pub fn values_of(patient: &Patient, design: &[DesignTerm]) -> Vec<f64> {
+    design.iter().map(|term| term.value(&patient.values).unwrap_or(0.0)).collect()
+}
+
+/// Table `predicted`: survival with an interval symmetric in log(−log S). `log_hazard(θ, x, t)` is the log cumulative hazard of
+/// covariates `x` at `t` years.
+pub fn predicted(
+    fitted: &Fitted,
+    patients: &[Patient],
+    design: &[DesignTerm],
+    times_years: &[f64],
+    level: f64,
+    log_hazard: impl Fn(&[f64], &[f64], f64) -> f64,
+) -> Table {
+    let columns = ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+    let mut table = Table::new("predicted", &columns);
+    let z = normal_point(level);
+    for patient in patients {
+        let x = values_of(patient, design);
+        for &years in times_years {
+            let (log, se) = fitted.delta(|theta| log_hazard(theta, &x, years));
+            let s = |log: f64| (-log.exp()).exp();
+            let status = if log.is_finite() { Status::Ok } else { Status::NotIdentified };
+            let numbers = [s(log), s(log) * log.exp() * se, s(log + z * se), s(log - z * se)];
+            let mut row = vec![Value::from(&patient.name), years.into()];
+            row.extend(numbers.map(Value::number));
+            row.push(status.into());
+            table.push(row);
+        }
+    }
+    table
+}

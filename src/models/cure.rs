@@ -1,0 +1,497 @@
+//! Cure models: a share of the patients never has the event.
+//!
+//! *Estimates* the cured share and the survival of the others. *A site sends* its event table and sums of covariates, then
+//! log-likelihood, score and information at the broadcast parameters. *Sums*: cell by cell, in a few rounds. *The hub* first asks
+//! whether the data can tell cure from late events at all, and then maximises by Newton's method. *Differs from pooling rows*:
+//! not at all. *Not done*: semiparametric latency. *Sources*: Boag (1949); Farewell (1982); Maller & Zhou (1996) for sufficient
+//! follow-up; Yakovlev & Tsodikov (1996), Chen, Ibrahim & Sinha (1999) for the non-mixture form; Jakobsen et al. (2020).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use crate::{
+    cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    model::{
+        Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Patient,
+        Question, RegressionRows, Round, Start, Step, Sums, Terms, evaluations, needs_of,
+        patient_faults, predicted, summary_without_fit, values_of,
+    },
+    spec::Fault,
+    stats::{
+        distribution::normal_point,
+        jet::Jet,
+        likelihood::{Predictor, sum_rows},
+        newton::{Next, newton},
+        parametric::{Distribution, log_curves},
+        product_limit::product_limit,
+    },
+    summary::Visibility,
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Cure;
+
+/// How the cured share enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Form {
+    /// S = π + (1 − π) S_u, logit π linear in the covariates.
+    #[default]
+    Mixture,
+    /// S = exp(−θ F), ln θ linear in the covariates; π = exp(−θ).
+    NonMixture,
+}
+
+/// Distribution of the time of those who are not cured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Latency {
+    /// Weibull.
+    #[default]
+    Weibull,
+    /// Log-normal.
+    LogNormal,
+    /// Log-logistic.
+    LogLogistic,
+}
+
+/// Options of `cure`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up, the analysis's own if absent.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// How the cured share enters.
+    #[serde(default)]
+    form: Form,
+    /// Distribution of the time of those who are not cured.
+    #[serde(default)]
+    latency: Latency,
+    /// Covariates of the cured share.
+    #[serde(default)]
+    covariates: Vec<String>,
+    /// Reference levels; the first level of the dictionary where absent.
+    #[serde(default)]
+    reference: BTreeMap<String, String>,
+    /// Patients whose cured share and survival are predicted.
+    #[serde(default)]
+    patients: Vec<Patient>,
+    /// Times of the predictions, years.
+    #[serde(default)]
+    times_years: Vec<f64>,
+    /// Fit although the data may not be able to tell cure from late events.
+    #[serde(default)]
+    without_gate: bool,
+    /// Most evaluations of the likelihood.
+    #[serde(default = "hundred")]
+    #[schemars(range(min = 2, max = 200))]
+    max_evaluations: usize,
+    /// Last day of the table that gives start values; from the dictionary's range of the time where absent.
+    #[serde(default)]
+    horizon_days: Option<u32>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Columns of the design, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    design: Vec<DesignTerm>,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+const DAYS_PER_YEAR: f64 = 365.25;
+/// The last event must come before this share of the longest follow-up.
+const LAST_EVENT_SHARE: f64 = 0.8;
+/// So many must be at risk on the plateau.
+const PLATEAU: f64 = 20.0;
+
+static CARD: ModelCard = ModelCard {
+    kind: "cure",
+    title: "Cure model",
+    estimates: "the share of cured patients and the survival time of the others",
+    sends: "its event table and sums of covariates once; then log-likelihood, score and information at the broadcast parameters",
+    pools: "cells add over a few rounds; the hub asks whether follow-up is long enough and maximises by Newton's method",
+    differs: "not at all: it equals the same likelihood on the pooled rows",
+    not_done: "semiparametric latency; covariates on the latency",
+    exchanges: Exchanges::Several { usual: "8 to 16", instead: "`kaplan_meier`, whose plateau shows the cured share" },
+    sources: "Boag 1949; Farewell 1982; Maller & Zhou 1996; Chen, Ibrahim & Sinha 1999",
+    example: "id = \"cured\"\nkind = \"cure\"\ncovariates = [\"x_hist_central\"]\nwithout_gate = true\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+
+    fn distribution(&self) -> Distribution {
+        match self.latency {
+            Latency::Weibull => Distribution::Weibull,
+            Latency::LogNormal => Distribution::LogNormal,
+            Latency::LogLogistic => Distribution::LogLogistic,
+        }
+    }
+
+    fn all_terms(&self) -> Vec<DesignTerm> {
+        let named = |name: &str| DesignTerm {
+            variable: name.to_owned(),
+            level: None,
+            reference: None,
+            spline: None,
+            product: Vec::new(),
+        };
+        let mut terms = vec![named("(Intercept)")];
+        terms.extend(self.design.iter().cloned());
+        terms.extend([named("latency: location"), named("latency: log(scale)")]);
+        terms
+    }
+
+    /// Contribution in cure predictor, latency location and log scale.
+    fn contribution(&self, entry: f64, exit: f64, event: bool, eta: [f64; 3]) -> Jet<3> {
+        let end = self.log_curve(exit, event, eta);
+        if entry > 0.0 { end - self.log_curve(entry, false, eta) } else { end }
+    }
+
+    /// ln f or ln S at `t`.
+    fn log_curve(&self, t: f64, event: bool, eta: [f64; 3]) -> Jet<3> {
+        let latency = log_curves(self.distribution(), t, [eta[1], eta[2], 0.0]);
+        // The latency's own jets number its two parameters 0 and 1; here they are 1 and 2.
+        let (survival, density) = (shift(latency.survival), shift(latency.density));
+        let cure = Jet::<3>::variable(eta[0], 0);
+        match self.form {
+            Form::Mixture => {
+                // ln π = −ln(1 + e^−η), ln(1 − π) = −ln(1 + e^η).
+                let (cured, not) = (-(-cure).softplus(), -cure.softplus());
+                if event { not + density } else { cured.log_add_exp(not + survival) }
+            }
+            Form::NonMixture => {
+                // F = 1 − e^{ln S}; S = exp(−θ F).
+                let cumulative = -(survival.exp() - 1.0);
+                let log = -(cure.exp() * cumulative);
+                if event { cure + density + log } else { log }
+            }
+        }
+    }
+
+    /// Cured share from the cure predictor.
+    fn share(&self, eta: f64) -> f64 {
+        match self.form {
+            Form::Mixture => 1.0 / (1.0 + (-eta).exp()),
+            Form::NonMixture => (-eta.exp()).exp(),
+        }
+    }
+}
+
+fn shift(jet: Jet<3>) -> Jet<3> {
+    let mut moved = Jet::constant(jet.value);
+    for k in 0..2 {
+        moved.gradient[k + 1] = jet.gradient[k];
+        for l in 0..2 {
+            moved.hessian[k + 1][l + 1] = jet.hessian[k][l];
+        }
+    }
+    moved
+}
+
+/// Whether the data can tell cure from late events.
+struct Gate {
+    last_event: f64,
+    last_followup: f64,
+    plateau: f64,
+    at_risk: f64,
+    /// Probability that all of the events late in follow-up are missing by chance (Maller & Zhou's α_n).
+    alpha: f64,
+}
+
+impl Gate {
+    fn new(start: &Start) -> Self {
+        let group = start.counts.group(0);
+        let days: Vec<f64> = (0..group.events.len()).map(|j| (j as f64).max(0.5)).collect();
+        let steps = product_limit(&days, &group.n_risk, &group.events, &group.censored, false);
+        let last_event = steps.iter().rev().find(|s| s.n_event > 0.0);
+        let last = steps.last().map_or(0.0, |s| s.time);
+        let last_followup =
+            if start.counts.table.beyond[0] > 0.0 { days.len() as f64 } else { last };
+        let (time, at_risk) = last_event
+            .map_or((0.0, start.persons), |s| (s.time, s.n_risk - s.n_event - s.n_censor));
+        // Events in (2 t* − T, t*], t* the last event and T the longest follow-up: none would be expected on a true plateau.
+        let from = 2.0 * time - last_followup;
+        let late: f64 = steps.iter().filter(|s| s.time > from && s.time <= time).map(|s| s.n_event).sum();
+        let n = start.persons.max(1.0);
+        Self {
+            last_event: time,
+            last_followup,
+            plateau: last_event.map_or(1.0, |s| s.survival),
+            at_risk,
+            alpha: (1.0 - late / n).powf(n),
+        }
+    }
+
+    fn open(&self) -> bool {
+        self.last_event < LAST_EVENT_SHARE * self.last_followup
+            && self.at_risk >= PLATEAU
+            && self.alpha < 0.05
+    }
+
+    fn table(&self) -> Table {
+        let columns =
+            ["last_event_days", "followed_to_days", "plateau", "n_risk", "alpha", "status"];
+        let mut table = Table::new("gate", &columns);
+        let status = if self.open() { Status::Ok } else { Status::NotIdentified };
+        table.push(vec![
+            self.last_event.into(),
+            self.last_followup.into(),
+            self.plateau.into(),
+            self.at_risk.into(),
+            self.alpha.into(),
+            status.into(),
+        ]);
+        table
+    }
+}
+
+impl Model for Cure {
+    type Options = Options;
+    type Params = Question;
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = context.followup(&mut options.followup);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let followup = options.followup.as_ref();
+        faults.extend(horizon_from_dictionary(
+            &mut options.horizon_days,
+            followup,
+            context.dictionary,
+        ));
+        let columns = Columns {
+            covariates: &options.covariates,
+            reference: &options.reference,
+            splines: &BTreeMap::new(),
+            interactions: &[],
+        };
+        options.design = columns.terms(context, &mut faults);
+        faults.extend(patient_faults(&options.patients, &options.covariates, context));
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        needs.extend(needs_of(&options.design));
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<Question, FitError> {
+        Ok(Question::Start)
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        question: &Question,
+        data: &SiteData,
+    ) -> Result<Sums, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
+        let rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let Question::At { theta, centre, .. } = question else {
+            return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
+        };
+        let names: Vec<String> = options.all_terms().iter().map(DesignTerm::name).collect();
+        let p = options.design.len();
+        if theta.len() != names.len() || centre.len() != p {
+            let reason = format!("{} parameters for {} terms", theta.len(), names.len());
+            return Err(CohortError::Question { reason });
+        }
+        let one = [1.0];
+        let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
+            let z = rows.with_intercept(i, centre);
+            let (entry, exit) = (rows.entry(i, DAYS_PER_YEAR), rows.exit(i, DAYS_PER_YEAR));
+            let cure = Predictor { first: 0, z: &z };
+            let eta = [cure.at(theta), theta[p + 1], theta[p + 2]];
+            let jet = options.contribution(entry, exit, rows.survival.event[i], eta);
+            let latency = |k| Predictor { first: p + k, z: &one };
+            sum.add(&jet, 1.0, [cure, latency(1), latency(2)]);
+        });
+        Ok(rows.answer(&names, derivatives))
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<Question, Sums>],
+    ) -> Result<Step<Question>, FitError> {
+        let first = rounds.first().ok_or(FitError::NoRounds)?;
+        let start = Start::read(&first.pooled)?;
+        let all = options.all_terms();
+        let mut estimate = Estimate::new(Exactness::Exact, first.sites);
+        card_lines(&mut estimate, options);
+        first.pooled.left_out_notices(&mut estimate);
+        let gate = Gate::new(&start);
+        let refused = if start.events <= 0.0 {
+            Some((Status::NoEvents, "no-events"))
+        } else if 3.0 * all.len() as f64 > start.events {
+            Some((Status::NotIdentified, "too-few-events"))
+        } else if !gate.open() && !options.without_gate {
+            Some((Status::NotIdentified, "cure-gate"))
+        } else {
+            None
+        };
+        if let Some((status, key)) = refused {
+            let values =
+                [("parameters", all.len().to_string()), ("events", start.events.to_string())];
+            estimate.notice(Notice::new(status, key, &values));
+            let mut terms = Terms::new(&all, "ratio", options.level());
+            terms.all(status);
+            estimate.tables.push(terms.table);
+            estimate.tables.push(summary_without_fit(start.persons, start.events, status));
+            estimate.tables.push(gate.table());
+            return Ok(Step::Done(Box::new(estimate)));
+        }
+        let centre = start.centre.clone();
+        let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
+        let at = |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
+        if record.is_empty() {
+            let plateau = gate.plateau.clamp(0.05, 0.95);
+            let cure = match options.form {
+                Form::Mixture => (plateau / (1.0 - plateau)).ln(),
+                Form::NonMixture => (-plateau.ln()).ln(),
+            };
+            let days = start.event_days();
+            let median = days[days.len() / 2] / DAYS_PER_YEAR;
+            let mut theta = vec![0.0; all.len()];
+            theta[0] = cure;
+            theta[options.design.len() + 1] = median.ln() + 0.2;
+            return Ok(at(theta));
+        }
+        let next = match newton(&record, options.max_evaluations) {
+            Next::Try(theta) => return Ok(at(theta)),
+            next => next,
+        };
+        let mut fitted = Fitted::new(&record, next, rounds.len());
+        fitted.uncentre(&centre);
+        tables(options, &mut estimate, &fitted, &start);
+        estimate.tables.push(gate.table());
+        if !gate.open() {
+            estimate.notices.push(Notice::new(Status::NotIdentified, "cure-gate", &[]));
+        }
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}
+
+fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
+    let all = options.all_terms();
+    let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
+    fitted.tell(estimate, &names);
+    let ratio = if options.form == Form::Mixture { "odds_ratio" } else { "hazard_ratio" };
+    let mut terms = Terms::new(&all, ratio, options.level());
+    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
+    for j in 0..all.len() {
+        if !usable || fitted.running.contains(&j) {
+            terms.push(j, &[], fitted.status);
+        } else {
+            terms.wald(j, fitted.theta[j], fitted.std_error(j));
+        }
+    }
+    estimate.tables.push(terms.table);
+    estimate.tables.push(fitted.summary(start.persons, start.events));
+    if fitted.status == Status::Ok {
+        estimate.tables.push(cured(options, fitted));
+        let p = options.design.len();
+        let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
+            let eta = theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>();
+            (-options.log_curve(years, false, [eta, theta[p + 1], theta[p + 2]]).value).ln()
+        };
+        if !options.patients.is_empty() {
+            estimate.tables.push(predicted(
+                fitted,
+                &options.patients,
+                &options.design,
+                &options.times_years,
+                options.level(),
+                log_hazard,
+            ));
+        }
+    }
+    estimate.fit = Some(fitted.record.clone());
+}
+
+/// Cured share of each patient, with an interval symmetric in the predictor, and the median time of those not cured.
+fn cured(options: &Options, fitted: &Fitted) -> Table {
+    let columns = ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
+    let mut table = Table::new("cured", &columns);
+    let z = normal_point(options.level());
+    let p = options.design.len();
+    let reference = Patient { name: "reference".into(), values: BTreeMap::new() };
+    let patients = if options.patients.is_empty() { vec![reference] } else { options.patients.clone() };
+    for patient in &patients {
+        let x = values_of(patient, &options.design);
+        let (eta, se) = fitted.delta(|theta| {
+            theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>()
+        });
+        let (low, high) = (options.share(eta - z * se), options.share(eta + z * se));
+        let (_, se) = fitted.delta(|theta| {
+            options.share(theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>())
+        });
+        table.push(vec![
+            Value::from(&patient.name),
+            "cured share".into(),
+            options.share(eta).into(),
+            se.into(),
+            low.min(high).into(),
+            low.max(high).into(),
+            Status::Ok.into(),
+        ]);
+    }
+    // Median of the latency distribution itself.
+    let middle: f64 = match options.latency {
+        Latency::Weibull => std::f64::consts::LN_2.ln(),
+        Latency::LogNormal | Latency::LogLogistic => 0.0,
+    };
+    let (log, se) = fitted.delta(|theta| theta[p + 1] + theta[p + 2].exp() * middle);
+    table.push(vec![
+        "not cured".into(),
+        "median years".into(),
+        log.exp().into(),
+        (log.exp() * se).into(),
+        (log - z * se).exp().into(),
+        (log + z * se).exp().into(),
+        Status::Ok.into(),
+    ]);
+    table
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    estimate.line("estimator", "maximum-likelihood", &[]);
+    let form = if options.form == Form::Mixture { "mixture" } else { "non-mixture" };
+    estimate.line("cure", form, &[]);
+    let name = serde_json::to_value(options.latency).unwrap_or_default();
+    let values = [("name", name.as_str().unwrap_or_default().to_owned())];
+    estimate.line("distribution", "of-time", &values);
+    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    estimate.line("zero", zero_rule(zero), &[]);
+    let level = 100.0 * options.level();
+    estimate.line("interval", "wald", &[("level", level.to_string())]);
+    estimate.line("variance", "observed-information", &[]);
+    estimate.line("year", "julian", &[]);
+}

@@ -1,0 +1,158 @@
+//! Parametric, Royston–Parmar and cure models against R (tests/reference/parametric.R), split over 1, 2, 5 and 40 sites.
+
+use std::collections::BTreeMap;
+
+use tributary::estimate::Estimate;
+
+use crate::{
+    pooling::{Frame, close, number, reference},
+    survival_oracles::lung,
+};
+
+const FOLLOWUP: &str = "[followup]\ntime = \"time\"\nevent = \"event\"\n";
+
+fn oracle() -> BTreeMap<String, f64> {
+    reference("parametric_reference.csv")
+}
+
+fn gbsg() -> Frame {
+    Frame::read(
+        "gbsg.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 2700]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Relapse or death\"\n\
+         [dictionary.hormon]\ntype = \"flag\"\nlabel = \"Tamoxifen\"\n\
+         [dictionary.age]\ntype = \"real\"\nlabel = \"Age\"\n",
+    )
+}
+
+fn ovarian() -> Frame {
+    Frame::read(
+        "ovarian.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1300]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+         [dictionary.ecog]\ntype = \"real\"\nlabel = \"ECOG\"\n\
+         [dictionary.rx]\ntype = \"real\"\nlabel = \"Treatment\"\n",
+    )
+}
+
+fn fit(frame: &Frame, options: &str, sites: usize) -> Estimate {
+    let model = format!("{FOLLOWUP}[[model]]\nid = \"m\"\n{options}");
+    frame.pool(&model, &frame.deal(sites)).remove("m").unwrap()
+}
+
+/// Compares all terms in the order of R's.
+fn check(estimate: &Estimate, block: &str, order: &[usize], tolerance: f64) {
+    let wanted = oracle();
+    let terms = estimate.table("terms").unwrap();
+    assert_eq!(terms.rows.len(), order.len(), "{block}");
+    for (row, n) in order.iter().enumerate() {
+        for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+            let found = terms.number(row, column).unwrap_or(f64::NAN);
+            close(found, wanted[&format!("{block}/{n}/{stat}")], tolerance, &format!("{block} {n} {stat}"));
+        }
+    }
+    let found = number(estimate, "summary", &[], "log_likelihood");
+    close(found, wanted[&format!("{block}/model/loglik")], 1e-9, block);
+}
+
+#[test]
+fn accelerated_failure_time_equals_survreg_whatever_the_split() {
+    for (name, r) in [
+        ("weibull", "weibull"),
+        ("exponential", "exponential"),
+        ("log-normal", "lognormal"),
+        ("log-logistic", "loglogistic"),
+    ] {
+        let order: &[usize] = if r == "exponential" { &[1, 2, 3, 4] } else { &[1, 2, 3, 4, 5] };
+        let options = format!(
+            "kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"ecog\", \"age\", \"sex\"]\ntime_unit = \"days\"\n"
+        );
+        for sites in [1, 2, 5, 40] {
+            let estimate = fit(&lung(), &options, sites);
+            // survreg codes sex as a number, here it has levels: the intercept moves by one effect.
+            let terms = estimate.table("terms").unwrap();
+            let wanted = oracle();
+            for (row, n) in order.iter().enumerate().skip(1) {
+                for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+                    let found = terms.number(row, column).unwrap();
+                    close(found, wanted[&format!("lung_{r}/{n}/{stat}")], 1e-7, &format!("{r} {n} {stat}"));
+                }
+            }
+            let found = number(&estimate, "summary", &[], "log_likelihood");
+            close(found, wanted[&format!("lung_{r}/model/loglik")], 1e-9, r);
+        }
+        let options = format!(
+            "kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"ecog\", \"rx\"]\ntime_unit = \"days\"\n"
+        );
+        check(&fit(&ovarian(), &options, 2), &format!("ovarian_{r}"), &order[..order.len() - 1], 1e-6);
+    }
+}
+
+#[test]
+fn gompertz_and_generalised_gamma_equal_their_likelihoods_in_r() {
+    let options = |name: &str| format!("kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"hormon\"]\n");
+    for sites in [1, 5, 40] {
+        check(&fit(&gbsg(), &options("gompertz"), sites), "gbsg_gompertz", &[1, 2, 3], 1e-6);
+        check(&fit(&gbsg(), &options("generalized-gamma"), sites), "gbsg_gengamma", &[1, 2, 3, 4], 1e-5);
+    }
+}
+
+#[test]
+fn royston_parmar_equals_its_likelihood_in_r() {
+    for (k, order) in [(0, vec![1, 2, 3]), (1, vec![1, 2, 3, 4]), (2, vec![1, 2, 3, 4, 5])] {
+        let options = format!("kind = \"royston_parmar\"\nknots = {k}\ncovariates = [\"hormon\"]\n");
+        for sites in [1, 5, 40] {
+            let estimate = fit(&gbsg(), &options, sites);
+            check(&estimate, &format!("gbsg_rp{k}"), &order, 1e-5);
+            for j in 1..=k + 2 {
+                let found = number(&estimate, "knots", &[("knot", &j.to_string())], "log_years");
+                close(found, oracle()[&format!("gbsg_rp{k}/{j}/knot")], 1e-12, "knot");
+            }
+        }
+    }
+    // rstpm2::stpm2(Surv(rectime/365, censrec) ~ hormon, df = 3): −0.361403 (0.1248805).
+    let estimate = fit(&gbsg(), "kind = \"royston_parmar\"\nknots = 2\ncovariates = [\"hormon\"]\n", 2);
+    let found = number(&estimate, "terms", &[("term", "hormon=1")], "estimate");
+    assert!((found + 0.361403).abs() < 2e-4, "{found}");
+}
+
+#[test]
+fn a_varying_effect_of_nothing_is_nothing_new() {
+    let options = "kind = \"royston_parmar\"\nknots = 1\ncovariates = [\"hormon\"]\ntime_varying = [\"hormon\"]\ntimes_years = [1, 5]\n\
+                   patients = [{ name = \"treated\", values = { hormon = 1 } }]\n";
+    let estimate = fit(&gbsg(), options, 5);
+    assert_eq!(estimate.table("summary").unwrap().text(0, "status"), "OK");
+    assert_eq!(estimate.table("time_varying").unwrap().rows.len(), 2);
+    let s = |years: &str| number(&estimate, "predicted", &[("time_years", years)], "estimate");
+    assert!(s("1") > s("5") && s("5") > 0.3);
+}
+
+#[test]
+fn cure_models_equal_their_likelihoods_in_r() {
+    for (form, block) in [("mixture", "gbsg_mixture"), ("non-mixture", "gbsg_nonmixture")] {
+        let options = format!("kind = \"cure\"\nform = \"{form}\"\ncovariates = [\"hormon\"]\nwithout_gate = true\n");
+        for sites in [1, 5, 40] {
+            check(&fit(&gbsg(), &options, sites), block, &[1, 2, 3, 4], 1e-5);
+        }
+    }
+}
+
+/// Relapses go on to the end of follow-up: nobody can say who is cured.
+#[test]
+fn without_a_plateau_no_cure_is_claimed() {
+    let estimate = fit(&gbsg(), "kind = \"cure\"\n", 2);
+    assert_eq!(estimate.table("summary").unwrap().text(0, "status"), "NOT_IDENTIFIED");
+    assert!(estimate.table("cured").is_none());
+}
+
+#[test]
+fn units_do_not_matter() {
+    let hazard = |unit: &str| {
+        let options = format!(
+            "kind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"age\", \"hormon\"]\ntime_unit = \"{unit}\"\n"
+        );
+        let estimate = fit(&gbsg(), &options, 2);
+        number(&estimate, "hazard_ratios", &[("term", "hormon=1")], "hazard_ratio")
+    };
+    close(hazard("days"), hazard("years"), 1e-9, "hazard ratio");
+}
