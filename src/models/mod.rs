@@ -5,12 +5,14 @@ pub mod characteristics;
 pub mod competing_risks;
 pub mod cox;
 pub mod cure;
+pub mod excess_hazard;
 pub mod kaplan_meier;
 pub mod log_rank;
 pub mod meta_analysis;
 pub mod net_survival;
 pub mod parametric;
 pub mod participation;
+pub mod poisson;
 pub mod profile_likelihood;
 pub mod royston_parmar;
 
@@ -31,6 +33,8 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &parametric::Parametric,
     &royston_parmar::RoystonParmar,
     &cure::Cure,
+    &poisson::Poisson,
+    &excess_hazard::ExcessHazard,
 ];
 
 /// The model of this kind.

@@ -23,6 +23,7 @@ pub mod matrix;
 pub mod net_survival;
 pub mod newton;
 pub mod parametric;
+pub mod poisson;
 pub mod product_limit;
 pub mod random_effects;
 pub mod quadrature;

@@ -69,7 +69,7 @@ pub fn colrec() -> Frame {
 }
 
 pub fn rdata() -> Frame {
-    let agegr = "[dictionary.agegr]\ntype = \"category\"\nlabel = \"Age\"\nlevels = [\"under 54\", \"54-61\", \"62-70\", \"71-95\"]\n";
+    let agegr = "[dictionary.agegr]\ntype = \"category\"\nlabel = \"Age\"\nlevels = [\"<54\", \"54-61\", \"62-70\", \"71-95\"]\n";
     frame("rdata.csv", "slopop.csv", agegr)
 }
 
