@@ -256,13 +256,10 @@ impl Model for ExcessHazard {
         let mut needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let mut rows = RegressionRows::new(followup, &needed, &options.design, data)?;
-        let end = options.end();
-        let last = (end * AGE_YEAR).floor() as i32;
-        for i in 0..rows.survival.rows.len() {
-            if rows.survival.exit[i] > last {
-                rows.survival.exit[i] = last;
-                rows.survival.event[i] = false;
-            }
+        // Later follow-up is outside the model: the integral below ends with the last band or knot.
+        let end = options.end() * AGE_YEAR;
+        for (event, exit) in rows.survival.event.iter_mut().zip(&rows.survival.exit) {
+            *event &= f64::from(*exit) <= end;
         }
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));

@@ -9,7 +9,7 @@ lung <- read.csv("lung.csv"); lung$time <- lung$time / 365.25
 s <- survSplit(Surv(time, event) ~ ., lung, cut = c(0.5, 1, 1.5), episode = "band"); s$y <- s$time - s$tstart
 f <- glm(event ~ 0 + factor(band) + factor(sex) + offset(log(y)), poisson, s, control = glm.control(epsilon = 1e-14, maxit = 100))
 for (n in 1:5) { add("lung", n, "coef", coef(f)[n]); add("lung", n, "se", sqrt(vcov(f)[n, n])) }
-rd <- read.csv("rdata.csv"); ct <- attr(slopop, "cutpoints"); arr <- unclass(slopop); day <- as.Date("1970-01-01"); H <- 1826
+rd <- read.csv("rdata.csv"); ct <- attr(slopop, "cutpoints"); arr <- unclass(slopop); day <- as.Date("1970-01-01"); H <- 1827
 n <- nrow(rd); start <- rd$date + 3653 # days since 1960
 D <- Y <- E <- matrix(0, n, 5); ends <- (1:5) * 365.241
 for (k in 0:(H - 1)) { r <- rd$time > k; ai <- findInterval(rd$age_days + k, ct[[1]]); yi <- findInterval(start + k, as.numeric(ct[[2]]))
