@@ -4,9 +4,10 @@
 //! at the broadcast coefficients: no event time leaves; with a common baseline, risk-set sums at the pooled event days.
 //! *Sums*: cell by cell, in a few rounds. *The hub* maximises by Newton's method and tests proportional hazards by the score
 //! test in one more round. *Differs from pooling rows*: not at all; the default equals `coxph(... + strata(site))`. *Not
-//! done*: time-varying covariates, penalties, frailty, robust variance. *Sources*: Cox (1972, 1975); Efron (1977); Breslow
+//! done*: covariates that change over follow-up; penalties, frailty. *Sources*: Cox (1972, 1975); Efron (1977); Breslow
 //! (1974); Grambsch & Therneau (1994); Therneau & Grambsch (2000).
 
+mod design;
 mod options;
 mod result;
 mod statistic;
@@ -16,23 +17,20 @@ use serde::{Deserialize, Serialize};
 
 pub use self::options::Options;
 use self::{
+    design::Design,
     options::{Baseline, TimeTransform},
     result::Outcome,
-    statistic::{Answer, Totals},
+    statistic::{Answer, Meat},
 };
-use super::{
-    kaplan_meier::{horizon_from_dictionary, no_followup},
-    log_rank::strata,
-};
+use super::kaplan_meier::horizon_from_dictionary;
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     model::{
-        Columns, Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, columns_of,
-        needs_of,
+        Columns, Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, needs_of,
     },
     spec::{Fault, VariableKind},
     stats::{
-        cox::{RiskData, Rows, Ties, derivatives_of_sums, risk_sums},
+        cox::{Derivatives, Ties, derivatives_of_sums, meat, packed, risk_sums},
         event_table::{Rows as CountedRows, TimeGrid, event_table},
         matrix::independent_columns,
         newton::{Evaluation, Next, newton},
@@ -101,6 +99,13 @@ pub enum Params {
         /// Time transform.
         transform: Transform,
     },
+    /// Sums of squared scores at the maximum, over patients and over sites.
+    Meat {
+        /// Coefficients.
+        beta: Vec<f64>,
+        /// Pooled information there, packed.
+        information: Vec<f64>,
+    },
 }
 
 static CARD: ModelCard = ModelCard {
@@ -110,7 +115,7 @@ static CARD: ModelCard = ModelCard {
     sends: "log-likelihood, score and information at the broadcast coefficients; with a common baseline, risk-set sums by event day",
     pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
     differs: "not at all: baseline = \"site\" equals coxph(… + strata(site)), baseline = \"common\" equals coxph(…)",
-    not_done: "time-varying covariates, penalties, frailty, robust variance",
+    not_done: "covariates that change over follow-up; penalties (`penalised_cox`); frailty",
     exchanges: Exchanges::Several {
         usual: "5 to 9",
         instead: "`meta_analysis` of each site's own fit, which is visible per site and guarded by the site's floors",
@@ -118,45 +123,6 @@ static CARD: ModelCard = ModelCard {
     sources: "Cox 1972, 1975; Efron 1977; Breslow 1974; Grambsch & Therneau 1994; Therneau & Grambsch 2000",
     example: "id = \"cox\"\nkind = \"cox\"\ncovariates = [\"x_hist_central\", \"stage\", \"age_years\"]\nties = \"efron\"\nbaseline = \"site\"\n",
 };
-
-/// Rows of the model at one site.
-struct Design {
-    survival: Survival,
-    stratum: Vec<u32>,
-    columns: Vec<Vec<f64>>,
-}
-
-impl Design {
-    fn new(options: &Options, data: &SiteData) -> Result<Self, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
-        let needed: Vec<&str> =
-            options.covariates.iter().chain(&options.strata).map(String::as_str).collect();
-        let survival = data.cohort.survival(followup, &needed)?;
-        let stratum = strata(data, &options.strata, &survival.rows)?;
-        let columns = columns_of(&options.design, data, &survival.rows)?;
-        Ok(Self { survival, stratum, columns })
-    }
-
-    fn risk_data(&self, centre: Option<&[f64]>) -> RiskData {
-        let rows = Rows {
-            entry: self.survival.entry.as_deref(),
-            exit: &self.survival.exit,
-            event: &self.survival.event,
-            stratum: Some(&self.stratum),
-            covariates: &self.columns,
-        };
-        RiskData::new(rows, centre)
-    }
-
-    fn totals(&self) -> Totals {
-        Totals {
-            persons: self.survival.rows.len() as f64,
-            events: self.survival.events() as f64,
-            missing: self.survival.missing as f64,
-            never_at_risk: self.survival.never_at_risk as f64,
-        }
-    }
-}
 
 impl Model for Cox {
     type Options = Options;
@@ -202,6 +168,10 @@ impl Model for Cox {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
+        faults.extend(options.check_further(context));
+        if faults.is_empty() {
+            options.add_bands();
+        }
         faults
     }
 
@@ -209,7 +179,9 @@ impl Model for Cox {
         let mut needs: Vec<ColumnNeed> =
             options.followup.iter().flat_map(Followup::needs).collect();
         let category = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        needs.extend(needs_of(&options.design));
+        needs.extend(needs_of(&options.design[..options.base_terms()]));
+        let number = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Real };
+        needs.extend(options.offset.iter().chain(&options.weights).map(number));
         needs.extend(options.strata.iter().map(category));
         needs.sort();
         needs.dedup();
@@ -258,7 +230,7 @@ impl Model for Cox {
             }
             Params::Derivatives { beta } => {
                 width(beta)?;
-                let derivatives = design.risk_data(None).derivatives(beta, options.ties());
+                let derivatives = design.derivatives(options, beta);
                 Ok(Answer::Derivatives { totals, terms, derivatives })
             }
             Params::RiskSums { beta, centre, days } => {
@@ -271,6 +243,20 @@ impl Model for Cox {
                 width(beta)?;
                 let trend = design.risk_data(None).trend(beta, options.ties(), |t| transform.at(t));
                 Ok(Answer::Trend { totals, terms, trend })
+            }
+            Params::Meat { beta, information } => {
+                width(beta)?;
+                if information.len() != beta.len() * (beta.len() + 1) / 2 {
+                    let reason = "the information has another size".into();
+                    return Err(CohortError::Question { reason });
+                }
+                let own = design.derivatives(options, beta);
+                let meat = Meat {
+                    persons: meat(&design.residuals(options, beta), None),
+                    site: meat(&[own.score.clone()], None),
+                    site_corrected: meat(&[corrected(&own, information)], None),
+                };
+                Ok(Answer::Meat { totals, terms, meat })
             }
         }
     }
@@ -298,7 +284,10 @@ impl Model for Cox {
                 let centre: Vec<f64> = sum_x.iter().map(|s| s / totals.persons).collect();
                 Some((event_days(counts, &options.grid()), centre))
             }
-            Answer::Derivatives { .. } | Answer::RiskSums { .. } | Answer::Trend { .. } => None,
+            Answer::Derivatives { .. }
+            | Answer::RiskSums { .. }
+            | Answer::Trend { .. }
+            | Answer::Meat { .. } => None,
         });
         let ask = |beta: Vec<f64>| match (options.baseline, &counted) {
             (Baseline::Common, Some((days, centre))) => {
@@ -339,6 +328,22 @@ impl Model for Cox {
                 _ => (next, None),
             },
         };
+        let mut robust = None;
+        if let (Some(at), true) = (converged_at, options.variance != options::Variance::Model) {
+            let beta = record[at].beta.clone();
+            let here = rounds.iter().find_map(|round| match &round.pooled {
+                Answer::Meat { meat, .. } => Some(meat.clone()),
+                _ => None,
+            });
+            let Some(found) = here else {
+                let information = &record[at].information;
+                let information = (0..p)
+                    .flat_map(|j| (0..=j).map(move |k| information[(j, k)]))
+                    .collect();
+                return Ok(Step::Ask(Params::Meat { beta, information }));
+            };
+            robust = Some(found);
+        }
         let mut trend = None;
         if let (Some(at), false) = (converged_at, options.transform() == TimeTransform::None) {
             let beta = record[at].beta.clone();
@@ -357,8 +362,26 @@ impl Model for Cox {
                 (_, Baseline::Common) => trend_of_sums(rounds, &beta, options.ties(), &transform),
             };
         }
-        outcome(Outcome::Fitted { record: reduced, active, next, trend })
+        outcome(Outcome::Fitted { record: reduced, active, next, trend, robust })
     }
+}
+
+/// A site's score with the correction of Bell & McCaffrey (CR2): scaled by (1 − H)^−½, H the site's share of the information.
+fn corrected(own: &Derivatives, information: &[f64]) -> Vec<f64> {
+    let p = own.score.len();
+    let unpack = |cells: &[f64]| DMatrix::from_fn(p, p, |i, j| cells[packed(i.max(j), i.min(j))]);
+    let Some(cholesky) = unpack(information).cholesky() else { return own.score.clone() };
+    let lower = cholesky.l();
+    let Some(inverse) = lower.clone().try_inverse() else { return own.score.clone() };
+    let share = &inverse * unpack(&own.information) * inverse.transpose();
+    let eigen = (DMatrix::identity(p, p) - 0.5 * (&share + share.transpose())).symmetric_eigen();
+    let mut root = DMatrix::zeros(p, p);
+    for k in 0..p {
+        let v = eigen.eigenvectors.column(k);
+        root += v * v.transpose() / eigen.eigenvalues[k].max(1e-8).sqrt();
+    }
+    let score = nalgebra::DVector::from_column_slice(&own.score);
+    (lower * root * inverse * score).iter().copied().collect()
 }
 
 /// Days with pooled events, and 1 − S(t−) there.
@@ -424,15 +447,14 @@ pub(super) fn fit_alone(
     term: usize,
 ) -> Result<OwnFit, CohortError> {
     let design = Design::new(options, data)?;
-    let rows = design.risk_data(None);
     let p = options.design.len();
-    let evaluate = |beta: &[f64]| Evaluation::new(beta, &rows.derivatives(beta, options.ties()));
+    let evaluate = |beta: &[f64]| Evaluation::new(beta, &design.derivatives(options, beta));
     let start = evaluate(&vec![0.0; p]);
     let active = independent_columns(&start.information);
     let mut record = vec![reduce(&start, &active)];
     let events = design.survival.events();
     let mut fit = OwnFit {
-        persons: design.survival.rows.len() as u64,
+        persons: design.totals().persons as u64,
         events,
         parameters: active.len() as u64,
         estimate: None,

@@ -4,14 +4,17 @@ pub mod agreement;
 pub mod characteristics;
 pub mod competing_risks;
 pub mod cox;
+pub mod cox_patterns;
 pub mod cure;
 pub mod excess_hazard;
+pub mod fine_gray;
 pub mod kaplan_meier;
 pub mod log_rank;
 pub mod meta_analysis;
 pub mod net_survival;
 pub mod parametric;
 pub mod participation;
+pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
 pub mod royston_parmar;
@@ -34,6 +37,9 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &royston_parmar::RoystonParmar,
     &cure::Cure,
     &poisson::Poisson,
+    &penalised_cox::PenalisedCox,
+    &cox_patterns::CoxPatterns,
+    &fine_gray::FineGray,
     &excess_hazard::ExcessHazard,
 ];
 

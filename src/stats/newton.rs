@@ -97,6 +97,9 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
         return Next::NotConverged { at: best };
     }
     let inverse = invert(&here.information);
+    if here.beta.is_empty() {
+        return Next::Converged { at: best, inverse };
+    }
     let convex = (0..here.beta.len()).all(|j| here.information[(j, j)] >= 0.0)
         && here.information.clone().symmetric_eigenvalues().min() >= -1e-9 * here.information.amax();
     if !convex {

@@ -105,3 +105,25 @@ fn cause_specific_cox_equals_coxph() {
         }
     }
 }
+
+#[test]
+fn fine_and_gray_equal_crr_whatever_the_split() {
+    let frame = mgus2();
+    for (cause, competing) in [("1", "2"), ("2", "1")] {
+        let model = format!(
+            "[[model]]\nid = \"f\"\nkind = \"fine_gray\"\ncause = \"{cause}\"\ncompeting = [\"{competing}\"]\ncovariates = [\"age\", \"sex\"]\n{FOLLOWUP}"
+        );
+        for sites in [1, 5, 40] {
+            let f = &frame.pool(&model, &frame.deal(sites))["f"];
+            for (r, term) in [("age", "age"), ("male", "sex=M")] {
+                for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+                    let wanted = oracle()[&format!("crr_{cause}/{r}/{stat}")];
+                    close(number(f, "terms", &[("term", term)], column), wanted, 1e-7, &format!("{cause} {r} {stat}"));
+                }
+            }
+            for (r, column) in [("loglik", "log_likelihood"), ("loglik_null", "log_likelihood_null")] {
+                close(number(f, "summary", &[], column), oracle()[&format!("crr_{cause}/model/{r}")], 1e-9, r);
+            }
+        }
+    }
+}

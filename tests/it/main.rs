@@ -17,6 +17,7 @@ mod by_file; // the protocol by file, and what a registry decides
 mod canary; // a number planted in one country is nowhere at hub and keyholder
 mod commands; // the binary as a user sees it
 mod competing;
+mod cox_further;
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent

@@ -75,6 +75,20 @@ impl Frame {
         Self { study: study(dictionary), columns, rows, tables: SiteTables::default() }
     }
 
+    /// Adds a column computed from a row's cells.
+    pub fn add(&mut self, name: &str, cell: impl Fn(&dyn Fn(&str) -> String) -> String, kind: &str) {
+        let cells = (0..self.rows).map(|r| cell(&|column| self.columns[column][r].clone())).collect();
+        self.columns.insert(name.to_owned(), cells);
+        let mut dictionary = serde_json::to_value(&self.study.dictionary).unwrap();
+        let variable = serde_json::json!({ "type": kind, "label": name });
+        let variables = match dictionary.get("variables") {
+            Some(_) => &mut dictionary["variables"],
+            None => &mut dictionary,
+        };
+        variables[name] = variable;
+        self.study.dictionary = serde_json::from_value(dictionary).unwrap();
+    }
+
     /// Values of a column as they stand in the file.
     pub fn text(&self, column: &str) -> &[String] {
         &self.columns[column]

@@ -7,9 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::Followup,
-    model::DesignTerm,
+    model::{Context, DesignTerm},
+    spec::{Fault, VariableKind, suggestion},
     stats::{cox::Ties, event_table::TimeGrid},
 };
+
+/// Name of the bands of follow-up in products.
+pub(super) const BAND: &str = "follow-up";
 
 /// Tie rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +51,30 @@ pub(super) enum TimeTransform {
     None,
 }
 
+/// What case weights are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum WeightType {
+    /// So many patients like this one.
+    #[default]
+    Frequency,
+    /// Inverse probability of being in the data.
+    Sampling,
+}
+
+/// Variance of the coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Variance {
+    /// Inverse of the information.
+    #[default]
+    Model,
+    /// Sandwich over patients (with `baseline = "site"`).
+    Robust,
+    /// Sandwich over sites, with the CR2 correction and Student's t with one degree of freedom less than sites.
+    Site,
+}
+
 /// Options of `cox`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +93,24 @@ pub struct Options {
     /// Pairs of covariates whose products are added.
     #[serde(default)]
     pub(super) interactions: Vec<[String; 2]>,
+    /// Variable that is added to the linear predictor with coefficient 1 (with `baseline = "site"`).
+    #[serde(default)]
+    pub(super) offset: Option<String>,
+    /// Variable with case weights (with `baseline = "site"`).
+    #[serde(default)]
+    pub(super) weights: Option<String>,
+    /// What the weights are: `sampling` weights want `variance = "robust"`.
+    #[serde(default)]
+    pub(super) weight_type: WeightType,
+    /// Starts of further bands of follow-up, years, in which the effects of `time_varying` may differ from the first.
+    #[serde(default)]
+    pub(super) time_bands_years: Vec<f64>,
+    /// Covariates whose effects differ between the bands.
+    #[serde(default)]
+    pub(super) time_varying: Vec<String>,
+    /// Variance of the coefficients.
+    #[serde(default)]
+    pub(super) variance: Variance,
     /// How tied deaths share their risk set.
     #[serde(default)]
     pub(super) ties: TieRule,
@@ -117,6 +163,94 @@ impl Options {
 
     pub(super) fn grid(&self) -> TimeGrid {
         TimeGrid::daily(self.horizon_days.unwrap_or(0))
+    }
+
+    /// Faults of offset, weights, bands and variance.
+    pub(super) fn check_further(&self, context: &Context<'_>) -> Vec<Fault> {
+        use VariableKind::{Days, Integer, Real};
+        let mut faults = Vec::new();
+        for (at, name) in [("/offset", &self.offset), ("/weights", &self.weights)] {
+            let found = name.as_ref().and_then(|n| context.check(at, n, &[Integer, Real, Days]));
+            faults.extend(found);
+        }
+        let common = self.baseline == Baseline::Common;
+        if common && self.is_weighted() {
+            let hint = "write baseline = \"site\"";
+            let message = "weights and offset want each site's own baseline";
+            faults.push(Fault::new("/baseline", message).hint(hint));
+        }
+        if common && self.variance != Variance::Model {
+            let message = "this variance wants each site's own baseline";
+            faults.push(Fault::new("/variance", message).hint("write baseline = \"site\""));
+        }
+        if self.weights.is_some()
+            && self.weight_type == WeightType::Sampling
+            && self.variance == Variance::Model
+        {
+            let message = "the inverse information is no variance under sampling weights";
+            faults.push(Fault::new("/variance", message).hint("write variance = \"robust\""));
+        }
+        if self.is_weighted() && self.transform() != TimeTransform::None {
+            let message = "proportional hazards are not tested with weights or offset";
+            let hint = "write proportional_hazards = \"none\"";
+            faults.push(Fault::new("/proportional_hazards", message).hint(hint));
+        }
+        let bands = &self.time_bands_years;
+        if bands.is_empty() != self.time_varying.is_empty() {
+            let message = "time_bands_years and time_varying go together";
+            let hint = "time_bands_years = [1], time_varying = [\"age_years\"]";
+            faults.push(Fault::new("/time_bands_years", message).hint(hint));
+        }
+        if bands.first().is_some_and(|b| *b <= 0.0) || !bands.windows(2).all(|w| w[0] < w[1]) {
+            let message = "the starts of the bands are positive and ascend";
+            faults.push(Fault::new("/time_bands_years", message));
+        }
+        for (i, name) in self.time_varying.iter().enumerate() {
+            if !self.covariates.contains(name) {
+                let message = format!("`{name}` is not a covariate of this model");
+                let fault = Fault::new(format!("/time_varying/{i}"), message);
+                faults.push(fault.hint(suggestion(name, &self.covariates)));
+            }
+        }
+        faults
+    }
+
+    /// Whether the rows go through the evaluation that knows weights, offset and residuals.
+    pub(super) fn is_weighted(&self) -> bool {
+        self.offset.is_some() || self.weights.is_some()
+    }
+
+    /// Columns of the design that vary with the bands; theirs come after all others, band by band.
+    pub(super) fn varying(&self) -> Vec<usize> {
+        (0..self.base_terms())
+            .filter(|&j| self.time_varying.contains(&self.design[j].variable))
+            .collect()
+    }
+
+    /// Terms without those of the bands.
+    pub(super) fn base_terms(&self) -> usize {
+        self.design.iter().filter(|t| t.product.first().is_none_or(|f| f.variable != BAND)).count()
+    }
+
+    /// Adds a term per varying column and band.
+    pub(super) fn add_bands(&mut self) {
+        let varying: Vec<DesignTerm> = self.varying().iter().map(|&j| self.design[j].clone()).collect();
+        for years in self.time_bands_years.clone() {
+            for term in &varying {
+                let level = |level| DesignTerm {
+                    variable: BAND.to_owned(),
+                    level,
+                    reference: None,
+                    spline: None,
+                    product: Vec::new(),
+                };
+                let band = level(Some(format!("from {years} years")));
+                let mut product = level(None);
+                product.variable = format!("{BAND}:{}", term.variable);
+                product.product = vec![band, term.clone()];
+                self.design.push(product);
+            }
+        }
     }
 
     /// Position of a term by its name, for models that build on this one.

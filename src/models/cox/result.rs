@@ -3,15 +3,17 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::{
-    options::{Baseline, Options, TieRule, TimeTransform},
-    statistic::Totals,
+    options::{Baseline, Options, TieRule, TimeTransform, Variance, WeightType},
+    statistic::{Meat, Totals},
 };
 use crate::{
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table, Value},
     model::Terms,
     stats::{
         cox::{Trend, packed},
-        distribution::chi_squared_upper,
+        distribution::{
+            chi_squared_upper, normal_point, normal_two_sided, student_point, student_two_sided,
+        },
         matrix::{invert, quadratic_form},
         newton::{Evaluation, Next},
     },
@@ -32,6 +34,7 @@ pub(super) enum Outcome {
         active: Vec<usize>,
         next: Next,
         trend: Option<Trend>,
+        robust: Option<Meat>,
     },
 }
 
@@ -93,7 +96,7 @@ impl Outcome {
                 ]);
                 terms.all(Status::NotIdentified);
             }
-            Self::Fitted { record, active, next, trend } => {
+            Self::Fitted { record, active, next, trend, robust } => {
                 fit.log_likelihood = record.iter().map(|e| e.log_likelihood).collect();
                 let (at, status) = match &next {
                     Next::Converged { at, .. } => (*at, Status::Ok),
@@ -140,6 +143,13 @@ impl Outcome {
                     estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
                 }
                 estimate.tables.push(tests);
+                if let (Next::Converged { inverse, .. }, Some(meat)) = (&next, robust) {
+                    if options.variance == Variance::Site && sites < FEWEST_SITES {
+                        let values = [("n", sites.to_string())];
+                        estimate.notice(Notice::new(Status::KTooSmall, "few-clusters", &values));
+                    }
+                    estimate.tables.push(sandwich(options, &record[at], &active, inverse, &meat, sites));
+                }
                 if let Some(trend) = trend {
                     estimate.tables.push(proportional_hazards(
                         options,
@@ -172,7 +182,24 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     }
     let level = 100.0 * options.confidence_level.unwrap_or(0.95);
     estimate.line("interval", "wald", &[("level", level.to_string())]);
-    estimate.line("variance", "observed-information", &[]);
+    let variance = match options.variance {
+        Variance::Model => "observed-information",
+        Variance::Robust => "sandwich-patients",
+        Variance::Site => "sandwich-sites",
+    };
+    estimate.line("variance", variance, &[]);
+    if !options.time_bands_years.is_empty() {
+        let bands: Vec<String> = options.time_bands_years.iter().map(f64::to_string).collect();
+        let values = [("bands", bands.join(", ")), ("names", options.time_varying.join(", "))];
+        estimate.line("bands", "varying", &values);
+    }
+    if let Some(name) = &options.weights {
+        let word = if options.weight_type == WeightType::Frequency { "frequency" } else { "sampling" };
+        estimate.line("weights", word, &[("name", name.clone())]);
+    }
+    if let Some(name) = &options.offset {
+        estimate.line("offset", "variable", &[("name", name.clone())]);
+    }
     let transform = match options.transform() {
         TimeTransform::Km => "transform-km",
         TimeTransform::Log => "transform-log",
@@ -202,6 +229,59 @@ fn global_tests(table: &mut Table, record: &[Evaluation], at: usize, next: &Next
         Next::NotConverged { .. } | Next::Try(_) => push("Wald", None, Status::Nonconverged),
     }
     push("score", Some(score), Status::Ok);
+}
+
+/// Fewest sites for a variance over sites.
+const FEWEST_SITES: usize = 4;
+
+/// Table `robust`: sandwich variance over patients, or over sites (plain, and with the CR2 correction and Student's t).
+fn sandwich(
+    options: &Options,
+    at: &Evaluation,
+    active: &[usize],
+    inverse: &crate::stats::matrix::Inverse,
+    meat: &Meat,
+    sites: usize,
+) -> Table {
+    let columns = [
+        "term", "variance", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high", "status",
+    ];
+    let mut table = Table::new("robust", &columns);
+    let df = sites.saturating_sub(1) as f64;
+    let level = options.confidence_level.unwrap_or(0.95);
+    let choices: &[(&str, &Vec<f64>, Option<f64>)] = match options.variance {
+        Variance::Robust => &[("patients", &meat.persons, None)],
+        Variance::Model | Variance::Site => {
+            &[("sites", &meat.site, None), ("sites CR2", &meat.site_corrected, Some(df))]
+        }
+    };
+    for (name, cells, df) in choices {
+        let p = active.len();
+        let middle = DMatrix::from_fn(p, p, |i, j| {
+            let (i, j) = (active[i].max(active[j]), active[i].min(active[j]));
+            cells[packed(i, j)]
+        });
+        let variance = &inverse.matrix * middle * &inverse.matrix;
+        for (i, &j) in active.iter().enumerate() {
+            let (b, se) = (at.beta[i], variance[(i, i)].max(0.0).sqrt());
+            let mut row = vec![options.design[j].name().into(), (*name).into(), b.into()];
+            if options.variance == Variance::Site && sites < FEWEST_SITES {
+                row.resize(columns.len() - 1, Value::None);
+                row.push(Status::KTooSmall.into());
+                table.push(row);
+                continue;
+            }
+            let z = b / se;
+            let (point, p) = match df {
+                None => (normal_point(level), normal_two_sided(z)),
+                Some(df) => (student_point(level, *df), student_two_sided(z, *df)),
+            };
+            row.extend([se.into(), z.into(), (*df).into(), p.into()]);
+            row.extend([(b - point * se).into(), (b + point * se).into(), Status::Ok.into()]);
+            table.push(row);
+        }
+    }
+    table
 }
 
 /// Score test of g(t)·x beside x (Grambsch & Therneau 1994, exact form): by covariate, and for all together.

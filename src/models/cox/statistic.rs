@@ -26,6 +26,16 @@ pub enum Answer {
     RiskSums { totals: Totals, terms: Vec<String>, days: usize, sums: RiskSums },
     /// Terms of the proportional-hazards test.
     Trend { totals: Totals, terms: Vec<String>, trend: Trend },
+    /// Squared scores.
+    Meat { totals: Totals, terms: Vec<String>, meat: Meat },
+}
+
+/// Sums of squared scores, packed: over patients, and over sites without and with the CR2 correction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Meat {
+    pub(super) persons: Vec<f64>,
+    pub(super) site: Vec<f64>,
+    pub(super) site_corrected: Vec<f64>,
 }
 
 impl Answer {
@@ -34,6 +44,7 @@ impl Answer {
             Self::Counts { totals, .. }
             | Self::Derivatives { totals, .. }
             | Self::RiskSums { totals, .. }
+            | Self::Meat { totals, .. }
             | Self::Trend { totals, .. } => *totals,
         }
     }
@@ -64,6 +75,12 @@ impl Answer {
                 }
                 arrays
             }
+            Self::Meat { terms, meat, .. } => vec![
+                ("meat", vec![pair(terms)], meat.persons.clone()),
+                ("meat_site", vec![pair(terms)], meat.site.clone()),
+                ("meat_site_corrected", vec![pair(terms)], meat.site_corrected.clone()),
+                ("meat_terms", vec![term(terms)], vec![0.0; terms.len()]),
+            ],
             Self::Trend { terms, trend, .. } => vec![
                 ("trend_score", vec![term(terms)], trend.score.clone()),
                 ("trend_cross", vec![pair(terms)], trend.cross.clone()),
@@ -86,7 +103,10 @@ impl Statistic for Answer {
         }
         match self {
             Self::Counts { counts, .. } => counts.add_to(draft, persons as u64),
-            Self::Derivatives { .. } | Self::RiskSums { .. } | Self::Trend { .. } => Ok(draft),
+            Self::Derivatives { .. }
+            | Self::RiskSums { .. }
+            | Self::Meat { .. }
+            | Self::Trend { .. } => Ok(draft),
         }
     }
 
@@ -110,6 +130,14 @@ impl Statistic for Answer {
                 terms: terms("sum_x")?,
                 sum_x: numbers("sum_x")?,
             });
+        }
+        if has("meat") {
+            let meat = Meat {
+                persons: numbers("meat")?,
+                site: numbers("meat_site")?,
+                site_corrected: numbers("meat_site_corrected")?,
+            };
+            return Ok(Self::Meat { totals, terms: terms("meat_terms")?, meat });
         }
         if has("trend_score") {
             let trend = Trend {

@@ -7,12 +7,16 @@
 //! test of proportional hazards, computed as the exact score test of `survival` 3.0 and later.
 
 mod own_baseline;
+mod patterns;
 mod shared_baseline;
 #[cfg(test)]
 mod tests;
+mod weighted;
 
 pub use super::likelihood::{Derivatives, packed};
+pub use patterns::{DeathDay, Patterns, TieRule};
 pub use own_baseline::{RiskData, Rows, Trend};
+pub use weighted::{WeightedFit, meat, weighted};
 pub use shared_baseline::{RiskSums, derivatives_of_sums, risk_sums};
 
 /// How tied deaths share their risk set.

@@ -1,0 +1,156 @@
+//! The further Cox models against R (tests/reference/cox.R): one round from patterns, Firth and ridge, weights, offset, robust
+//! variance, effects that differ between bands of follow-up.
+
+use std::collections::BTreeMap;
+
+use tributary::estimate::Estimate;
+
+use crate::{
+    pooling::{Frame, close, number, reference, tol},
+    survival_oracles::lung,
+};
+
+fn veteran() -> Frame {
+    Frame::read(
+        "veteran.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1000]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+         [dictionary.trt]\ntype = \"category\"\nlabel = \"Treatment\"\nlevels = [\"1\", \"2\"]\n\
+         [dictionary.celltype]\ntype = \"category\"\nlabel = \"Cell type\"\nlevels = [\"squamous\", \"smallcell\", \"adeno\", \"large\"]\n",
+    )
+}
+
+const FOLLOWUP: &str = "[followup]\ntime = \"time\"\nevent = \"event\"\nzero = \"as_is\"\n";
+
+fn oracle() -> BTreeMap<String, f64> {
+    reference("cox_reference.csv")
+}
+
+fn fit(frame: &Frame, options: &str, parts: &[Vec<usize>]) -> Estimate {
+    let model = format!("{FOLLOWUP}[[model]]\nid = \"m\"\n{options}");
+    frame.pool(&model, parts).remove("m").unwrap()
+}
+
+fn check(estimate: &Estimate, block: &str, names: &[(&str, &str)], tolerance: f64) {
+    for (r, ours) in names {
+        for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+            let Some(wanted) = oracle().get(&format!("{block}/{r}/{stat}")).copied() else { continue };
+            let found = number(estimate, "terms", &[("term", ours)], column);
+            close(found, wanted, tolerance, &format!("{block} {r} {stat}"));
+        }
+    }
+}
+
+#[test]
+fn one_round_gives_every_tie_rule_whatever_the_split() {
+    let frame = veteran();
+    let names = [
+        ("celltypesmallcell", "celltype=smallcell"),
+        ("celltypeadeno", "celltype=adeno"),
+        ("celltypelarge", "celltype=large"),
+        ("trt2", "trt=2"),
+    ];
+    for ties in ["efron", "breslow", "exact"] {
+        let options = format!("kind = \"cox_patterns\"\ncovariates = [\"celltype\", \"trt\"]\nties = \"{ties}\"\n");
+        for sites in [1, 2, 5, 40] {
+            let estimate = fit(&frame, &options, &frame.deal(sites));
+            check(&estimate, &format!("veteran_{ties}"), &names, tol::LIKELIHOOD);
+            let found = number(&estimate, "summary", &[], "log_likelihood");
+            close(found, oracle()[&format!("veteran_{ties}/model/loglik")], tol::CLOSED, ties);
+        }
+    }
+}
+
+#[test]
+fn predicted_and_standardised_survival_equal_survfit() {
+    let frame = veteran();
+    let years = [60.0 / 365.25, 180.0 / 365.25];
+    let options = format!(
+        "kind = \"cox_patterns\"\ncovariates = [\"celltype\", \"trt\"]\ntimes_years = [{}, {}]\nstandardise = \"trt\"\n\
+         patients = [{{ name = \"p\", values = {{ celltype = \"smallcell\", trt = \"2\" }} }}]\n",
+        years[0], years[1]
+    );
+    let estimate = fit(&frame, &options, &frame.deal(5));
+    for (day, at) in [("60", years[0]), ("180", years[1])] {
+        let at = at.to_string();
+        for stat in ["estimate", "std_error", "conf_low", "conf_high"] {
+            let found = number(&estimate, "predicted", &[("time_years", &at)], stat);
+            close(found, oracle()[&format!("predicted/{day}/{stat}")], 1e-6, &format!("{day} {stat}"));
+        }
+        for level in ["1", "2"] {
+            let found = number(&estimate, "standardised", &[("group", level), ("time_years", &at)], "estimate");
+            close(found, oracle()[&format!("standardised/{level}_{day}/estimate")], 1e-8, level);
+        }
+    }
+}
+
+#[test]
+fn firth_and_ridge_equal_their_penalised_likelihoods() {
+    let frame = lung();
+    let parts = frame.split_by("site");
+    let names = [("sex2", "sex=2"), ("age", "age")];
+    let options = "kind = \"penalised_cox\"\ncovariates = [\"sex\", \"age\"]\n";
+    let estimate = fit(&frame, options, &parts);
+    check(&estimate, "firth", &names, 1e-5);
+    for (stat, column) in [("low", "conf_low"), ("high", "conf_high")] {
+        let found = number(&estimate, "terms", &[("term", "sex=2")], column);
+        close(found, oracle()[&format!("firth/sex2/{stat}")], 1e-5, stat);
+    }
+    assert!(estimate.fit.as_ref().unwrap().rounds <= 30, "{:?}", estimate.fit.as_ref().unwrap().rounds);
+    let ridge = fit(&frame, &format!("{options}penalty = \"ridge\"\nlambda = 5\n"), &parts);
+    check(&ridge, "ridge", &names, 1e-6);
+}
+
+#[test]
+fn offset_weights_and_bands_equal_coxph() {
+    let frame = lung();
+    let parts = frame.split_by("site");
+    let cox = |options: &str| {
+        fit(&frame, &format!("kind = \"cox\"\nproportional_hazards = \"none\"\n{options}"), &parts)
+    };
+    check(&cox("covariates = [\"sex\"]\noffset = \"ecog\"\n"), "offset", &[("female", "sex=2")], tol::LIKELIHOOD);
+    let bands = cox("covariates = [\"sex\", \"age\"]\ntime_varying = [\"sex\"]\ntime_bands_years = [0.99932]\n");
+    let names = [
+        ("female", "sex=2"),
+        ("age", "age"),
+        ("female:I(band == 2)TRUE", "follow-up=from 0.99932 years:sex=2"),
+    ];
+    check(&bands, "bands", &names, tol::LIKELIHOOD);
+    let mut weighted = lung();
+    weighted.add("w", |row| (1.0 + row("ecog").parse::<f64>().unwrap()).to_string(), "real");
+    let options = "kind = \"cox\"\nproportional_hazards = \"none\"\ncovariates = [\"sex\", \"age\"]\nweights = \"w\"\n";
+    check(&fit(&weighted, options, &parts), "weights", &[("female", "sex=2"), ("age", "age")], tol::LIKELIHOOD);
+}
+
+#[test]
+fn robust_variances_equal_the_sandwich_of_r() {
+    let frame = lung();
+    let parts = frame.split_by("site");
+    for (variance, name, block) in
+        [("robust", "patients", "robust_person"), ("site", "sites", "robust")]
+    {
+        let options = format!(
+            "kind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nproportional_hazards = \"none\"\nvariance = \"{variance}\"\n"
+        );
+        let estimate = fit(&frame, &options, &parts);
+        for (r, term) in [("female", "sex=2"), ("age", "age")] {
+            let keys = [("term", term), ("variance", name)];
+            let found = number(&estimate, "robust", &keys, "std_error");
+            close(found, oracle()[&format!("{block}/{r}/se")], 1e-7, &format!("{block} {r}"));
+        }
+    }
+    // Three sites are too few to say how much sites differ.
+    let options = "kind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nproportional_hazards = \"none\"\nvariance = \"site\"\n";
+    let estimate = fit(&frame, options, &parts[..3]);
+    assert_eq!(estimate.table("robust").unwrap().text(0, "status"), "K_TOO_SMALL");
+}
+
+#[test]
+fn interactions_and_splines_are_columns_like_others() {
+    let frame = lung();
+    let options = "kind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nsplines = { age = [50, 60, 70] }\ninteractions = [[\"sex\", \"age\"]]\nproportional_hazards = \"none\"\n";
+    let one = fit(&frame, options, &frame.split_by("site"));
+    let names: Vec<&str> = (0..5).map(|r| one.table("terms").unwrap().text(r, "term")).collect();
+    assert_eq!(names, ["sex=2", "age", "age'", "sex=2:age", "sex=2:age'"]);
+    assert_eq!(one.table("summary").unwrap().text(0, "status"), "OK");
+}
