@@ -10,7 +10,9 @@ pub mod excess_hazard;
 pub mod fine_gray;
 pub mod kaplan_meier;
 pub mod log_rank;
+pub mod mean_cumulative_count;
 pub mod meta_analysis;
+pub mod multi_state;
 pub mod net_survival;
 pub mod parametric;
 pub mod participation;
@@ -18,6 +20,8 @@ pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
 pub mod royston_parmar;
+pub mod standardised_ratio;
+pub mod survival_lexis;
 
 use crate::model::AnyModel;
 
@@ -40,6 +44,10 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &penalised_cox::PenalisedCox,
     &cox_patterns::CoxPatterns,
     &fine_gray::FineGray,
+    &multi_state::MultiState,
+    &standardised_ratio::StandardisedRatio,
+    &survival_lexis::SurvivalLexis,
+    &mean_cumulative_count::MeanCumulativeCount,
     &excess_hazard::ExcessHazard,
 ];
 

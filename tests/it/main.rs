@@ -35,6 +35,7 @@ mod rates;
 mod reports; // every status and choice has its words
 mod sealed; // sealed sums equal plain sums
 mod simulation; // random operations, crashes, lost and repeated messages
+mod states;
 mod store; // the contract of the store, on both databases
 mod survival_oracles; // survival models against R
 mod vectors; // known answers of the protocol

@@ -174,7 +174,7 @@ fn crude_probabilities_and_the_test_equal_relsurv() {
     }
 }
 
-fn sire() -> Frame {
+pub fn sire() -> Frame {
     let mut frame = Frame::read(
         "sire.csv",
         "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 9000]\n\
