@@ -63,9 +63,9 @@ pub fn chi_squared_upper(x: f64, df: f64) -> f64 {
     gamma::gamma_ur(0.5 * df, 0.5 * x)
 }
 
-/// Quantile of χ² with `df` degrees of freedom.
+/// Quantile of χ² with `df` degrees of freedom; 0 where `df` is 0.
 pub fn chi_squared_quantile(p: f64, df: f64) -> f64 {
-    if p <= 0.0 {
+    if p <= 0.0 || df <= 0.0 {
         return 0.0;
     }
     let mut high = df.max(1.0);
@@ -91,8 +91,11 @@ pub fn student_two_sided(t: f64, df: f64) -> f64 {
     beta::beta_reg(0.5 * df, 0.5, df / (df + t * t))
 }
 
-/// Two-sided t point for a confidence level such as 0.95.
+/// Two-sided t point for a confidence level such as 0.95; infinite without degrees of freedom.
 pub fn student_point(level: f64, df: f64) -> f64 {
+    if df <= 0.0 {
+        return f64::INFINITY;
+    }
     let alpha = 1.0 - level;
     let mut high = 2.0;
     while student_two_sided(high, df) > alpha {

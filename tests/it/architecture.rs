@@ -22,7 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("client", &["seal", "protocol"]),
     ("serve", &["protocol"]),
     ("results", &["summary", "estimate", "spec", "run", "plan"]),
-    ("report", &["summary", "estimate", "spec", "run", "results"]),
+    ("report", &["stats", "summary", "estimate", "spec", "run", "results"]),
     (
         "site",
         &[

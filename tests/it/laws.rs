@@ -37,13 +37,17 @@ fn data(plan: &Plan, code: &str) -> SiteData {
     let needs: Vec<ColumnNeed> =
         plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();
     let mut data = registry(&plan.study, code).cohort(&plan.conditions, &needs).unwrap();
-    // The Wilms study has no life tables; the models that want one are given a flat one.
+    data.tables = flat_tables();
+    data
+}
+
+/// Studies of the tests have no life tables; models that want one are given a flat one.
+pub fn flat_tables() -> SiteTables {
     let flat = |rate: f64| {
         let (starts, end, ages) = (vec![0], 40_000, vec![0.0]);
         Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3] }))
     };
-    data.tables = SiteTables { life_table: flat(1e-6), rates: flat(1e-5) };
-    data
+    SiteTables { life_table: flat(1e-6), rates: flat(1e-5) }
 }
 
 fn sites(plan: &Plan, codes: &[&str]) -> Vec<(SiteId, SiteData)> {
@@ -150,6 +154,7 @@ fn a_site_without_anybody_answers_with_zeros() {
     let needs: Vec<ColumnNeed> =
         plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();
     let mut empty = registry(&plan.study, "XC").cohort(&conditions, &needs).unwrap();
+    empty.tables = flat_tables();
     assert_eq!(empty.cohort.rows(), 0);
     // The same steps as at the other sites, which have no such condition.
     empty.flow.excluded.truncate(1);

@@ -227,6 +227,32 @@ fn too_few_present_sites_open_nothing() {
     }
 }
 
+/// Every further kind, on the lung data with a date and flat life tables.
+pub const FURTHER: &str = "[[model]]\nid = \"n1\"\nkind = \"net_survival\"\nby = \"sex\"\ntest = true\ncrude_probabilities = true\ntimes_years = [1]\nage_from = [0, 60]\n\
+        background = { sex = \"sex\", age = \"age\", date = \"date\" }\n\
+    [[model]]\nid = \"n2\"\nkind = \"profile_likelihood\"\neffect = \"sex\"\n\
+    [[model]]\nid = \"n3\"\nkind = \"competing_risks\"\ncauses = [\"1\"]\nby = \"sex\"\ntimes_years = [1]\n\
+    [[model]]\nid = \"n4\"\nkind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"sex\", \"age\"]\n\
+    [[model]]\nid = \"n5\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"sex\"]\n\
+    [[model]]\nid = \"n6\"\nkind = \"cure\"\nwithout_gate = true\n\
+    [[model]]\nid = \"n7\"\nkind = \"poisson\"\nbands_years = [1, 3]\ncovariates = [\"sex\"]\n\
+    [[model]]\nid = \"n8\"\nkind = \"excess_hazard\"\nbands_years = [1, 3]\ncovariates = [\"sex\"]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n\
+    [[model]]\nid = \"n9\"\nkind = \"penalised_cox\"\ncovariates = [\"sex\"]\n\
+    [[model]]\nid = \"n10\"\nkind = \"cox_patterns\"\ncovariates = [\"sex\"]\ntimes_years = [1]\nstandardise = \"sex\"\n\
+    [[model]]\nid = \"n11\"\nkind = \"fine_gray\"\ncause = \"1\"\ncompeting = []\ncovariates = [\"sex\"]\n\
+    [[model]]\nid = \"n12\"\nkind = \"multi_state\"\nstate = \"event\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]\n\
+    [[model]]\nid = \"n13\"\nkind = \"mean_cumulative_count\"\nrecurrent = [\"1\"]\ntimes_years = [1]\n\
+    [[model]]\nid = \"n14\"\nkind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 3]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n\
+    [[model]]\nid = \"n15\"\nkind = \"survival_lexis\"\ndate = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{ name = \"all\", diagnosed = [1983, 1987] }]\n";
+
+/// The lung data with what the further kinds ask for.
+pub fn with_everything() -> Frame {
+    let mut frame = crate::survival_oracles::lung();
+    frame.add("date", |_| "5000".into(), "date");
+    frame.tables = crate::laws::flat_tables();
+    frame
+}
+
 /// All kinds of the registry over 3 to 40 sites, one of them with a single patient.
 #[test]
 fn sealed_equals_plain_for_every_model_over_3_to_40_sites() {
@@ -239,7 +265,9 @@ fn sealed_equals_plain_for_every_model_over_3_to_40_sites() {
         [[model]]\nid = \"e\"\nkind = \"cox\"\ncovariates = [\"sex\", \"age\"]\n\
         [[model]]\nid = \"f\"\nkind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nbaseline = \"common\"\n\
         [[model]]\nid = \"g\"\nkind = \"participation\"\n";
-    let frame: Frame = crate::survival_oracles::lung();
+    let models = format!("{models}{FURTHER}");
+    let models = models.as_str();
+    let frame: Frame = with_everything();
     let plan = crate::pooling::plan(&frame.study, models);
     let kinds: BTreeSet<&str> = plan.spec.models.iter().map(|m| m.kind.as_str()).collect();
     // meta_analysis is never sealed: it is read per site.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod counts;
+mod further;
 mod regression;
 mod survival;
 
@@ -132,26 +133,10 @@ impl Composer<'_> {
             "log_rank" => self.log_rank(model, estimate)?,
             "cox" => self.cox(model, estimate)?,
             "meta_analysis" => self.meta_analysis(model, estimate)?,
-            _ => self.any(estimate),
+            _ => self.further(model, estimate)?,
         });
         blocks.push(self.card(model, estimate)?);
         Ok(blocks)
-    }
-
-    /// Tables of a kind that has no page of its own, as they are.
-    fn any(&self, estimate: &Estimate) -> Vec<Block> {
-        let text = |value: &crate::estimate::Value| match value.as_number() {
-            Some(x) => self.locale.ratio(x),
-            None => value.as_text().to_owned(),
-        };
-        let print = |table: &Table| {
-            let mut printed = PrintTable::new(table.name.clone(), table.columns.clone());
-            for row in &table.rows {
-                printed.row("body", row.iter().map(text).collect());
-            }
-            Block::Table(printed)
-        };
-        estimate.tables.iter().map(print).collect()
     }
 
     fn notice(&self, notice: &Notice) -> Composed<Block> {

@@ -36,7 +36,7 @@ pub(super) fn effect(results: &Results, model: &str, term: &str) -> Option<Effec
 
 impl Composer<'_> {
     /// "Histology, central reading: unfavourable (reference favourable)", or a quantity with its unit.
-    fn term(&self, table: &Table, row: usize) -> Composed<String> {
+    pub(super) fn term(&self, table: &Table, row: usize) -> Composed<String> {
         let (variable, level, reference) =
             (table.text(row, "variable"), table.text(row, "level"), table.text(row, "reference"));
         let dictionary = &self.results.dictionary;
@@ -71,7 +71,7 @@ impl Composer<'_> {
             let mut printed = PrintTable::new(self.say("cox.caption_terms", &values)?, head);
             for row in 0..terms.rows.len() {
                 let number = |column: &str| terms.number(row, column);
-                let mut cells = vec![self.term(terms, row)?];
+                let mut cells = vec![self.term_words(terms, row)?];
                 match (
                     number("hazard_ratio"),
                     number("hazard_ratio_low"),
@@ -131,6 +131,7 @@ impl Composer<'_> {
                 blocks.push(Block::Warning { text });
             }
         }
+        blocks.extend(self.further_tables(model, estimate, &["robust"])?);
         Ok(blocks)
     }
 

@@ -27,7 +27,7 @@ impl Composer<'_> {
         }
     }
 
-    fn level(model: &ModelResult) -> f64 {
+    pub(super) fn level(model: &ModelResult) -> f64 {
         model.options.get("confidence_level").and_then(serde_json::Value::as_f64).unwrap_or(0.95)
     }
 
@@ -97,6 +97,8 @@ impl Composer<'_> {
         if let Some(table) = estimate.table("restricted_mean") {
             blocks.push(self.restricted_mean(model, table, &event, ci)?);
         }
+        let names = ["conditional", "bracket", "life_table"];
+        blocks.extend(self.further_tables(model, estimate, &names)?);
         Ok(blocks)
     }
 
@@ -329,6 +331,7 @@ impl Composer<'_> {
             }
             blocks.push(Block::Table(printed));
         }
+        blocks.extend(self.further_tables(model, estimate, &["trend", "peto"])?);
         Ok(blocks)
     }
 }

@@ -1,0 +1,188 @@
+//! Lines over an axis with their bands: net survival, cumulative incidence, states, hazards, likelihood curves.
+
+use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw, ticks};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series {
+    /// Label.
+    pub label: String,
+    /// Points in the order of x, with the interval of y where there is one.
+    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
+    /// Numbers under the axis, by the marks of x; none where there are none.
+    pub numbers: Vec<String>,
+}
+
+/// Lines and the words around them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LinePlot {
+    /// Lines.
+    pub series: Vec<Series>,
+    /// Whether a value holds until the next point.
+    pub steps: bool,
+    /// Marks of the horizontal axis: value and label.
+    pub x_marks: Vec<(f64, String)>,
+    /// Range of the vertical axis.
+    pub y: (f64, f64),
+    /// Whether y is a proportion.
+    pub percent: bool,
+    /// A dashed line across, with its label.
+    pub across: Option<(f64, String)>,
+    /// Label of the horizontal axis.
+    pub x_label: String,
+    /// Label of the vertical axis.
+    pub y_label: String,
+    /// Heading of the numbers under the axis.
+    pub numbers_label: String,
+}
+
+const WIDTH: u32 = 1700;
+const TOP: f64 = 80.0;
+const BOTTOM: f64 = 780.0;
+
+struct Place {
+    left: f64,
+    right: f64,
+    x: (f64, f64),
+    y: (f64, f64),
+}
+
+impl Place {
+    fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        let y = y.clamp(self.y.0, self.y.1);
+        let across = (x - self.x.0) / (self.x.1 - self.x.0);
+        let up = (y - self.y.0) / (self.y.1 - self.y.0);
+        (self.left + across * (self.right - self.left), BOTTOM - up * (BOTTOM - TOP))
+    }
+}
+
+/// Draws the lines.
+pub(crate) fn lines(plot: &LinePlot) -> Drawing {
+    let numbered = plot.series.iter().any(|s| !s.numbers.is_empty());
+    let under = if numbered { 60.0 + 44.0 * plot.series.len() as f64 } else { 0.0 };
+    draw(WIDTH, (BOTTOM + 110.0 + under) as u32, |canvas| {
+        let labels = plot.series.iter().map(|s| canvas.width(&s.label, SMALL)).fold(80.0, f64::max);
+        let left = if numbered { (labels + 90.0).max(190.0) } else { 190.0 };
+        let marks = |f: fn(f64, f64) -> f64, start: f64| {
+            plot.x_marks.iter().map(|m| m.0).fold(start, f)
+        };
+        let x = (marks(f64::min, f64::INFINITY), marks(f64::max, f64::NEG_INFINITY));
+        let x = if x.0 < x.1 { x } else { (0.0, 1.0) };
+        let place = Place { left, right: f64::from(WIDTH) - 40.0, x, y: plot.y };
+        canvas.text(&plot.y_label, (20.0, 34.0), Anchor::Left, TEXT, INK);
+        axes(canvas, plot, &place);
+        for (i, series) in plot.series.iter().enumerate() {
+            let colour = SERIES[i % SERIES.len()];
+            let side = |pick: fn((f64, f64)) -> f64| {
+                let with = series.points.iter().filter_map(|p| Some((p.0, pick(p.2?))));
+                path(with, plot.steps)
+            };
+            let (upper, lower) = (side(|b| b.1), side(|b| b.0));
+            let outline: Vec<(f64, f64)> =
+                upper.into_iter().chain(lower.into_iter().rev()).map(|p| place.at(p.0, p.1)).collect();
+            if outline.len() > 2 {
+                canvas.area(&outline, colour, 0.16);
+            }
+        }
+        for (i, series) in plot.series.iter().enumerate() {
+            let colour = SERIES[i % SERIES.len()];
+            let points: Vec<(f64, f64)> = path(series.points.iter().map(|p| (p.0, p.1)), plot.steps)
+                .into_iter()
+                .map(|p| place.at(p.0, p.1))
+                .collect();
+            if points.len() > 1 {
+                if i % 2 == 0 { canvas.line(&points, colour, 5) } else { canvas.dashed(&points, colour, 5) }
+            }
+        }
+        if plot.series.len() > 1 {
+            direct_labels(canvas, plot, &place);
+        }
+        if numbered {
+            numbers(canvas, plot, &place);
+        }
+    })
+}
+
+/// Corners of a staircase, or the points themselves.
+fn path(points: impl Iterator<Item = (f64, f64)>, steps: bool) -> Vec<(f64, f64)> {
+    let mut corners: Vec<(f64, f64)> = Vec::new();
+    for (x, y) in points {
+        if let (true, Some(last)) = (steps, corners.last().copied()) {
+            corners.push((x, last.1));
+        }
+        corners.push((x, y));
+    }
+    corners
+}
+
+fn axes(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
+    let values = ticks(plot.y.0, plot.y.1, 6);
+    let digits = |x: f64| if x.abs() < 1e-9 { 0 } else { usize::from((x - x.round()).abs() > 1e-9) };
+    for value in values {
+        let (_, at) = place.at(place.x.0, value);
+        canvas.line(&[(place.left, at), (place.right, at)], RULE, 2);
+        let shown = if plot.percent { 100.0 * value } else { value };
+        let digits = if plot.percent { digits((shown * 10.0).round() / 10.0) } else { decimals(plot.y) };
+        let text = format!("{shown:.digits$}{}", if plot.percent { "%" } else { "" });
+        canvas.text(&text.replace('-', "−"), (place.left - 16.0, at), Anchor::Right, TEXT, INK);
+    }
+    if let Some((value, label)) = &plot.across {
+        let (_, at) = place.at(place.x.0, *value);
+        canvas.dashed(&[(place.left, at), (place.right, at)], GREY, 3);
+        canvas.text(label, (place.left + 10.0, at - 24.0), Anchor::Left, SMALL, GREY);
+    }
+    canvas.line(&[(place.left, BOTTOM), (place.right, BOTTOM)], INK, 3);
+    for (value, label) in &plot.x_marks {
+        let (at, _) = place.at(*value, plot.y.0);
+        canvas.line(&[(at, BOTTOM), (at, BOTTOM + 10.0)], INK, 3);
+        canvas.text(label, (at, BOTTOM + 34.0), Anchor::Middle, TEXT, INK);
+    }
+    let middle = f64::midpoint(place.left, place.right);
+    canvas.text(&plot.x_label, (middle, BOTTOM + 80.0), Anchor::Middle, TEXT, INK);
+}
+
+/// Decimals that tell the marks of an axis apart.
+fn decimals((low, high): (f64, f64)) -> usize {
+    match high - low {
+        w if w > 8.0 => 0,
+        w if w > 0.8 => 1,
+        w if w > 0.08 => 2,
+        w if w > 0.008 => 3,
+        _ => 4,
+    }
+}
+
+/// Labels stand at the lines' ends, pushed apart where they would touch.
+fn direct_labels(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
+    let mut ends: Vec<(usize, f64)> = plot
+        .series
+        .iter()
+        .enumerate()
+        .filter_map(|(i, s)| {
+            let (x, y, band) = *s.points.last()?;
+            Some((i, place.at(x, band.map_or(y, |b| b.1.min(plot.y.1))).1))
+        })
+        .collect();
+    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let mut above = TOP - 40.0;
+    for (i, y) in ends {
+        let y = (y - 26.0).max(above + 38.0);
+        above = y;
+        let at = (place.right - 6.0, y);
+        canvas.bold(&plot.series[i].label, at, Anchor::Right, TEXT, SERIES[i % SERIES.len()]);
+    }
+}
+
+fn numbers(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
+    let mut at = BOTTOM + 136.0;
+    canvas.bold(&plot.numbers_label, (20.0, at), Anchor::Left, SMALL, INK);
+    for (i, series) in plot.series.iter().enumerate() {
+        at += 44.0;
+        let colour = if plot.series.len() > 1 { SERIES[i % SERIES.len()] } else { INK };
+        canvas.text(&series.label, (20.0, at), Anchor::Left, SMALL, colour);
+        for ((x, _), n) in plot.x_marks.iter().zip(&series.numbers) {
+            let (x, _) = place.at(*x, plot.y.0);
+            canvas.text(n, (x, at), Anchor::Middle, SMALL, INK);
+        }
+    }
+}
