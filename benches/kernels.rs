@@ -5,8 +5,9 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tributary::stats::{
-    cox::{Evaluation, Next, RiskData, Rows, Ties, newton},
+    cox::{RiskData, Rows, Ties},
     event_table::{self, TimeGrid, event_table},
+    newton::{Evaluation, Next, newton},
     random_effects::{Tau2Estimator, tau2},
 };
 

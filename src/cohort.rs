@@ -118,7 +118,9 @@ pub enum CohortError {
         wanted: ColumnKind,
     },
     /// A table that the site does not have.
-    #[error("the model needs the table `{table}`: name its file under [tables.{table}] of site.toml")]
+    #[error(
+        "the model needs the table `{table}`: name its file under [tables.{table}] of site.toml"
+    )]
     NoTable {
         /// Table.
         table: &'static str,

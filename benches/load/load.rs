@@ -25,7 +25,7 @@ use std::{
 use serde_json::{Value, json};
 use tributary::{
     client::{Client, Identity},
-    cohort::{Cohort, Column, ColumnKind, Flow, SiteData},
+    cohort::{Cohort, Column, ColumnKind, Flow, SiteData, SiteTables},
     hub::store::{Role, Store},
     models,
     plan::Plan,
@@ -134,6 +134,7 @@ fn answer(
         let data = SiteData {
             cohort,
             flow: Flow { received: ROWS as u64, excluded: vec![("not mapped".into(), 0)] },
+            tables: SiteTables::default(),
         };
         let draft = model.summarise(&spec.options, &asked.params, &data).unwrap();
         let (part, visibility) = parts[&spec.id];

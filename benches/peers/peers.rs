@@ -8,8 +8,9 @@
 use std::{env, fs, io::Write, time::Instant};
 
 use tributary::stats::{
-    cox::{Evaluation, Next, RiskData, Rows, Ties, newton},
+    cox::{RiskData, Rows, Ties},
     event_table::{self, TimeGrid, at_risk, event_table},
+    newton::{Evaluation, Next, newton},
     product_limit::{IntervalScale, interval, product_limit},
 };
 

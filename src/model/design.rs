@@ -26,7 +26,7 @@ pub struct DesignTerm {
     pub spline: Option<SplineColumn>,
     /// Factors of a product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub product: Vec<DesignTerm>,
+    pub product: Vec<Self>,
 }
 
 /// One column of a restricted cubic spline.

@@ -122,7 +122,12 @@ impl Start {
     pub fn read(sums: &Sums) -> Result<Self, LayoutError> {
         let persons = sums.one("persons")?;
         let centre = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
-        Ok(Self { counts: sums.read_event_counts()?, centre, persons, events: sums.one("n_event")? })
+        Ok(Self {
+            counts: sums.read_event_counts()?,
+            centre,
+            persons,
+            events: sums.one("n_event")?,
+        })
     }
 
     /// Days of the events, once per event, in order; day 0 as half a day.
@@ -203,11 +208,8 @@ pub struct Fitted {
 impl Fitted {
     /// From the record and what followed it; not for [`Next::Try`].
     pub fn new(record: &[Evaluation], next: Next, rounds: usize) -> Self {
-        let empty = |p: usize| Inverse {
-            matrix: DMatrix::zeros(p, p),
-            rank: 0,
-            condition: f64::INFINITY,
-        };
+        let empty =
+            |p: usize| Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
         let p = record.first().map_or(0, |e| e.beta.len());
         let (at, status, running, inverse) = match next {
             Next::Converged { at, inverse } if inverse.rank == p => {

@@ -69,7 +69,8 @@ pub fn predicted(
     level: f64,
     log_hazard: impl Fn(&[f64], &[f64], f64) -> f64,
 ) -> Table {
-    let columns = ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+    let columns =
+        ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table = Table::new("predicted", &columns);
     let z = normal_point(level);
     for patient in patients {

@@ -147,12 +147,9 @@ pub(super) fn followup_of_causes(
 }
 
 /// Names of competing causes, checked against the levels of the event; the follow-up is made to count them all.
-fn causes(
-    followup: &mut Followup,
-    causes: &[String],
-    context: &Context<'_>,
-) -> Vec<Fault> {
-    let levels = context.dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
+fn causes(followup: &mut Followup, causes: &[String], context: &Context<'_>) -> Vec<Fault> {
+    let levels =
+        context.dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
     let mut faults = Vec::new();
     if causes.is_empty() {
         faults.push(Fault::new("/causes", "name at least one level of the event"));
@@ -160,7 +157,8 @@ fn causes(
     for (i, cause) in causes.iter().enumerate() {
         if !levels.contains(cause) {
             let message = format!("`{cause}` is no level of `{}`", followup.event);
-            faults.push(Fault::new(format!("/causes/{i}"), message).hint(suggestion(cause, &levels)));
+            faults
+                .push(Fault::new(format!("/causes/{i}"), message).hint(suggestion(cause, &levels)));
         }
     }
     followup.event_is = causes.to_vec();
@@ -237,7 +235,8 @@ impl Model for CompetingRisks {
         }
         let late = followup.is_some_and(|f| f.entry.is_some() || f.window.is_some());
         if late && options.variance == Variance::InfinitesimalJackknife {
-            let message = "the infinitesimal jackknife wants follow-up from the start for everybody";
+            let message =
+                "the infinitesimal jackknife wants follow-up from the start for everybody";
             faults.push(Fault::new("/variance", message).hint("variance = \"aalen\""));
         }
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
@@ -300,9 +299,11 @@ impl Model for CompetingRisks {
             Axis::numbered("cell", cells),
         ];
         let counts = EventCounts { groups: options.groups.clone(), table };
-        let mut sums = Sums::of(&survival)
-            .event_counts(&counts)
-            .counts("cause_events", axes, by_cause.clone());
+        let mut sums = Sums::of(&survival).event_counts(&counts).counts(
+            "cause_events",
+            axes,
+            by_cause.clone(),
+        );
         if options.stratify_by_site && groups > 1 {
             let half_day = followup.zero == ZeroRule::HalfDay;
             let of = |g| counts_of(&counts, &by_cause, options.causes.len(), g, half_day);
@@ -315,9 +316,11 @@ impl Model for CompetingRisks {
             }
             let axis = |name: &str| Axis::new(name, options.groups.iter().cloned());
             let cause = || Axis::new("cause", options.causes.iter().cloned());
-            sums = sums
-                .sums("gray_score", vec![cause(), axis("group")], score)
-                .sums("gray_covariance", vec![cause(), axis("group"), axis("other")], covariance);
+            sums = sums.sums("gray_score", vec![cause(), axis("group")], score).sums(
+                "gray_covariance",
+                vec![cause(), axis("group"), axis("other")],
+                covariance,
+            );
         }
         Ok(sums)
     }
@@ -338,7 +341,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let causes = options.causes.len();
     let of = |g| counts_of(&counts, by_cause, causes, g, zero == ZeroRule::HalfDay);
     let parts: Vec<CauseCounts> = (0..options.groups.len()).map(of).collect();
-    let mut groups = Table::new("groups", &["group", "cause", "n", "n_event", "followed_to_days", "status"]);
+    let mut groups =
+        Table::new("groups", &["group", "cause", "n", "n_event", "followed_to_days", "status"]);
     let tail = ["estimate", "std_error", "conf_low", "conf_high", "status"];
     let table = |name: &str, head: &[&'static str]| Table::new(name, &[head, &tail].concat());
     let mut times = table("times", &["group", "cause", "time_years", "n_risk", "n_event"]);
@@ -357,13 +361,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             groups.push(head.into_iter().chain([followed.into(), status.into()]).collect());
             let steps = parts[g].incidence(k, options.variance());
             for s in &steps {
-                let head: [Value; 5] = [
-                    group.into(),
-                    cause.into(),
-                    s.time.into(),
-                    s.n_risk.into(),
-                    s.n_event.into(),
-                ];
+                let head: [Value; 5] =
+                    [group.into(), cause.into(), s.time.into(), s.n_risk.into(), s.n_event.into()];
                 curve.push(head.into_iter().chain(interval(options, s)).collect());
             }
             for &years in &options.times_years {
@@ -412,7 +411,7 @@ fn landmark(
 ) -> Vec<Value> {
     let j = (days.floor() as usize).min(counts.n_risk.len().saturating_sub(1));
     let n_risk = if followed > 0.0 { counts.n_risk[j] } else { 0.0 };
-    let within = steps.iter().filter(|s| s.time <= days);
+    let mut within = steps.iter().filter(|s| s.time <= days);
     let events: f64 = within.clone().map(|s| s.n_event).sum();
     let mut row: Vec<Value> = vec![n_risk.into(), events.into()];
     let emptied = steps.last().is_some_and(|s| s.n_risk <= s.n_event);
@@ -421,7 +420,7 @@ fn landmark(
         row.push(Status::BeyondFollowup.into());
         return row;
     }
-    match within.last() {
+    match within.next_back() {
         Some(step) if step.estimate > 0.0 => row.extend(interval(options, step)),
         // Nobody has had the event: an upper limit from the beta product of all at risk so far.
         _ => {
@@ -440,7 +439,10 @@ fn test(options: &Options, sums: &Sums, parts: &[CauseCounts]) -> Result<Table, 
         let (score, covariance) = if options.stratify_by_site {
             let (score, covariance) = (sums.get("gray_score")?, sums.get("gray_covariance")?);
             let width = groups * groups;
-            (score[k * groups..(k + 1) * groups].to_vec(), covariance[k * width..(k + 1) * width].to_vec())
+            (
+                score[k * groups..(k + 1) * groups].to_vec(),
+                covariance[k * width..(k + 1) * width].to_vec(),
+            )
         } else {
             let found = gray(parts, k, options.rho);
             (found.score, found.covariance)

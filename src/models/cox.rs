@@ -178,7 +178,8 @@ impl Model for Cox {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs: Vec<ColumnNeed> =
             options.followup.iter().flat_map(Followup::needs).collect();
-        let category = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
+        let category =
+            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         needs.extend(needs_of(&options.design[..options.base_terms()]));
         let number = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Real };
         needs.extend(options.offset.iter().chain(&options.weights).map(number));
@@ -253,7 +254,7 @@ impl Model for Cox {
                 let own = design.derivatives(options, beta);
                 let meat = Meat {
                     persons: meat(&design.residuals(options, beta), None),
-                    site: meat(&[own.score.clone()], None),
+                    site: meat(std::slice::from_ref(&own.score), None),
                     site_corrected: meat(&[corrected(&own, information)], None),
                 };
                 Ok(Answer::Meat { totals, terms, meat })
@@ -337,9 +338,8 @@ impl Model for Cox {
             });
             let Some(found) = here else {
                 let information = &record[at].information;
-                let information = (0..p)
-                    .flat_map(|j| (0..=j).map(move |k| information[(j, k)]))
-                    .collect();
+                let information =
+                    (0..p).flat_map(|j| (0..=j).map(move |k| information[(j, k)])).collect();
                 return Ok(Step::Ask(Params::Meat { beta, information }));
             };
             robust = Some(found);

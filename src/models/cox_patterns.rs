@@ -128,7 +128,10 @@ impl Options {
     fn pattern(&self, mut pattern: usize) -> BTreeMap<String, serde_json::Value> {
         let mut values = BTreeMap::new();
         for (name, levels) in self.covariates.iter().zip(&self.levels).rev() {
-            values.insert(name.clone(), serde_json::Value::from(levels[pattern % levels.len()].clone()));
+            values.insert(
+                name.clone(),
+                serde_json::Value::from(levels[pattern % levels.len()].clone()),
+            );
             pattern /= levels.len();
         }
         values
@@ -177,17 +180,24 @@ impl Model for CoxPatterns {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
-        let levels =
-            |name: &String| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+        let levels = |name: &String| {
+            context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels())
+        };
         options.levels = options.covariates.iter().map(levels).collect();
         if options.patterns() > MOST_PATTERNS {
             let n = options.patterns();
-            let message = format!("the covariates have {n} patterns, at most {MOST_PATTERNS} are sent");
-            faults.push(Fault::new("/covariates", message).hint("use `cox`, which takes several rounds"));
+            let message =
+                format!("the covariates have {n} patterns, at most {MOST_PATTERNS} are sent");
+            faults.push(
+                Fault::new("/covariates", message).hint("use `cox`, which takes several rounds"),
+            );
         }
-        if let Some(name) = options.standardise.as_ref().filter(|n| !options.covariates.contains(n)) {
+        if let Some(name) = options.standardise.as_ref().filter(|n| !options.covariates.contains(n))
+        {
             let message = format!("`{name}` is not a covariate of this model");
-            faults.push(Fault::new("/standardise", message).hint(suggestion(name, &options.covariates)));
+            faults.push(
+                Fault::new("/standardise", message).hint(suggestion(name, &options.covariates)),
+            );
         }
         faults.extend(patient_faults(&options.patients, &options.covariates, context));
         faults
@@ -282,10 +292,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         estimate.tables.push(summary_without_fit(total, events, status));
         return Ok(estimate);
     }
-    let start = Evaluation::new(&vec![0.0; p], &patterns.derivatives(&vec![0.0; p], options.ties()));
+    let start =
+        Evaluation::new(&vec![0.0; p], &patterns.derivatives(&vec![0.0; p], options.ties()));
     let active = independent_columns(&start.information);
     let pick = |x: &Vec<f64>| active.iter().map(|&j| x[j]).collect::<Vec<f64>>();
-    let reduced = Patterns { x: patterns.x.iter().map(pick).collect(), days: patterns.days.clone() };
+    let reduced =
+        Patterns { x: patterns.x.iter().map(pick).collect(), days: patterns.days.clone() };
     let evaluate = |beta: &[f64]| Evaluation::new(beta, &reduced.derivatives(beta, options.ties()));
     let mut record = vec![evaluate(&vec![0.0; active.len()])];
     let next = loop {
@@ -406,7 +418,8 @@ impl Curves<'_> {
     }
 
     fn patients(&self) -> Table {
-        let columns = ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+        let columns =
+            ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
         let mut table = Table::new("predicted", &columns);
         for patient in &self.options.patients {
             let x = self.pick(&values_of(patient, &self.options.design));
@@ -419,7 +432,8 @@ impl Curves<'_> {
 
     /// What survival would be had all patients the same level of one covariate and the others their own.
     fn standardised(&self, name: &str, persons: &[f64]) -> Table {
-        let columns = ["group", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+        let columns =
+            ["group", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
         let mut table = Table::new("standardised", &columns);
         let at = self.options.covariates.iter().position(|c| c == name).unwrap_or(0);
         let total: f64 = persons.iter().sum();

@@ -122,7 +122,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over a few rounds; the hub asks whether follow-up is long enough and maximises by Newton's method",
     differs: "not at all: it equals the same likelihood on the pooled rows",
     not_done: "semiparametric latency; covariates on the latency",
-    exchanges: Exchanges::Several { usual: "8 to 16", instead: "`kaplan_meier`, whose plateau shows the cured share" },
+    exchanges: Exchanges::Several {
+        usual: "8 to 16",
+        instead: "`kaplan_meier`, whose plateau shows the cured share",
+    },
     sources: "Boag 1949; Farewell 1982; Maller & Zhou 1996; Chen, Ibrahim & Sinha 1999",
     example: "id = \"cured\"\nkind = \"cure\"\ncovariates = [\"x_hist_central\"]\nwithout_gate = true\n",
 };
@@ -224,7 +227,8 @@ impl Gate {
             .map_or((0.0, start.persons), |s| (s.time, s.n_risk - s.n_event - s.n_censor));
         // Events in (2 t* − T, t*], t* the last event and T the longest follow-up: none would be expected on a true plateau.
         let from = 2.0 * time - last_followup;
-        let late: f64 = steps.iter().filter(|s| s.time > from && s.time <= time).map(|s| s.n_event).sum();
+        let late: f64 =
+            steps.iter().filter(|s| s.time > from && s.time <= time).map(|s| s.n_event).sum();
         let n = start.persons.max(1.0);
         Self {
             last_event: time,
@@ -370,7 +374,8 @@ impl Model for Cure {
         }
         let centre = start.centre.clone();
         let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at = |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
+        let at =
+            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
         if record.is_empty() {
             let plateau = gate.plateau.clamp(0.05, 0.95);
             let cure = match options.form {
@@ -438,17 +443,18 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
 
 /// Cured share of each patient, with an interval symmetric in the predictor, and the median time of those not cured.
 fn cured(options: &Options, fitted: &Fitted) -> Table {
-    let columns = ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
+    let columns =
+        ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table = Table::new("cured", &columns);
     let z = normal_point(options.level());
     let p = options.design.len();
     let reference = Patient { name: "reference".into(), values: BTreeMap::new() };
-    let patients = if options.patients.is_empty() { vec![reference] } else { options.patients.clone() };
+    let patients =
+        if options.patients.is_empty() { vec![reference] } else { options.patients.clone() };
     for patient in &patients {
         let x = values_of(patient, &options.design);
-        let (eta, se) = fitted.delta(|theta| {
-            theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>()
-        });
+        let (eta, se) = fitted
+            .delta(|theta| theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>());
         let (low, high) = (options.share(eta - z * se), options.share(eta + z * se));
         let (_, se) = fitted.delta(|theta| {
             options.share(theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>())

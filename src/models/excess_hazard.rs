@@ -97,7 +97,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
     differs: "not at all: it equals the full likelihood on the pooled rows",
     not_done: "random effects of countries",
-    exchanges: Exchanges::Several { usual: "6 to 14", instead: "`poisson` with outcome = \"excess\"" },
+    exchanges: Exchanges::Several {
+        usual: "6 to 14",
+        instead: "`poisson` with outcome = \"excess\"",
+    },
     sources: "Estève et al. 1990; Pohar & Stare 2006; Remontet et al. 2007; Charvat et al. 2016",
     example: "id = \"excess\"\nkind = \"excess_hazard\"\nbackground = { age = \"age_months\", date = \"incidence_date\" }\nbands_years = [1, 3, 5]\ncovariates = [\"x_hist_central\"]\n",
 };
@@ -120,7 +123,8 @@ impl Options {
     /// Baseline columns at `t` years: indicators of the bands, or 1 and the spline.
     fn baseline(&self, t: f64) -> Vec<f64> {
         if self.is_banded() {
-            let band = self.bands_years.partition_point(|end| *end < t).min(self.bands_years.len() - 1);
+            let band =
+                self.bands_years.partition_point(|end| *end < t).min(self.bands_years.len() - 1);
             return (0..self.bands_years.len()).map(|b| f64::from(u8::from(b == band))).collect();
         }
         std::iter::once(1.0).chain(harrell(t, &self.spline_years)).collect()
@@ -334,7 +338,8 @@ impl Model for ExcessHazard {
         }
         let centre = start.centre.clone();
         let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at = |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
+        let at =
+            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
         let p = options.design.len();
         if record.is_empty() {
             let rate = 0.5 * start.events / (start.person_days() / AGE_YEAR).max(1e-9);
@@ -386,9 +391,14 @@ fn hazard(options: &Options, fitted: &Fitted, centre: &[f64]) -> Table {
     let z = normal_point(options.level());
     let varying = options.varying();
     let x: Vec<f64> = centre.iter().map(|c| -c).collect();
-    let n = 40;
-    for k in 1..=n {
-        let t = options.end() * (f64::from(k) - 0.5) / f64::from(n);
+    // Bands are told at both ends, so that a line through the points is the step function.
+    let times: Vec<f64> = if options.is_banded() {
+        let starts = std::iter::once(&0.0).chain(&options.bands_years);
+        starts.zip(&options.bands_years).flat_map(|(from, to)| [from + 1e-9, *to]).collect()
+    } else {
+        (1..=60).map(|k| options.end() * f64::from(k) / 60.0).collect()
+    };
+    for t in times {
         let row = options.row(t, &x, &varying);
         let (log, se) =
             fitted.delta(|theta| row.iter().zip(theta).map(|(z, b)| z * b).sum::<f64>());

@@ -141,7 +141,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over a few rounds; the hub forms the curve of censoring and maximises by Newton's method",
     differs: "not at all: it equals cmprsk::crr on the pooled rows",
     not_done: "late entry; effects that vary with time; censoring by group",
-    exchanges: Exchanges::Several { usual: "7 to 10", instead: "`competing_risks` with Gray's test" },
+    exchanges: Exchanges::Several {
+        usual: "7 to 10",
+        instead: "`competing_risks` with Gray's test",
+    },
     sources: "Fine & Gray 1999",
     example: "id = \"subhazard\"\nkind = \"fine_gray\"\ncause = \"1\"\ncompeting = []\ncovariates = [\"x_hist_central\"]\n",
 };
@@ -257,7 +260,11 @@ impl Model for FineGray {
                 let groups = ["event", "competing", "censored"].map(str::to_owned).to_vec();
                 let table = event_table(counted, 3, &grid);
                 let sum_x = columns.iter().map(|column| column.iter().sum()).collect();
-                Ok(answer.event_counts(&EventCounts { groups, table }).sums("sum_x", vec![term()], sum_x))
+                Ok(answer.event_counts(&EventCounts { groups, table }).sums(
+                    "sum_x",
+                    vec![term()],
+                    sum_x,
+                ))
             }
             Params::Sums(common) => {
                 check(common, &[])?;
@@ -286,12 +293,15 @@ impl Model for FineGray {
             }
             Params::Meat { common, hazard, mean, censoring_hazard, ratio } => {
                 let (days, censored) = (common.days.len(), common.censoring_days.len());
-                check(common, &[
-                    (hazard.len(), days),
-                    (mean.len(), days * p),
-                    (censoring_hazard.len(), censored),
-                    (ratio.len(), censored * p),
-                ])?;
+                check(
+                    common,
+                    &[
+                        (hazard.len(), days),
+                        (mean.len(), days * p),
+                        (censoring_hazard.len(), censored),
+                        (ratio.len(), censored * p),
+                    ],
+                )?;
                 let told = Broadcast {
                     days: common.days.clone(),
                     hazard: hazard.clone(),
@@ -388,7 +398,7 @@ impl Model for FineGray {
         };
         let common = common.with(evaluations[*at].beta.clone());
         let told = broadcast(&record[*at].1, &common.days);
-        let (hazard, mean) = (told.hazard.clone(), told.mean.clone());
+        let Broadcast { hazard, mean, .. } = told;
         let last = &rounds[rounds.len() - 1].pooled;
         let score = rounds.iter().find(|r| r.pooled.has("censoring_score"));
         let Some(score) = score else {
@@ -447,8 +457,15 @@ fn summary(
     events: f64,
     by_end: &[Vec<f64>],
 ) -> Table {
-    let columns =
-        ["n", "n_event", "n_competing", "n_censor", "log_likelihood_null", "log_likelihood", "status"];
+    let columns = [
+        "n",
+        "n_event",
+        "n_competing",
+        "n_censor",
+        "log_likelihood_null",
+        "log_likelihood",
+        "status",
+    ];
     let mut table = Table::new("summary", &columns);
     let total = |g: usize| by_end[g].iter().sum::<f64>();
     table.push(vec![

@@ -304,7 +304,11 @@ impl Model for KaplanMeier {
                 if mean.is_none() && fitted.persons > 0.0 {
                     let largest = fitted.followed_to / DAYS_PER_YEAR;
                     let values = [("group", group.clone()), ("years", format!("{largest:.2}"))];
-                    estimate.notices.push(Notice::new(Status::BeyondFollowup, "tau-beyond", &values));
+                    estimate.notices.push(Notice::new(
+                        Status::BeyondFollowup,
+                        "tau-beyond",
+                        &values,
+                    ));
                 }
                 means.push((group, mean, fitted.lowest(options.level())));
             }

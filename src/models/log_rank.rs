@@ -422,7 +422,8 @@ impl Model for LogRank {
             table.push(row);
             further.push(table);
         }
-        if options.groups.len() == 2 && options.weight_word() == "log-rank" && status == Status::Ok {
+        if options.groups.len() == 2 && options.weight_word() == "log-rank" && status == Status::Ok
+        {
             further.push(peto(&options.groups, &comparison));
         }
         if status == Status::Ok {

@@ -275,7 +275,8 @@ impl Model for MeanCumulativeCount {
         } else {
             none
         };
-        let columns = ["time_years", "n_risk", "estimate", "std_error", "conf_low", "conf_high", "status"];
+        let columns =
+            ["time_years", "n_risk", "estimate", "std_error", "conf_low", "conf_high", "status"];
         let mut times = Table::new("times", &columns);
         let z = normal_point(options.level());
         for (i, days) in options.days().into_iter().enumerate() {
@@ -286,11 +287,23 @@ impl Model for MeanCumulativeCount {
                 row.resize(6, Value::None);
                 row.push(Status::BeyondFollowup.into());
             } else if at == 0 || curve.count[at - 1] <= 0.0 {
-                row.extend([0.0.into(), 0.0.into(), Value::None, Value::None, Status::NoEvents.into()]);
+                row.extend([
+                    0.0.into(),
+                    0.0.into(),
+                    Value::None,
+                    Value::None,
+                    Status::NoEvents.into(),
+                ]);
             } else {
                 let (m, se) = (curve.count[at - 1], variance[i].max(0.0).sqrt());
                 let half = (z * se / m).exp();
-                row.extend([m.into(), se.into(), (m / half).into(), (m * half).into(), Status::Ok.into()]);
+                row.extend([
+                    m.into(),
+                    se.into(),
+                    (m / half).into(),
+                    (m * half).into(),
+                    Status::Ok.into(),
+                ]);
             }
             times.push(row);
         }

@@ -154,8 +154,7 @@ impl Model for MultiState {
             event: &survival.event,
             group: &group,
         };
-        let table =
-            event_table(rows, k + 1, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
+        let table = event_table(rows, k + 1, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
         let cells = table.cells;
         let mut transitions = vec![0.0; k * k * cells];
         for i in 0..survival.rows.len() {
@@ -167,9 +166,11 @@ impl Model for MultiState {
         let axis = |name: &str| Axis::new(name, options.states.iter().cloned());
         let axes = vec![axis("from"), axis("to"), Axis::numbered("cell", cells)];
         let groups = options.states.iter().cloned().chain(["another state".to_owned()]).collect();
-        Ok(Sums::of(&survival)
-            .event_counts(&EventCounts { groups, table })
-            .counts("transitions", axes, transitions))
+        Ok(Sums::of(&survival).event_counts(&EventCounts { groups, table }).counts(
+            "transitions",
+            axes,
+            transitions,
+        ))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -202,7 +203,13 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         for (j, to) in options.states.iter().enumerate() {
             let n: f64 = times.iter().map(|t| t.counts[h * k + j]).sum();
             if n > 0.0 {
-                let row = vec![from.into(), to.into(), n.into(), counts.persons(h).into(), Status::Ok.into()];
+                let row = vec![
+                    from.into(),
+                    to.into(),
+                    n.into(),
+                    counts.persons(h).into(),
+                    Status::Ok.into(),
+                ];
                 table.push(row);
             }
         }
@@ -217,8 +224,10 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     }
     let tail = ["state", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut at = Table::new("times", &[&["from"][..], &tail].concat());
-    let mut curve = Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"]);
-    let followed = (0..k).map(|h| counts.followed_to(h, &TimeGrid::daily(cells as u32))).fold(0.0, f64::max);
+    let mut curve =
+        Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"]);
+    let followed =
+        (0..k).map(|h| counts.followed_to(h, &TimeGrid::daily(cells as u32))).fold(0.0, f64::max);
     for from in options.from() {
         let start: Vec<f64> =
             options.states.iter().map(|s| f64::from(u8::from(*s == from))).collect();
@@ -263,7 +272,8 @@ fn landmark(
         return row;
     }
     let last = occupation.iter().rev().find(|o| o.time <= days);
-    let (p, se) = last.map_or((start[state], 0.0), |o| (o.probability[state], o.variance[state].sqrt()));
+    let (p, se) =
+        last.map_or((start[state], 0.0), |o| (o.probability[state], o.variance[state].sqrt()));
     if p <= 0.0 || p >= 1.0 || se <= 0.0 {
         return vec![p.into(), se.into(), Value::None, Value::None, Status::Boundary.into()];
     }

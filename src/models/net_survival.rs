@@ -15,9 +15,7 @@ use self::{options::Method, result::result};
 use super::kaplan_meier::{horizon_from_dictionary, no_followup};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-    },
+    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     stats::{
         event_table::{Rows, event_table},
@@ -53,7 +51,9 @@ impl Options {
     /// Labels of groups and age bands, bands fastest.
     fn labels(&self) -> Vec<String> {
         let band = |i: usize| if self.bands.len() > 1 { format!("|{i}") } else { String::new() };
-        let of = |g: &String| (0..self.bands.len()).map(|i| format!("{g}{}", band(i))).collect::<Vec<_>>();
+        let of = |g: &String| {
+            (0..self.bands.len()).map(|i| format!("{g}{}", band(i))).collect::<Vec<_>>()
+        };
         self.groups.iter().flat_map(of).collect()
     }
 }
@@ -115,7 +115,8 @@ impl Model for NetSurvival {
         if options.followup.as_ref().is_some_and(|f| f.window.is_some() || f.entry.is_some())
             && (options.uses(Method::Ederer1) || options.uses(Method::Hakulinen))
         {
-            let message = "Ederer I and Hakulinen follow everybody from diagnosis; late entry is not in them";
+            let message =
+                "Ederer I and Hakulinen follow everybody from diagnosis; late entry is not in them";
             let hint = "use pohar-perme or ederer2";
             faults.push(Fault::new("/estimators", message).hint(hint));
         }

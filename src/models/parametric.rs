@@ -328,7 +328,8 @@ impl Model for Parametric {
         }
         let centre = start.centre.clone();
         let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at = |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
+        let at =
+            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
         if record.is_empty() {
             return Ok(at(options.start(&start)));
         }
@@ -374,15 +375,15 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
     estimate.tables.push(fitted.summary(start.persons, start.events));
     if fitted.status == Status::Ok {
         let p = options.design.len();
-        let hazards = matches!(options.distribution(), Distribution::Weibull | Distribution::Exponential);
+        let hazards =
+            matches!(options.distribution(), Distribution::Weibull | Distribution::Exponential);
         if hazards && p > 0 {
             // β_PH = −β_AFT / σ.
             let weibull = options.distribution() == Distribution::Weibull;
             let mut table = Terms::new(&options.design, "hazard_ratio", options.level());
             for j in 0..p {
-                let (b, se) = fitted.delta(|theta| {
-                    -theta[j + 1] / if weibull { theta[p + 1].exp() } else { 1.0 }
-                });
+                let (b, se) = fitted
+                    .delta(|theta| -theta[j + 1] / if weibull { theta[p + 1].exp() } else { 1.0 });
                 table.wald(j, b, se);
             }
             table.table.name = "hazard_ratios".into();

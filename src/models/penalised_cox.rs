@@ -108,7 +108,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over several rounds; the hub differences the information for Firth's score and searches maximum and limits side by side",
     differs: "not at all: it is the penalised model stratified by site",
     not_done: "a common baseline; choice of the ridge parameter",
-    exchanges: Exchanges::Several { usual: "8 to 20", instead: "`profile_likelihood` of one effect" },
+    exchanges: Exchanges::Several {
+        usual: "8 to 20",
+        instead: "`profile_likelihood` of one effect",
+    },
     sources: "Firth 1993; Heinze & Schemper 2001; Venzon & Moolgavkar 1988; Verweij & van Houwelingen 1994",
     example: "id = \"firth\"\nkind = \"penalised_cox\"\ncovariates = [\"x_hist_central\"]\n",
 };
@@ -277,12 +280,13 @@ impl Model for PenalisedCox {
         match search.fit(p, chi_squared_quantile(options.level(), 1.0)) {
             Progress::Ask(betas) => Ok(Step::Ask(Params::Points { betas })),
             Progress::Done { record, next, limits, ratios } => {
-                tables(options, &mut estimate, rounds.len(), [persons, events], Found {
-                    record,
-                    next,
-                    limits,
-                    ratios,
-                });
+                tables(
+                    options,
+                    &mut estimate,
+                    rounds.len(),
+                    [persons, events],
+                    &Found { record, next, limits, ratios },
+                );
                 Ok(Step::Done(Box::new(estimate)))
             }
         }
@@ -324,12 +328,12 @@ fn tables(
     estimate: &mut Estimate,
     rounds: usize,
     [persons, events]: [f64; 2],
-    found: Found,
+    found: &Found,
 ) {
     let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
-    let (at, converged) = match found.next {
-        Next::Converged { at, .. } => (at, true),
-        Next::Monotone { at, .. } | Next::NotConverged { at } => (at, false),
+    let (at, converged) = match &found.next {
+        Next::Converged { at, .. } => (*at, true),
+        Next::Monotone { at, .. } | Next::NotConverged { at } => (*at, false),
         Next::Try(_) => (found.record.len() - 1, false),
     };
     let best = &found.record[at];
@@ -344,8 +348,7 @@ fn tables(
             let z = ratio.map_or(nan, |r| r.sqrt().copysign(b));
             let p = ratio.map_or(nan, |r| chi_squared_upper(r, 1.0));
             let numbers = [b, se, z, p, low, high, b.exp(), low.exp(), high.exp()];
-            let status =
-                if low.is_nan() || high.is_nan() { Status::OneSided } else { Status::Ok };
+            let status = if low.is_nan() || high.is_nan() { Status::OneSided } else { Status::Ok };
             terms.push(j, &numbers, status);
         }
     } else {

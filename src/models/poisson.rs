@@ -191,19 +191,22 @@ impl Model for Poisson {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
-        let levels =
-            |name: &String| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+        let levels = |name: &String| {
+            context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels())
+        };
         options.levels = options.covariates.iter().map(levels).collect();
         let cells = options.patterns() * options.bands_years.len();
         if cells > MOST_CELLS {
-            let message = format!("the table would have {cells} cells, at most {MOST_CELLS} are sent");
+            let message =
+                format!("the table would have {cells} cells, at most {MOST_CELLS} are sent");
             faults.push(Fault::new("/covariates", message).hint("use fewer covariates or bands"));
         }
         match (&mut options.background, options.outcome) {
             (Some(background), _) => faults.extend(background.prepare("/background", context)),
             (None, Outcome::Rate) => {}
             (None, Outcome::Excess | Outcome::Relative) => {
-                let hint = "background = { sex = \"sex\", age = \"age\", date = \"incidence_date\" }";
+                let hint =
+                    "background = { sex = \"sex\", age = \"age\", date = \"incidence_date\" }";
                 let message = "this outcome wants the variables of the life table";
                 faults.push(Fault::new("", message).hint(hint));
             }
@@ -282,9 +285,11 @@ impl Model for Poisson {
                 from = to;
             }
         }
-        let mut sums = Sums::of(&survival)
-            .counts("events", options.axes(), events)
-            .person_time("time", options.axes(), time);
+        let mut sums = Sums::of(&survival).counts("events", options.axes(), events).person_time(
+            "time",
+            options.axes(),
+            time,
+        );
         if background.is_some() {
             sums = sums.sums("expected", options.axes(), expected);
         }
@@ -333,13 +338,11 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let start: Vec<f64> = (0..all.len())
         .map(|j| if j < bands { band_rate(options, &cells, j).ln() } else { 0.0 })
         .collect();
-    let followed: Vec<usize> = (0..bands)
-        .filter(|&b| cells.iter().any(|c| c.z[b] > 0.0 && c.time > 0.0))
-        .collect();
+    let followed: Vec<usize> =
+        (0..bands).filter(|&b| cells.iter().any(|c| c.z[b] > 0.0 && c.time > 0.0)).collect();
     let active: Vec<usize> = followed.iter().copied().chain(bands..all.len()).collect();
     let pick = |v: &[f64]| active.iter().map(|&j| v[j]).collect::<Vec<f64>>();
-    let reduced: Vec<Cell> =
-        cells.iter().map(|c| Cell { z: pick(&c.z), ..c.clone() }).collect();
+    let reduced: Vec<Cell> = cells.iter().map(|c| Cell { z: pick(&c.z), ..c.clone() }).collect();
     let PoissonFit { record, next } = fit(&reduced, options.mean(), &pick(&start), options.firth);
     let fitted = Fitted::new(&record, next, 1);
     let names: Vec<String> = active.iter().map(|&j| all[j].name()).collect();
@@ -385,13 +388,18 @@ fn band_rate(options: &Options, cells: &[Cell], band: usize) -> f64 {
 /// Events, person-years and rate of each band, with exact limits.
 fn rates(options: &Options, cells: &[Cell]) -> Table {
     let columns = [
-        "band", "n_event", "person_years", "expected", "rate_per_1000", "conf_low", "conf_high", "status",
+        "band",
+        "n_event",
+        "person_years",
+        "expected",
+        "rate_per_1000",
+        "conf_low",
+        "conf_high",
+        "status",
     ];
     let mut table = Table::new("rates", &columns);
     for (b, name) in options.band_names().iter().enumerate() {
-        let sum = |f: fn(&Cell) -> f64| {
-            cells.iter().filter(|c| c.z[b] > 0.0).map(f).sum::<f64>()
-        };
+        let sum = |f: fn(&Cell) -> f64| cells.iter().filter(|c| c.z[b] > 0.0).map(f).sum::<f64>();
         let (d, y, e) = (sum(|c| c.events), sum(|c| c.time), sum(|c| c.expected));
         let alpha = 1.0 - options.level();
         let per = |x: f64| if y > 0.0 { Value::number(1000.0 * x / y) } else { Value::None };

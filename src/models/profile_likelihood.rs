@@ -95,9 +95,8 @@ fn yes() -> bool {
 }
 
 /// Between-site standard deviations of the log hazard ratio for which averaged curves are sent.
-const TAUS: [f64; 17] = [
-    0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0,
-];
+const TAUS: [f64; 17] =
+    [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0];
 /// Events that a site wants for each nuisance coefficient.
 const EVENTS_PER_NUISANCE: u64 = 5;
 /// Grid points of a site's own curve per point of the public grid, and how far its own goes beyond.
@@ -160,15 +159,20 @@ impl SiteLikelihood {
                 break;
             }
             let score = nalgebra::DVector::from_fn(q, |i, _| here.score[chosen[i]]);
-            let block = nalgebra::DMatrix::from_fn(q, q, |i, k| here.information[(chosen[i], chosen[k])]);
+            let block =
+                nalgebra::DMatrix::from_fn(q, q, |i, k| here.information[(chosen[i], chosen[k])]);
             let step = invert(&block).matrix * &score;
             if score.dot(&step) <= 1e-16 {
                 break;
             }
             let mut share = 1.0;
             let next = loop {
-                let trial: Vec<f64> =
-                    self.last.iter().zip(step.iter()).map(|(b, s)| (b + share * s).clamp(-50.0, 50.0)).collect();
+                let trial: Vec<f64> = self
+                    .last
+                    .iter()
+                    .zip(step.iter())
+                    .map(|(b, s)| (b + share * s).clamp(-50.0, 50.0))
+                    .collect();
                 let next = self.evaluate(effect, &trial);
                 if next.log_likelihood >= here.log_likelihood || share < 1e-6 {
                     self.last = trial;
@@ -182,7 +186,8 @@ impl SiteLikelihood {
                 break;
             }
         }
-        let block = nalgebra::DMatrix::from_fn(q, q, |i, k| here.information[(chosen[i], chosen[k])]);
+        let block =
+            nalgebra::DMatrix::from_fn(q, q, |i, k| here.information[(chosen[i], chosen[k])]);
         let cross = nalgebra::DVector::from_fn(q, |i, _| here.information[(chosen[i], 0)]);
         let explained = (cross.transpose() * invert(&block).matrix * &cross).sum();
         [here.log_likelihood, here.score[0], -(here.information[(0, 0)] - explained)]
@@ -324,7 +329,9 @@ impl Model for ProfileLikelihood {
             f64::from(u8::from(informative)),
             f64::from(u8::from(dropped)),
         ];
-        let axes = || vec![Axis::numbered("tau", options.taus().len()), Axis::numbered("point", grid.len())];
+        let axes = || {
+            vec![Axis::numbered("tau", options.taus().len()), Axis::numbered("point", grid.len())]
+        };
         let [value, slope, curvature] = cells;
         Ok(Sums::of(&survival)
             .counts("events", Vec::new(), vec![events as f64])
@@ -342,8 +349,7 @@ impl Model for ProfileLikelihood {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
         let sums = &round.pooled;
         let grid = options.grid();
-        let cells =
-            [sums.get("log_likelihood")?, sums.get("slope")?, sums.get("curvature")?];
+        let cells = [sums.get("log_likelihood")?, sums.get("slope")?, sums.get("curvature")?];
         let curve = |t: usize| LikelihoodCurve {
             from: grid[0],
             step: grid[1] - grid[0],
@@ -374,9 +380,7 @@ impl Model for ProfileLikelihood {
             };
             estimate.notice(Notice::new(status, key, &[]));
         }
-        let columns = [
-            "n", "n_event", "sites", "sites_with_events", "sites_informative", "status",
-        ];
+        let columns = ["n", "n_event", "sites", "sites_with_events", "sites_informative", "status"];
         let mut summary = Table::new("summary", &columns);
         summary.push(vec![
             persons.into(),
@@ -398,8 +402,29 @@ impl Model for ProfileLikelihood {
             }
         }
         estimate.tables.push(drawn);
+        estimate.tables.push(fine(options, &curves, &reading));
         Ok(Step::Done(Box::new(estimate)))
     }
+}
+
+/// The curves around their top, finely enough to be drawn.
+fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Table {
+    const DEPTH: f64 = 6.0;
+    const POINTS: usize = 2000;
+    let mut table = Table::new("likelihood", &["tau", "effect", "log_likelihood"]);
+    for (tau, curve) in options.taus().iter().zip(curves) {
+        if ![0.0, 0.3, 0.6].contains(tau) {
+            continue;
+        }
+        let at = |k: usize| curve.from + (curve.to() - curve.from) * k as f64 / POINTS as f64;
+        let value = |k: usize| curve.at(at(k))[0] - reading.maximum;
+        let high: Vec<usize> = (0..=POINTS).filter(|&k| value(k) > -DEPTH).collect();
+        let stride = (high.len() / 200).max(1);
+        for k in high.into_iter().step_by(stride) {
+            table.push(vec![(*tau).into(), at(k).into(), value(k).into()]);
+        }
+    }
+    table
 }
 
 /// The effect: likelihood-ratio interval and test; the standard error is that of the curvature.
@@ -423,7 +448,8 @@ fn terms(options: &Options, curve: &LikelihoodCurve, reading: &Reading, status: 
         (_, Status::Monotone) => {
             let nan = f64::NAN;
             let [low, high] = [low.unwrap_or(nan), high.unwrap_or(nan)];
-            let numbers = [nan, nan, ratio.max(0.0).sqrt(), p, low, high, nan, low.exp(), high.exp()];
+            let numbers =
+                [nan, nan, ratio.max(0.0).sqrt(), p, low, high, nan, low.exp(), high.exp()];
             terms.push(0, &numbers, Status::Monotone);
         }
         _ => terms.push(0, &[], status),

@@ -106,7 +106,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells add over a few rounds; knots are centiles of the pooled event times; the hub maximises by Newton's method",
     differs: "not at all: it equals flexsurvspline or stpm2 with the same knots on the pooled rows",
     not_done: "odds and normal scales",
-    exchanges: Exchanges::Several { usual: "6 to 12", instead: "`poisson` with bands of follow-up" },
+    exchanges: Exchanges::Several {
+        usual: "6 to 12",
+        instead: "`poisson` with bands of follow-up",
+    },
     sources: "Royston & Parmar 2002; Royston & Lambert 2011",
     example: "id = \"flexible\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"x_hist_central\"]\n",
 };
@@ -326,9 +329,8 @@ impl Model for RoystonParmar {
         let knots = options.knots(&start);
         let centre = start.centre.clone();
         let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at = |theta| {
-            Step::Ask(Question::At { theta, centre: centre.clone(), knots: knots.clone() })
-        };
+        let at =
+            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: knots.clone() });
         if record.is_empty() {
             let (intercept, slope) = line(&start.log_log(DAYS_PER_YEAR))
                 .filter(|(_, slope)| *slope > 0.05)
@@ -392,7 +394,8 @@ fn tables(
     }
     estimate.tables.push(table);
     if fitted.status == Status::Ok {
-        let centred = |x: &[f64]| x.iter().zip(&start.centre).map(|(x, c)| x - c).collect::<Vec<f64>>();
+        let centred =
+            |x: &[f64]| x.iter().zip(&start.centre).map(|(x, c)| x - c).collect::<Vec<f64>>();
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
             let z = shape.row(years.ln(), &centred(x), false);
             z.iter().zip(theta).map(|(z, t)| z * t).sum::<f64>()
@@ -434,7 +437,8 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
             let basis = royston_parmar(years.ln(), &shape.varying_knots);
             let (b, se) = fitted.delta(|theta| {
                 let first = m + options.design.len() + v * n;
-                let varying = basis[1..].iter().zip(&theta[first..]).map(|(b, t)| b * t).sum::<f64>();
+                let varying =
+                    basis[1..].iter().zip(&theta[first..]).map(|(b, t)| b * t).sum::<f64>();
                 theta[m + j] + varying
             });
             table.push(vec![

@@ -118,7 +118,10 @@ impl Model for StandardisedRatio {
         faults.extend(options.background.prepare("/background", context));
         let ascending = options.bands_years.windows(2).all(|w| w[0] < w[1]);
         let first = options.bands_years.first();
-        if options.latency_years < 0.0 || first.is_none_or(|f| *f <= options.latency_years) || !ascending {
+        if options.latency_years < 0.0
+            || first.is_none_or(|f| *f <= options.latency_years)
+            || !ascending
+        {
             let message = "bands_years ascend and end after latency_years";
             faults.push(Fault::new("/bands_years", message).hint("bands_years = [10, 20, 30]"));
         }
@@ -218,11 +221,8 @@ impl Model for StandardisedRatio {
 /// Exact (Garwood) limits of a Poisson mean.
 fn garwood(observed: f64, level: f64) -> [f64; 2] {
     let alpha = 1.0 - level;
-    let low = if observed > 0.0 {
-        0.5 * chi_squared_quantile(0.5 * alpha, 2.0 * observed)
-    } else {
-        0.0
-    };
+    let low =
+        if observed > 0.0 { 0.5 * chi_squared_quantile(0.5 * alpha, 2.0 * observed) } else { 0.0 };
     [low, 0.5 * chi_squared_quantile(1.0 - 0.5 * alpha, 2.0 * observed + 2.0)]
 }
 
@@ -235,7 +235,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let values = [("n", outside.to_string())];
         estimate.notice(Notice::new(Status::Extrapolated, "life-table-outside", &values));
     }
-    let (observed, time, expected) = (sums.get("observed")?, sums.get("time")?, sums.get("expected")?);
+    let (observed, time, expected) =
+        (sums.get("observed")?, sums.get("time")?, sums.get("expected")?);
     let columns = [
         "group",
         "band",

@@ -137,7 +137,10 @@ impl Model for SurvivalLexis {
         }
         let [from, to] = options.years;
         if !(1900..=2100).contains(&from) || to < from || to > 2100 {
-            faults.push(Fault::new("/years", "wanted the first and the last calendar year").hint("years = [1990, 2020]"));
+            faults.push(
+                Fault::new("/years", "wanted the first and the last calendar year")
+                    .hint("years = [1990, 2020]"),
+            );
             return faults;
         }
         let cells = options.span() * options.span() * options.intervals();
@@ -207,7 +210,9 @@ impl Model for SurvivalLexis {
         };
         let (span, intervals, width) = (options.span(), options.intervals(), options.width());
         let first_days = options.first_days();
-        let year_of = |day: i32| first_days.partition_point(|f| *f <= day).checked_sub(1).filter(|y| *y < span);
+        let year_of = |day: i32| {
+            first_days.partition_point(|f| *f <= day).checked_sub(1).filter(|y| *y < span)
+        };
         let size = span * span * intervals;
         let (mut deaths, mut days, mut expected) =
             (vec![0.0; size], vec![0.0; size], vec![0.0; size]);
@@ -273,16 +278,23 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let expected = if sums.has("expected") { sums.get("expected")? } else { &none };
     let diagnosed = sums.get("diagnosed")?;
     let columns = [
-        "approach", "survival", "time_years", "n_event", "estimate", "std_error", "conf_low", "conf_high", "status",
+        "approach",
+        "survival",
+        "time_years",
+        "n_event",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+        "status",
     ];
     let mut times = Table::new("times", &columns);
     let mut groups = Table::new("groups", &["approach", "n", "n_event", "person_years", "status"]);
     let (span, intervals, width) = (options.span(), options.intervals(), options.width());
     for approach in &options.approaches {
         let offset = |year: i32| (year - options.years[0]) as usize;
-        let within = |window: [i32; 2], year: usize| {
-            (offset(window[0])..=offset(window[1])).contains(&year)
-        };
+        let within =
+            |window: [i32; 2], year: usize| (offset(window[0])..=offset(window[1])).contains(&year);
         let (mut d, mut y, mut e) =
             (vec![0.0; intervals], vec![0.0; intervals], vec![0.0; intervals]);
         for dx in (0..span).filter(|dx| within(approach.diagnosed, *dx)) {
@@ -300,7 +312,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                 }
             }
         }
-        let n: f64 = (0..span).filter(|dx| within(approach.diagnosed, *dx)).map(|dx| diagnosed[dx]).sum();
+        let n: f64 =
+            (0..span).filter(|dx| within(approach.diagnosed, *dx)).map(|dx| diagnosed[dx]).sum();
         let total: f64 = d.iter().sum();
         let status = match (n, total) {
             (n, _) if n <= 0.0 => Status::NoRiskSet,
@@ -315,9 +328,14 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         for kind in kinds {
             for &t in &options.times_years {
                 let last = (t * f64::from(options.intervals_per_year)).round() as usize;
-                let head: Vec<Value> =
-                    vec![name.into(), (*kind).into(), t.into(), d[..last].iter().sum::<f64>().into()];
-                let tail = point(options, &d[..last], &y[..last], &e[..last], *kind == "relative", width);
+                let head: Vec<Value> = vec![
+                    name.into(),
+                    (*kind).into(),
+                    t.into(),
+                    d[..last].iter().sum::<f64>().into(),
+                ];
+                let tail =
+                    point(options, &d[..last], &y[..last], &e[..last], *kind == "relative", width);
                 times.push(head.into_iter().chain(tail).collect());
             }
         }

@@ -171,10 +171,12 @@ fn hmd_file(path: &Path, of: usize, rates: &mut Rates) -> Result<(), SiteError> 
     let text = read_text(path)?;
     let wanted = "a file of the Human Mortality Database as it was downloaded is wanted";
     let mut lines = text.lines().enumerate().skip_while(|(_, l)| !l.trim().starts_with("Year"));
-    let (_, head) = lines.next().ok_or_else(|| fault(path, "no line starts with `Year`", wanted))?;
+    let (_, head) =
+        lines.next().ok_or_else(|| fault(path, "no line starts with `Year`", wanted))?;
     let names: Vec<&str> = head.split_whitespace().collect();
     let position = |name: &str| names.iter().position(|n| *n == name);
-    let columns: Vec<(usize, usize)> = match (position("Male"), position("Female"), position("mx")) {
+    let columns: Vec<(usize, usize)> = match (position("Male"), position("Female"), position("mx"))
+    {
         (Some(male), Some(female), _) => vec![(0, male), (1, female)],
         (_, _, Some(mx)) => vec![(of, mx)],
         _ => return Err(fault(path, "there are neither columns Male and Female nor mx", wanted)),
@@ -184,7 +186,11 @@ fn hmd_file(path: &Path, of: usize, rates: &mut Rates) -> Result<(), SiteError> 
         let cells: Vec<&str> = text.split_whitespace().collect();
         let key = cells.first().and_then(|c| leading(c)).zip(cells.get(1).and_then(|c| leading(c)));
         let Some((year, age)) = key else {
-            return Err(fault(path, format!("line {}: year or age cannot be read", line + 1), wanted));
+            return Err(fault(
+                path,
+                format!("line {}: year or age cannot be read", line + 1),
+                wanted,
+            ));
         };
         for &(sex, at) in &columns {
             let rate = match cells.get(at) {
@@ -194,7 +200,11 @@ fn hmd_file(path: &Path, of: usize, rates: &mut Rates) -> Result<(), SiteError> 
                 None => None,
             };
             let Some(rate) = rate else {
-                return Err(fault(path, format!("line {}: a rate cannot be read", line + 1), wanted));
+                return Err(fault(
+                    path,
+                    format!("line {}: a rate cannot be read", line + 1),
+                    wanted,
+                ));
             };
             before.insert(sex, rate);
             rates.insert((sex, year, age), rate / AGE_YEAR);
@@ -232,7 +242,8 @@ fn table(path: &Path, rates: &Rates) -> Result<LifeTable, SiteError> {
         }
     }
     let half = hazard.len() / 2;
-    hazard.extend((0..half).map(|i| f64::midpoint(hazard[i], hazard[half + i])).collect::<Vec<_>>());
+    hazard
+        .extend((0..half).map(|i| f64::midpoint(hazard[i], hazard[half + i])).collect::<Vec<_>>());
     let end = first_day(last + 1)?;
     Ok(LifeTable { starts, end, ages: ages.into_iter().map(f64::from).collect(), hazard })
 }
@@ -277,7 +288,10 @@ mod tests {
         }
         assert_eq!(tables[0].starts, [10957, 11323]);
         for table in &tables {
-            assert_eq!((&table.starts, table.end, &table.ages), (&tables[0].starts, 11688, &vec![0.0]));
+            assert_eq!(
+                (&table.starts, table.end, &table.ages),
+                (&tables[0].starts, 11688, &vec![0.0])
+            );
             for x in &table.hazard {
                 assert!((x - rate / AGE_YEAR).abs() < 1e-15);
             }

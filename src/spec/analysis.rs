@@ -307,16 +307,14 @@ pub(crate) fn followup_faults(
             faults.push(Fault::new(format!("{pointer}/window"), message).hint(hint));
         }
     }
-    faults.extend(wanted
-        .into_iter()
-        .filter_map(|(field, name, kind)| {
-            let kinds = match kind {
-                VariableKind::Category => vec![kind, VariableKind::Flag],
-                _ => vec![kind],
-            };
-            let (message, hint) = dictionary.usable(name, &kinds).err()?;
-            Some(Fault::new(format!("{pointer}/{field}"), message).hint(hint))
-        }));
+    faults.extend(wanted.into_iter().filter_map(|(field, name, kind)| {
+        let kinds = match kind {
+            VariableKind::Category => vec![kind, VariableKind::Flag],
+            _ => vec![kind],
+        };
+        let (message, hint) = dictionary.usable(name, &kinds).err()?;
+        Some(Fault::new(format!("{pointer}/{field}"), message).hint(hint))
+    }));
     faults
 }
 

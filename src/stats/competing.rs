@@ -99,7 +99,8 @@ impl CauseCounts {
         curve
             .iter()
             .map(|&(j, f)| {
-                let (n, d, dk, s) = (self.n_risk[j], self.total(j), self.events[cause][j], before[j]);
+                let (n, d, dk, s) =
+                    (self.n_risk[j], self.total(j), self.events[cause][j], before[j]);
                 // Where all at risk have the event, nothing comes after: F(t) − F(u) is 0.
                 if n > d {
                     let weight = d / (n * (n - d));
@@ -123,14 +124,17 @@ impl CauseCounts {
         curve
             .iter()
             .map(|&(j, f)| {
-                let (n, d, dk, s) = (self.n_risk[j], self.total(j), self.events[cause][j], before[j]);
+                let (n, d, dk, s) =
+                    (self.n_risk[j], self.total(j), self.events[cause][j], before[j]);
                 let after = s * (1.0 - d / n);
                 let inverse = if n > d { 1.0 / after } else { 0.0 };
                 let weight = |d: f64| {
                     let ties = if d > 1.0 { 1.0 - (d - 1.0) / (n - 1.0) } else { 1.0 };
                     s * s * ties * d / (n * n)
                 };
-                for (weight, level) in [(weight(dk), 1.0 + f * inverse), (weight(d - dk), f * inverse)] {
+                for (weight, level) in
+                    [(weight(dk), 1.0 + f * inverse), (weight(d - dk), f * inverse)]
+                {
                     v1 += weight * level * level;
                     v2 += weight * level * inverse;
                     v3 += weight * inverse * inverse;
@@ -190,20 +194,21 @@ pub struct GrayScore {
     pub covariance: Vec<f64>,
 }
 
+/// One step with events: what the second pass needs once the end of c is known.
+struct Moment {
+    a: DMatrix<f64>,
+    c: DMatrix<f64>,
+    after: Vec<f64>,
+    f0: f64,
+    first: Vec<f64>,
+    second: Vec<f64>,
+}
+
 /// Gray's score for equal cumulative incidence of `cause` with weight (1 − F)^ρ; all groups on the same times.
 pub fn gray(groups: &[CauseCounts], cause: usize, rho: f64) -> GrayScore {
     let k = groups.len();
     let times = groups.iter().map(|g| g.time.len()).min().unwrap_or(0);
     let mut score = vec![0.0; k];
-    // Steps with events: what the second pass needs once the end of c is known.
-    struct Moment {
-        a: DMatrix<f64>,
-        c: DMatrix<f64>,
-        after: Vec<f64>,
-        f0: f64,
-        first: Vec<f64>,
-        second: Vec<f64>,
-    }
     let mut moments: Vec<Moment> = Vec::new();
     let mut survival = vec![1.0; k];
     let mut incidence = vec![0.0; k];
@@ -243,7 +248,8 @@ pub fn gray(groups: &[CauseCounts], cause: usize, rho: f64) -> GrayScore {
                 score[g] += weight * (d1[g] - first * risk[g] / risk_all);
             }
         }
-        let ties = |d: f64, n: f64| if d > 1.0 && n > 1.0 { 1.0 - (d - 1.0) / (n - 1.0) } else { 1.0 };
+        let ties =
+            |d: f64, n: f64| if d > 1.0 && n > 1.0 { 1.0 - (d - 1.0) / (n - 1.0) } else { 1.0 };
         let per = |g: usize| {
             if n[g] > 0.0 && first > 0.0 {
                 ties(first, all * before[g]) * before[g] * first / (all * n[g])

@@ -76,8 +76,7 @@ pub fn sums(rows: Rows<'_>, g: &Steps, beta: &[f64], centre: &[f64], days: &[i32
     let q = p * (p + 1) / 2;
     let zeros = |width: usize| vec![0.0; width * days.len()];
     let moments = || [zeros(1), zeros(p), zeros(q)];
-    let mut sums =
-        RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments() };
+    let mut sums = RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments() };
     let add = |at: usize, w: f64, x: &[f64], s: &mut [Vec<f64>; 3]| {
         s[0][at] += w;
         for j in 0..p {
@@ -245,7 +244,8 @@ pub fn meat(
                 u[j] -= weight * (x[j] * tail_a[to] - tail_b[to * p + j]);
             }
             u[j] -= ratio[followed * p + j];
-            if rows.end[i] == End::Censored && followed > 0 && g.days[followed - 1] == rows.exit[i] {
+            if rows.end[i] == End::Censored && followed > 0 && g.days[followed - 1] == rows.exit[i]
+            {
                 u[j] += censoring.ratio[(followed - 1) * p + j];
             }
         }

@@ -30,6 +30,7 @@ impl<const N: usize> Jet<N> {
     }
 
     /// f(self) with f, f′ and f″ at the value.
+    #[must_use]
     pub fn chain(self, f: f64, first: f64, second: f64) -> Self {
         let mut jet = Self::constant(f);
         for k in 0..N {
@@ -182,8 +183,10 @@ mod tests {
 
     fn formula(a: f64, b: f64) -> Jet<2> {
         let (x, y) = (Jet::variable(a, 0), Jet::variable(b, 1));
-        (x * y).exp() / (y + 2.0) - (x * 3.0).softplus() + x.ln_normal_upper() * y.ln()
-            + x.log_add_exp(y) + y.ln_one_minus_exp()
+        (x * y).exp() / (y + 2.0) - (x * 3.0).softplus()
+            + x.ln_normal_upper() * y.ln()
+            + x.log_add_exp(y)
+            + y.ln_one_minus_exp()
     }
 
     #[test]

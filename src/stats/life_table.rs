@@ -216,13 +216,7 @@ pub fn net_sums(
     total
 }
 
-fn add(
-    sums: &mut NetSums,
-    table: &LifeTable,
-    course: &Course,
-    grid: DayGrid,
-    cohort_sums: bool,
-) {
+fn add(sums: &mut NetSums, table: &LifeTable, course: &Course, grid: DayGrid, cohort_sums: bool) {
     let base = course.group * sums.cells;
     let last = if cohort_sums { grid.days } else { course.exit.min(grid.days) };
     let mut weight = 1.0_f64;

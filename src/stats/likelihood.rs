@@ -48,7 +48,12 @@ impl Derivatives {
     }
 
     /// Adds a contribution with its predictors, `weight` times.
-    pub fn add<const N: usize>(&mut self, jet: &Jet<N>, weight: f64, predictors: [Predictor<'_>; N]) {
+    pub fn add<const N: usize>(
+        &mut self,
+        jet: &Jet<N>,
+        weight: f64,
+        predictors: [Predictor<'_>; N],
+    ) {
         let finite = jet.value.is_finite()
             && jet.gradient.iter().all(|g| g.is_finite())
             && jet.hessian.iter().flatten().all(|h| h.is_finite());
@@ -82,8 +87,7 @@ impl Derivatives {
     /// Adds the derivatives of other rows.
     pub fn join(&mut self, other: &Self) {
         self.log_likelihood += other.log_likelihood;
-        let pairs =
-            [(&mut self.score, &other.score), (&mut self.information, &other.information)];
+        let pairs = [(&mut self.score, &other.score), (&mut self.information, &other.information)];
         for (ours, theirs) in pairs {
             ours.iter_mut().zip(theirs).for_each(|(a, b)| *a += b);
         }

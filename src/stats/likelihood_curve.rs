@@ -47,8 +47,7 @@ impl LikelihoodCurve {
         let last = self.points.len() - 1;
         let position = (x - self.from) / self.step;
         if position <= 0.0 || position >= last as f64 {
-            let (end, edge) =
-                if position <= 0.0 { (0, self.from) } else { (last, self.to()) };
+            let (end, edge) = if position <= 0.0 { (0, self.from) } else { (last, self.to()) };
             let ([f, d, c], h) = (self.points[end], x - edge);
             return [f + h * d + 0.5 * h * h * c, d + h * c, c];
         }
@@ -171,7 +170,8 @@ mod tests {
         assert!((reading.std_error.unwrap() - 0.5).abs() < 1e-12);
         assert!((reading.limits[0].unwrap() - (0.3 - half)).abs() < 1e-9);
         assert!((reading.limits[1].unwrap() - (0.3 + half)).abs() < 1e-9);
-        let exact = curve(|x| [-2.0 * (x - 0.3).powi(2), -4.0 * (x - 0.3), -4.0]).marginal(1.0, 0.8);
+        let exact =
+            curve(|x| [-2.0 * (x - 0.3).powi(2), -4.0 * (x - 0.3), -4.0]).marginal(1.0, 0.8);
         // ∫ exp(−2 (b − m)²) N(b; μ, τ²) db has a closed form.
         let v: f64 = 0.64 + 0.25;
         let wanted = -0.5 * (1.0 - 0.3_f64).powi(2) / v + 0.5 * (0.25 / v).ln();

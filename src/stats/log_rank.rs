@@ -109,7 +109,8 @@ pub fn compare(table: &EventTable, weight: Weight) -> Comparison {
 /// Test for a trend over the groups with these scores: (c'U)² / (c'Vc) with one degree of freedom.
 pub fn trend(comparison: &Comparison, scores: &[f64]) -> Test {
     let groups = scores.len();
-    let u: f64 = (0..groups).map(|g| scores[g] * (comparison.observed[g] - comparison.expected[g])).sum();
+    let u: f64 =
+        (0..groups).map(|g| scores[g] * (comparison.observed[g] - comparison.expected[g])).sum();
     let v: f64 = (0..groups)
         .flat_map(|g| (0..groups).map(move |h| (g, h)))
         .map(|(g, h)| scores[g] * scores[h] * comparison.covariance[g * groups + h])

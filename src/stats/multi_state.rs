@@ -44,7 +44,8 @@ pub fn aalen_johansen(start: &[f64], times: &[Transitions]) -> Vec<Occupation> {
                     continue;
                 }
                 // Multinomial: those who stay count as a kind of leaving.
-                let hazard = DVector::from_fn(k, |j, _| if j == h { -leaving / n } else { d[j] / n });
+                let hazard =
+                    DVector::from_fn(k, |j, _| if j == h { -leaving / n } else { d[j] / n });
                 for j in 0..k {
                     step[(h, j)] += hazard[j];
                 }
@@ -73,8 +74,13 @@ mod tests {
 
     #[test]
     fn two_states_are_kaplan_meier_with_greenwood() {
-        let t = |time, n, d| Transitions { time, at_risk: vec![n, 0.0], counts: vec![0.0, d, 0.0, 0.0] };
-        let found = aalen_johansen(&[1.0, 0.0], &[t(1.0, 5.0, 1.0), t(2.0, 4.0, 1.0), t(3.0, 2.0, 1.0)]);
+        let t = |time, n, d| Transitions {
+            time,
+            at_risk: vec![n, 0.0],
+            counts: vec![0.0, d, 0.0, 0.0],
+        };
+        let found =
+            aalen_johansen(&[1.0, 0.0], &[t(1.0, 5.0, 1.0), t(2.0, 4.0, 1.0), t(3.0, 2.0, 1.0)]);
         let s = 0.8 * 0.75 * 0.5;
         let last = found.last().unwrap();
         assert!((last.probability[0] - s).abs() < 1e-15);

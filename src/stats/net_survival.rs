@@ -281,7 +281,9 @@ mod tests {
             person_days: each(&|j| if j == 0 { 0.0 } else { n[j] }),
             expected: each(&|j| if j == 0 { 0.0 } else { n[j] * background }),
             weighted_time: each(&|j| if j == 0 { 0.0 } else { n[j] * w(j as f64 - 0.5) }),
-            weighted_expected: each(&|j| if j == 0 { 0.0 } else { n[j] * w(j as f64 - 0.5) * background }),
+            weighted_expected: each(&|j| {
+                if j == 0 { 0.0 } else { n[j] * w(j as f64 - 0.5) * background }
+            }),
             weighted_risk: each(&|j| n[j] * w(j as f64)),
             weighted_deaths: each(&|j| deaths[j] * w(j as f64)),
             squared_deaths: each(&|j| deaths[j] * w(2.0 * j as f64)),

@@ -101,7 +101,8 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
         return Next::Converged { at: best, inverse };
     }
     let convex = (0..here.beta.len()).all(|j| here.information[(j, j)] >= 0.0)
-        && here.information.clone().symmetric_eigenvalues().min() >= -1e-9 * here.information.amax();
+        && here.information.clone().symmetric_eigenvalues().min()
+            >= -1e-9 * here.information.amax();
     if !convex {
         // Far from the maximum of a likelihood that is not concave everywhere.
         if record.len() >= max_evaluations || halvings > 20 {

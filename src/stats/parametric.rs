@@ -111,11 +111,7 @@ fn standard_gamma(w: f64, q: f64) -> ([f64; 3], [f64; 3]) {
     }
     let k = 1.0 / (q * q);
     let e = (q * w).exp();
-    let density = [
-        q.abs().ln() + k * k.ln() - ln_gamma(k) + k * (q * w - e),
-        (1.0 - e) / q,
-        -e,
-    ];
+    let density = [q.abs().ln() + k * k.ln() - ln_gamma(k) + k * (q * w - e), (1.0 - e) / q, -e];
     let u = (k * e).clamp(f64::MIN_POSITIVE, 1e300);
     let tail = if q > 0.0 { gamma_ur(k, u) } else { gamma_lr(k, u) };
     let log = tail.max(f64::MIN_POSITIVE).ln();
@@ -211,7 +207,10 @@ mod tests {
                 let s = |t: f64| log_curves(distribution, t, theta).survival.value.exp();
                 let slope = (s(t - h) - s(t + h)) / (2.0 * h);
                 let density = log_curves(distribution, t, theta).density.value.exp();
-                assert!((slope - density).abs() < 2e-6 * density.max(1e-3), "{distribution:?} {theta:?}");
+                assert!(
+                    (slope - density).abs() < 2e-6 * density.max(1e-3),
+                    "{distribution:?} {theta:?}"
+                );
             }
         }
     }
@@ -231,7 +230,10 @@ mod tests {
                     let (up, down) = (move_by(h), move_by(-h));
                     let wanted = (up.value - down.value) / (2.0 * h);
                     let found = f(theta).gradient[k];
-                    assert!((found - wanted).abs() < 1e-6, "{distribution:?} {k}: {found} {wanted}");
+                    assert!(
+                        (found - wanted).abs() < 1e-6,
+                        "{distribution:?} {k}: {found} {wanted}"
+                    );
                     let wanted = (up.gradient[0] - down.gradient[0]) / (2.0 * h);
                     assert!((f(theta).hessian[0][k] - wanted).abs() < 1e-5, "{distribution:?} {k}");
                 }

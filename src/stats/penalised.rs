@@ -53,6 +53,16 @@ pub enum Progress {
     },
 }
 
+/// How the search of a limit stands.
+enum Limit {
+    /// Found.
+    At(f64),
+    /// The profile never falls so far.
+    Nowhere,
+    /// An evaluation is missing.
+    Waiting,
+}
+
 /// Most iterations of one search.
 const MOST: usize = 60;
 /// Largest change of a coefficient in one step of a search for a limit, in units of its half-step scale.
@@ -140,15 +150,15 @@ impl<'a> Evaluations<'a> {
         }
     }
 
-    /// Where the profile of coefficient `j` has fallen to `target`, on one side; `None` in the second place where it never does.
-    fn limit(&self, start: &Evaluation, j: usize, side: f64, target: f64) -> Option<Option<f64>> {
+    /// Where the profile of coefficient `j` has fallen to `target`, on one side.
+    fn limit(&self, start: &Evaluation, j: usize, side: f64, target: f64) -> Limit {
         let mut here = start.clone();
         for _ in 0..MOST {
             let inverse = invert(&here.information);
             let gain = here.log_likelihood - target + 0.5 * quadratic_form(&here.score, &inverse);
             let spread = inverse.matrix[(j, j)];
             if spread <= 0.0 {
-                return Some(None);
+                return Limit::Nowhere;
             }
             let lambda = side * (2.0 * gain.max(0.0) / spread).sqrt();
             let mut pushed = here.score.clone();
@@ -162,16 +172,16 @@ impl<'a> Evaluations<'a> {
             }
             let beta: Vec<f64> = here.beta.iter().zip(step.iter()).map(|(b, s)| b + s).collect();
             if beta[j].abs() * 1e-4 / self.half_step[j] > 60.0 {
-                return Some(None);
+                return Limit::Nowhere;
             }
-            let next = self.at(&beta)?;
+            let Some(next) = self.at(&beta) else { return Limit::Waiting };
             let close = (next.log_likelihood - target).abs() < 1e-7 && largest < 1e-6;
             here = next;
             if close {
-                return Some(Some(here.beta[j]));
+                return Limit::At(here.beta[j]);
             }
         }
-        Some(None)
+        Limit::Nowhere
     }
 
     /// Maximum and limits; `quantile` is the χ² point of the limits.
@@ -191,8 +201,9 @@ impl<'a> Evaluations<'a> {
         for j in 0..p {
             for (k, side) in [-1.0, 1.0].into_iter().enumerate() {
                 match self.limit(&best, j, side, target) {
-                    Some(found) => limits[j][k] = found,
-                    None => waiting = true,
+                    Limit::At(found) => limits[j][k] = Some(found),
+                    Limit::Nowhere => {}
+                    Limit::Waiting => waiting = true,
                 }
             }
             match self.maximise(p, Some(j)) {
@@ -237,7 +248,10 @@ mod tests {
                 Progress::Done { record, next: Next::Converged { at, .. }, limits, ratios } => {
                     assert!((record[at].beta[0] - 2.318718).abs() < 1e-5, "{:?}", record[at].beta);
                     let [low, high] = limits[0].map(|l| l.unwrap().exp());
-                    assert!((low - 0.9575).abs() < 1e-3 && (high - 1376.9).abs() < 1.0, "{low} {high}");
+                    assert!(
+                        (low - 0.9575).abs() < 1e-3 && (high - 1376.9).abs() < 1.0,
+                        "{low} {high}"
+                    );
                     let p = crate::stats::distribution::chi_squared_upper(ratios[0].unwrap(), 1.0);
                     assert!((p - 0.0550).abs() < 1e-4, "{p}");
                     return;

@@ -122,7 +122,8 @@ mod tests {
         assert!((theta[1] - (0.75_f64 / 0.4).ln()).abs() < 1e-10);
         let theta = last(&fit(&cells, Mean::Excess, &[-1.0, 0.0], false));
         assert!((theta[0] - 0.35_f64.ln()).abs() < 1e-9);
-        let theta = last(&fit(&[Cell { z: vec![1.0], ..cells[0].clone() }], Mean::Relative, &[0.0], false));
+        let theta =
+            last(&fit(&[Cell { z: vec![1.0], ..cells[0].clone() }], Mean::Relative, &[0.0], false));
         assert!((theta[0] - 8.0_f64.ln()).abs() < 1e-10);
     }
 

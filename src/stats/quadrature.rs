@@ -33,7 +33,8 @@ mod tests {
 
     #[test]
     fn polynomials_are_integrated_exactly() {
-        let moment = |nodes: &[(f64, f64)], p: i32| nodes.iter().map(|(x, w)| w * x.powi(p)).sum::<f64>();
+        let moment =
+            |nodes: &[(f64, f64)], p: i32| nodes.iter().map(|(x, w)| w * x.powi(p)).sum::<f64>();
         let normal = normal_nodes(20);
         let legendre = legendre_nodes(20);
         for (p, wanted) in [(0, 1.0), (2, 1.0), (4, 3.0), (6, 15.0), (7, 0.0)] {

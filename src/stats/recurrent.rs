@@ -140,11 +140,13 @@ mod tests {
             .enumerate()
             .flat_map(|(person, &(exit, event))| {
                 let first = Stretch { person, entry: 0.0, exit, event, terminal: false };
-                let rest = Stretch { person, entry: exit, exit: 9.0, event: false, terminal: false };
+                let rest =
+                    Stretch { person, entry: exit, exit: 9.0, event: false, terminal: false };
                 if event { vec![first, rest] } else { vec![first] }
             })
             .collect();
-        let counts = Counts { time: vec![5.0], n_risk: vec![4.0], events: vec![1.0], terminal: vec![0.0] };
+        let counts =
+            Counts { time: vec![5.0], n_risk: vec![4.0], events: vec![1.0], terminal: vec![0.0] };
         let found = variance(&mean_count(&counts), &stretches, 4, &[8.0]);
         // Σ (x − x̄)² / n² with x̄ = 1/4.
         assert!((found[0] - 0.75 / 16.0).abs() < 1e-15, "{found:?}");

@@ -23,9 +23,7 @@ pub fn standard(name: &str) -> Option<AgeStandard> {
         "icss1" => Some(adults([7.0, 12.0, 23.0, 29.0, 29.0])),
         "icss2" => Some(adults([28.0, 17.0, 21.0, 20.0, 14.0])),
         "icss3" => Some(adults([60.0, 10.0, 10.0, 10.0, 10.0])),
-        "children" => {
-            Some(AgeStandard { from: vec![0.0, 5.0, 10.0], weights: vec![1.0 / 3.0; 3] })
-        }
+        "children" => Some(AgeStandard { from: vec![0.0, 5.0, 10.0], weights: vec![1.0 / 3.0; 3] }),
         _ => None,
     }
 }

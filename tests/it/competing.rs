@@ -31,7 +31,9 @@ fn cumulative_incidence_equals_cuminc_and_survfit_whatever_the_split() {
     for (variance, block) in [("aalen", "cuminc"), ("infinitesimal-jackknife", "survfit")] {
         let model = format!(
             "[[model]]\nid = \"c\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\nvariance = \"{variance}\"\ntimes_years = [{}, {}, {}]\n{FOLLOWUP}",
-            years(60.0), years(120.0), years(240.0)
+            years(60.0),
+            years(120.0),
+            years(240.0)
         );
         for sites in [1, 2, 5, 40] {
             let c = &frame.pool(&model, &frame.deal(sites))["c"];
@@ -39,7 +41,9 @@ fn cumulative_incidence_equals_cuminc_and_survfit_whatever_the_split() {
                 for cause in ["1", "2"] {
                     let at = years(time).to_string();
                     let keys = [("cause", cause), ("time_years", at.as_str())];
-                    let wanted = |stat: &str| oracle().get(&format!("{block}/{cause}_{time}/{stat}")).copied();
+                    let wanted = |stat: &str| {
+                        oracle().get(&format!("{block}/{cause}_{time}/{stat}")).copied()
+                    };
                     if let Some(est) = wanted("est") {
                         close(number(c, "times", &keys, "estimate"), est, tol::CLOSED, "incidence");
                     }
@@ -69,7 +73,12 @@ fn grays_test_equals_cuminc() {
         let c = fit(options, &parts);
         for cause in ["1", "2"] {
             let found = number(&c, "test", &[("cause", cause)], "statistic");
-            close(found, oracle()[&format!("{block}/{cause}/stat")], 1e-8, &format!("{block} {cause}"));
+            close(
+                found,
+                oracle()[&format!("{block}/{cause}/stat")],
+                1e-8,
+                &format!("{block} {cause}"),
+            );
         }
     }
 }
@@ -118,11 +127,23 @@ fn fine_and_gray_equal_crr_whatever_the_split() {
             for (r, term) in [("age", "age"), ("male", "sex=M")] {
                 for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
                     let wanted = oracle()[&format!("crr_{cause}/{r}/{stat}")];
-                    close(number(f, "terms", &[("term", term)], column), wanted, 1e-7, &format!("{cause} {r} {stat}"));
+                    close(
+                        number(f, "terms", &[("term", term)], column),
+                        wanted,
+                        1e-7,
+                        &format!("{cause} {r} {stat}"),
+                    );
                 }
             }
-            for (r, column) in [("loglik", "log_likelihood"), ("loglik_null", "log_likelihood_null")] {
-                close(number(f, "summary", &[], column), oracle()[&format!("crr_{cause}/model/{r}")], 1e-9, r);
+            for (r, column) in
+                [("loglik", "log_likelihood"), ("loglik_null", "log_likelihood_null")]
+            {
+                close(
+                    number(f, "summary", &[], column),
+                    oracle()[&format!("crr_{cause}/model/{r}")],
+                    1e-9,
+                    r,
+                );
             }
         }
     }

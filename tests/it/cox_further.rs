@@ -34,7 +34,9 @@ fn fit(frame: &Frame, options: &str, parts: &[Vec<usize>]) -> Estimate {
 fn check(estimate: &Estimate, block: &str, names: &[(&str, &str)], tolerance: f64) {
     for (r, ours) in names {
         for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
-            let Some(wanted) = oracle().get(&format!("{block}/{r}/{stat}")).copied() else { continue };
+            let Some(wanted) = oracle().get(&format!("{block}/{r}/{stat}")).copied() else {
+                continue;
+            };
             let found = number(estimate, "terms", &[("term", ours)], column);
             close(found, wanted, tolerance, &format!("{block} {r} {stat}"));
         }
@@ -51,7 +53,9 @@ fn one_round_gives_every_tie_rule_whatever_the_split() {
         ("trt2", "trt=2"),
     ];
     for ties in ["efron", "breslow", "exact"] {
-        let options = format!("kind = \"cox_patterns\"\ncovariates = [\"celltype\", \"trt\"]\nties = \"{ties}\"\n");
+        let options = format!(
+            "kind = \"cox_patterns\"\ncovariates = [\"celltype\", \"trt\"]\nties = \"{ties}\"\n"
+        );
         for sites in [1, 2, 5, 40] {
             let estimate = fit(&frame, &options, &frame.deal(sites));
             check(&estimate, &format!("veteran_{ties}"), &names, tol::LIKELIHOOD);
@@ -75,10 +79,20 @@ fn predicted_and_standardised_survival_equal_survfit() {
         let at = at.to_string();
         for stat in ["estimate", "std_error", "conf_low", "conf_high"] {
             let found = number(&estimate, "predicted", &[("time_years", &at)], stat);
-            close(found, oracle()[&format!("predicted/{day}/{stat}")], 1e-6, &format!("{day} {stat}"));
+            close(
+                found,
+                oracle()[&format!("predicted/{day}/{stat}")],
+                1e-6,
+                &format!("{day} {stat}"),
+            );
         }
         for level in ["1", "2"] {
-            let found = number(&estimate, "standardised", &[("group", level), ("time_years", &at)], "estimate");
+            let found = number(
+                &estimate,
+                "standardised",
+                &[("group", level), ("time_years", &at)],
+                "estimate",
+            );
             close(found, oracle()[&format!("standardised/{level}_{day}/estimate")], 1e-8, level);
         }
     }
@@ -96,7 +110,11 @@ fn firth_and_ridge_equal_their_penalised_likelihoods() {
         let found = number(&estimate, "terms", &[("term", "sex=2")], column);
         close(found, oracle()[&format!("firth/sex2/{stat}")], 1e-5, stat);
     }
-    assert!(estimate.fit.as_ref().unwrap().rounds <= 30, "{:?}", estimate.fit.as_ref().unwrap().rounds);
+    assert!(
+        estimate.fit.as_ref().unwrap().rounds <= 30,
+        "{:?}",
+        estimate.fit.as_ref().unwrap().rounds
+    );
     let ridge = fit(&frame, &format!("{options}penalty = \"ridge\"\nlambda = 5\n"), &parts);
     check(&ridge, "ridge", &names, 1e-6);
 }
@@ -108,8 +126,15 @@ fn offset_weights_and_bands_equal_coxph() {
     let cox = |options: &str| {
         fit(&frame, &format!("kind = \"cox\"\nproportional_hazards = \"none\"\n{options}"), &parts)
     };
-    check(&cox("covariates = [\"sex\"]\noffset = \"ecog\"\n"), "offset", &[("female", "sex=2")], tol::LIKELIHOOD);
-    let bands = cox("covariates = [\"sex\", \"age\"]\ntime_varying = [\"sex\"]\ntime_bands_years = [0.99932]\n");
+    check(
+        &cox("covariates = [\"sex\"]\noffset = \"ecog\"\n"),
+        "offset",
+        &[("female", "sex=2")],
+        tol::LIKELIHOOD,
+    );
+    let bands = cox(
+        "covariates = [\"sex\", \"age\"]\ntime_varying = [\"sex\"]\ntime_bands_years = [0.99932]\n",
+    );
     let names = [
         ("female", "sex=2"),
         ("age", "age"),
@@ -119,7 +144,12 @@ fn offset_weights_and_bands_equal_coxph() {
     let mut weighted = lung();
     weighted.add("w", |row| (1.0 + row("ecog").parse::<f64>().unwrap()).to_string(), "real");
     let options = "kind = \"cox\"\nproportional_hazards = \"none\"\ncovariates = [\"sex\", \"age\"]\nweights = \"w\"\n";
-    check(&fit(&weighted, options, &parts), "weights", &[("female", "sex=2"), ("age", "age")], tol::LIKELIHOOD);
+    check(
+        &fit(&weighted, options, &parts),
+        "weights",
+        &[("female", "sex=2"), ("age", "age")],
+        tol::LIKELIHOOD,
+    );
 }
 
 #[test]

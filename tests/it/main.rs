@@ -10,6 +10,7 @@
 )]
 #![allow(clippy::approx_constant, reason = "a published estimate happens to lie near a constant")]
 
+mod analyses; // the example analyses give their expected answers
 mod anything; // parsers given anything
 mod architecture; // the house plan is kept
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written

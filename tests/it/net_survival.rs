@@ -77,8 +77,9 @@ pub fn rdata() -> Frame {
 fn at(net: &Estimate, estimator: &str, day: &str, column: &str) -> f64 {
     let table = net.table("curve").unwrap();
     let day: f64 = day.parse().unwrap();
-    let row = (0..table.rows.len())
-        .rfind(|&r| table.text(r, "estimator") == estimator && table.number(r, "time").unwrap() <= day);
+    let row = (0..table.rows.len()).rfind(|&r| {
+        table.text(r, "estimator") == estimator && table.number(r, "time").unwrap() <= day
+    });
     table.number(row.unwrap(), column).unwrap()
 }
 
@@ -94,21 +95,34 @@ fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
         let net = frame.pool(&model, &frame.deal(sites)).remove("net").unwrap();
         for day in ["365", "1096", "1826"] {
             let of = |block: &str, stat: &str| wanted[&format!("colrec_{block}/{day}/{stat}")];
-            for (stat, column) in [("surv", "estimate"), ("lower", "conf_low"), ("upper", "conf_high")] {
+            for (stat, column) in
+                [("surv", "estimate"), ("lower", "conf_low"), ("upper", "conf_high")]
+            {
                 let found = at(&net, "ederer2", day, column);
                 close(found, of("ederer2", stat), 1e-10, &format!("ederer2 {day} {stat}"));
                 // relsurv holds weights and hazards over the days between two exits; ours go on day by day.
                 let found = at(&net, "pohar-perme", day, column);
                 close(found, of("pohar-perme", stat), 5e-5, &format!("pohar-perme {day} {stat}"));
             }
-            let found = at(&net, "pohar-perme", day, "std_error") / at(&net, "pohar-perme", day, "estimate");
+            let found = at(&net, "pohar-perme", day, "std_error")
+                / at(&net, "pohar-perme", day, "estimate");
             close(found, of("pohar-perme", "se_log"), 1e-10, &format!("standard error {day}"));
             // survexp splits the day on which a birthday falls; here it has the hazard of its start.
             let km = at(&net, "ederer1", day, "estimate");
-            close(km, wanted[&format!("colrec_ederer1/{day}/surv")], 3e-5, &format!("ederer1 {day}"));
+            close(
+                km,
+                wanted[&format!("colrec_ederer1/{day}/surv")],
+                3e-5,
+                &format!("ederer1 {day}"),
+            );
             if day != "1096" {
                 let hakulinen = wanted[&format!("colrec_survexp/{day}/hakulinen")];
-                close(at(&net, "hakulinen", day, "estimate"), hakulinen, 3e-5, &format!("hakulinen {day}"));
+                close(
+                    at(&net, "hakulinen", day, "estimate"),
+                    hakulinen,
+                    3e-5,
+                    &format!("hakulinen {day}"),
+                );
             }
         }
         match &first {
@@ -130,7 +144,8 @@ fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
 #[test]
 fn pohar_perme_equals_relsurv_where_the_steps_are_the_same() {
     let frame = colrec();
-    let model = format!("{MODEL}horizon_days = 1826\nestimators = [\"pohar-perme\"]\nexponential = true\n");
+    let model =
+        format!("{MODEL}horizon_days = 1826\nestimators = [\"pohar-perme\"]\nexponential = true\n");
     let net = &frame.pool(&model, &frame.deal(5))["net"];
     for day in ["365", "1096", "1826"] {
         let wanted = oracle()[&format!("colrec_pohar-perme_daily/{day}/surv")];
@@ -151,7 +166,12 @@ fn crude_probabilities_and_the_test_equal_relsurv() {
             let keys = [("cause", cause), ("time_years", years)];
             let p = number(net, "crude_probability", &keys, "estimate");
             // cmp.rel takes the survival inside the day for the background, here it is that of the day's start.
-            close(p, wanted[&format!("rdata_cmprel/{day}/{name}_est")], 2e-4, &format!("{cause} {day}"));
+            close(
+                p,
+                wanted[&format!("rdata_cmprel/{day}/{name}_est")],
+                2e-4,
+                &format!("{cause} {day}"),
+            );
             if cause == "disease" {
                 // Both are delta-method variances; terms of order 1/n differ.
                 let se = number(net, "crude_probability", &keys, "std_error");
@@ -167,7 +187,11 @@ fn crude_probabilities_and_the_test_equal_relsurv() {
     for sex in ["1", "2"] {
         let table = net.table("curve").unwrap();
         let row = (0..table.rows.len())
-            .rfind(|&r| table.text(r, "group") == sex && table.text(r, "estimator") == "pohar-perme" && table.number(r, "time").unwrap() <= 1826.0)
+            .rfind(|&r| {
+                table.text(r, "group") == sex
+                    && table.text(r, "estimator") == "pohar-perme"
+                    && table.number(r, "time").unwrap() <= 1826.0
+            })
             .unwrap();
         let wanted = wanted[&format!("rdata_pohar-perme_sex{sex}/1826/surv")];
         // Few patients, long gaps between exits: here relsurv differs most.
@@ -190,7 +214,8 @@ pub fn sire() -> Frame {
 
 const SIRE: &str = "[[model]]\nid = \"net\"\nkind = \"net_survival\"\ngrid_days = 30.4368\nhorizon_days = 1826\n\
      times_years = [1, 3, 5]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n";
-const SIRE_FOLLOWUP: &str = "[followup]\ntime = \"time\"\nevent = \"status\"\nevent_is = [\"1\", \"2\"]\n";
+const SIRE_FOLLOWUP: &str =
+    "[followup]\ntime = \"time\"\nevent = \"status\"\nevent_is = [\"1\", \"2\"]\n";
 
 /// Days against fractions of years, in age, calendar and interval: agreement is to the day, not to the digit.
 #[test]
@@ -204,13 +229,23 @@ fn monthly_relative_survival_equals_popepi_to_the_day() {
             let keys = [("estimator", estimator), ("time_years", year)];
             for (stat, column) in [("", "estimate"), (".lo", "conf_low"), (".hi", "conf_high")] {
                 let found = number(net, "times", &keys, column);
-                close(found, wanted[&format!("sire_{name}/{year}/r{stat}")], 1e-3, &format!("{name} {year} {stat}"));
+                close(
+                    found,
+                    wanted[&format!("sire_{name}/{year}/r{stat}")],
+                    1e-3,
+                    &format!("{name} {year} {stat}"),
+                );
             }
         }
         let keys = [("estimator", "ederer2"), ("time_years", year), ("method", "direct")];
         for (stat, column) in [("", "estimate"), (".lo", "conf_low"), (".hi", "conf_high")] {
             let found = number(net, "standardised", &keys, column);
-            close(found, wanted[&format!("sire_e2_icss1/{year}/r{stat}")], 1e-3, &format!("icss1 {year} {stat}"));
+            close(
+                found,
+                wanted[&format!("sire_e2_icss1/{year}/r{stat}")],
+                1e-3,
+                &format!("icss1 {year} {stat}"),
+            );
         }
     }
     let window = "window = { date = \"date\", from = \"2008-01-01\", to = \"2012-12-31\" }\n";

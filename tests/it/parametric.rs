@@ -48,7 +48,12 @@ fn check(estimate: &Estimate, block: &str, order: &[usize], tolerance: f64) {
     for (row, n) in order.iter().enumerate() {
         for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
             let found = terms.number(row, column).unwrap_or(f64::NAN);
-            close(found, wanted[&format!("{block}/{n}/{stat}")], tolerance, &format!("{block} {n} {stat}"));
+            close(
+                found,
+                wanted[&format!("{block}/{n}/{stat}")],
+                tolerance,
+                &format!("{block} {n} {stat}"),
+            );
         }
     }
     let found = number(estimate, "summary", &[], "log_likelihood");
@@ -75,7 +80,12 @@ fn accelerated_failure_time_equals_survreg_whatever_the_split() {
             for (row, n) in order.iter().enumerate().skip(1) {
                 for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
                     let found = terms.number(row, column).unwrap();
-                    close(found, wanted[&format!("lung_{r}/{n}/{stat}")], 1e-7, &format!("{r} {n} {stat}"));
+                    close(
+                        found,
+                        wanted[&format!("lung_{r}/{n}/{stat}")],
+                        1e-7,
+                        &format!("{r} {n} {stat}"),
+                    );
                 }
             }
             let found = number(&estimate, "summary", &[], "log_likelihood");
@@ -84,23 +94,36 @@ fn accelerated_failure_time_equals_survreg_whatever_the_split() {
         let options = format!(
             "kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"ecog\", \"rx\"]\ntime_unit = \"days\"\n"
         );
-        check(&fit(&ovarian(), &options, 2), &format!("ovarian_{r}"), &order[..order.len() - 1], 1e-6);
+        check(
+            &fit(&ovarian(), &options, 2),
+            &format!("ovarian_{r}"),
+            &order[..order.len() - 1],
+            1e-6,
+        );
     }
 }
 
 #[test]
 fn gompertz_and_generalised_gamma_equal_their_likelihoods_in_r() {
-    let options = |name: &str| format!("kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"hormon\"]\n");
+    let options = |name: &str| {
+        format!("kind = \"parametric\"\ndistribution = \"{name}\"\ncovariates = [\"hormon\"]\n")
+    };
     for sites in [1, 5, 40] {
         check(&fit(&gbsg(), &options("gompertz"), sites), "gbsg_gompertz", &[1, 2, 3], 1e-6);
-        check(&fit(&gbsg(), &options("generalized-gamma"), sites), "gbsg_gengamma", &[1, 2, 3, 4], 1e-5);
+        check(
+            &fit(&gbsg(), &options("generalized-gamma"), sites),
+            "gbsg_gengamma",
+            &[1, 2, 3, 4],
+            1e-5,
+        );
     }
 }
 
 #[test]
 fn royston_parmar_equals_its_likelihood_in_r() {
     for (k, order) in [(0, vec![1, 2, 3]), (1, vec![1, 2, 3, 4]), (2, vec![1, 2, 3, 4, 5])] {
-        let options = format!("kind = \"royston_parmar\"\nknots = {k}\ncovariates = [\"hormon\"]\n");
+        let options =
+            format!("kind = \"royston_parmar\"\nknots = {k}\ncovariates = [\"hormon\"]\n");
         for sites in [1, 5, 40] {
             let estimate = fit(&gbsg(), &options, sites);
             check(&estimate, &format!("gbsg_rp{k}"), &order, 1e-5);
@@ -111,7 +134,8 @@ fn royston_parmar_equals_its_likelihood_in_r() {
         }
     }
     // rstpm2::stpm2(Surv(rectime/365, censrec) ~ hormon, df = 3): −0.361403 (0.1248805).
-    let estimate = fit(&gbsg(), "kind = \"royston_parmar\"\nknots = 2\ncovariates = [\"hormon\"]\n", 2);
+    let estimate =
+        fit(&gbsg(), "kind = \"royston_parmar\"\nknots = 2\ncovariates = [\"hormon\"]\n", 2);
     let found = number(&estimate, "terms", &[("term", "hormon=1")], "estimate");
     assert!((found + 0.361403).abs() < 2e-4, "{found}");
 }
@@ -130,7 +154,9 @@ fn a_varying_effect_of_nothing_is_nothing_new() {
 #[test]
 fn cure_models_equal_their_likelihoods_in_r() {
     for (form, block) in [("mixture", "gbsg_mixture"), ("non-mixture", "gbsg_nonmixture")] {
-        let options = format!("kind = \"cure\"\nform = \"{form}\"\ncovariates = [\"hormon\"]\nwithout_gate = true\n");
+        let options = format!(
+            "kind = \"cure\"\nform = \"{form}\"\ncovariates = [\"hormon\"]\nwithout_gate = true\n"
+        );
         for sites in [1, 5, 40] {
             check(&fit(&gbsg(), &options, sites), block, &[1, 2, 3, 4], 1e-5);
         }

@@ -54,12 +54,7 @@ impl Frame {
         let (head, rows) = csv(file);
         let column = |i: usize| rows.iter().map(|r| r[i].clone()).collect();
         let columns = head.iter().enumerate().map(|(i, name)| (name.clone(), column(i))).collect();
-        Self {
-            study: study(dictionary),
-            columns,
-            rows: rows.len(),
-            tables: SiteTables::default(),
-        }
+        Self { study: study(dictionary), columns, rows: rows.len(), tables: SiteTables::default() }
     }
 
     /// A frame of given columns.
@@ -76,8 +71,14 @@ impl Frame {
     }
 
     /// Adds a column computed from a row's cells.
-    pub fn add(&mut self, name: &str, cell: impl Fn(&dyn Fn(&str) -> String) -> String, kind: &str) {
-        let cells = (0..self.rows).map(|r| cell(&|column| self.columns[column][r].clone())).collect();
+    pub fn add(
+        &mut self,
+        name: &str,
+        cell: impl Fn(&dyn Fn(&str) -> String) -> String,
+        kind: &str,
+    ) {
+        let cells =
+            (0..self.rows).map(|r| cell(&|column| self.columns[column][r].clone())).collect();
         self.columns.insert(name.to_owned(), cells);
         let mut dictionary = serde_json::to_value(&self.study.dictionary).unwrap();
         let variable = serde_json::json!({ "type": kind, "label": name });

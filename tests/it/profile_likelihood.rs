@@ -11,7 +11,8 @@ use crate::{
 const FOLLOWUP: &str = "[followup]\ntime = \"time\"\nevent = \"event\"\nzero = \"as_is\"\n";
 
 fn fit(frame: &Frame, options: &str, parts: &[Vec<usize>]) -> Estimate {
-    let model = format!("{FOLLOWUP}[[model]]\nid = \"p\"\nkind = \"profile_likelihood\"\n{options}");
+    let model =
+        format!("{FOLLOWUP}[[model]]\nid = \"p\"\nkind = \"profile_likelihood\"\n{options}");
     frame.pool(&model, parts).remove("p").unwrap()
 }
 
@@ -28,7 +29,8 @@ fn curves_of_five_sites_add_up_to_the_stratified_cox_model() {
     }
     let z = number(&p, "terms", &[], "statistic");
     close(z * z, wanted["sex/female/lr"], 1e-6, "likelihood ratio");
-    let adjusted = fit(&frame, "effect = \"sex\"\nnuisance = [\"age\", \"ecog\"]\n", &frame.split_by("site"));
+    let adjusted =
+        fit(&frame, "effect = \"sex\"\nnuisance = [\"age\", \"ecog\"]\n", &frame.split_by("site"));
     for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
         let found = number(&adjusted, "terms", &[], column);
         close(found, wanted[&format!("adjusted/female/{stat}")], 1e-5, stat);
@@ -84,7 +86,12 @@ fn sites_without_estimates_of_their_own_still_add_up() {
         &parts,
     );
     for column in ["estimate", "std_error"] {
-        close(number(&p, "terms", &[], column), number(&whole["c"], "terms", &[], column), 1e-6, column);
+        close(
+            number(&p, "terms", &[], column),
+            number(&whole["c"], "terms", &[], column),
+            1e-6,
+            column,
+        );
     }
     // All deaths in one arm everywhere: a lower limit, no upper one, no number that is not finite.
     let monotone = fit(&frame, "effect = \"arm\"\n", &[parts[1].clone(), parts[2].clone()]);

@@ -10,12 +10,23 @@ use crate::{
     survival_oracles::lung,
 };
 
-fn check(estimate: &Estimate, wanted: &BTreeMap<String, f64>, block: &str, order: &[usize], tolerance: f64) {
+fn check(
+    estimate: &Estimate,
+    wanted: &BTreeMap<String, f64>,
+    block: &str,
+    order: &[usize],
+    tolerance: f64,
+) {
     let terms = estimate.table("terms").unwrap();
     for (row, n) in order.iter().enumerate() {
         for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
             let found = terms.number(row, column).unwrap_or(f64::NAN);
-            close(found, wanted[&format!("{block}/{n}/{stat}")], tolerance, &format!("{block} {n} {stat}"));
+            close(
+                found,
+                wanted[&format!("{block}/{n}/{stat}")],
+                tolerance,
+                &format!("{block} {n} {stat}"),
+            );
         }
     }
 }
@@ -31,8 +42,15 @@ const RDATA: &str = "background = { sex = \"sex\", age = \"age_days\", date = \"
 fn piecewise_exponential_rates_equal_glm_on_the_split_rows() {
     let wanted = reference("rates_reference.csv");
     for sites in [1, 2, 5, 40] {
-        let options = "kind = \"poisson\"\nbands_years = [0.5, 1, 1.5, 3]\ncovariates = [\"sex\"]\n";
-        check(&fit(&lung(), "event = \"event\"\n", options, sites), &wanted, "lung", &[1, 2, 3, 4, 5], 1e-8);
+        let options =
+            "kind = \"poisson\"\nbands_years = [0.5, 1, 1.5, 3]\ncovariates = [\"sex\"]\n";
+        check(
+            &fit(&lung(), "event = \"event\"\n", options, sites),
+            &wanted,
+            "lung",
+            &[1, 2, 3, 4, 5],
+            1e-8,
+        );
     }
 }
 
@@ -95,7 +113,9 @@ fn a_level_without_deaths_is_monotone_and_firth_is_finite() {
     let firth = fit(&frame, "event = \"event\"\n", &format!("{options}firth = true\n"), 2);
     assert_eq!(firth.table("terms").unwrap().text(1, "status"), "OK");
     // One band, one factor: half an event in each cell.
-    let y = |arm: i32| (0..60).filter(|i| i % 2 == arm).map(|i| f64::from(10 * (i + 1)) / 365.25).sum::<f64>();
+    let y = |arm: i32| {
+        (0..60).filter(|i| i % 2 == arm).map(|i| f64::from(10 * (i + 1)) / 365.25).sum::<f64>()
+    };
     let wanted = ((0.5 / y(1)) / (10.5 / y(0))).ln();
     close(number(&firth, "terms", &[("term", "arm=1")], "estimate"), wanted, 1e-6, "Firth");
 }

@@ -78,13 +78,34 @@ fn every_choice_has_its_words() {
     add("agreement", "rating = \"sex\"\nreference = \"sex\"".into());
     let background = "background = { sex = \"sex\", age = \"age\", date = \"date\" }";
     for (interval, grid) in [("log-log", 1.0), ("log", 1.0), ("plain", 30.4375)] {
-        for more in ["", "standard = \"icss1\"", "age_from = [0, 60]\nage_weights = [1, 2]", "age_from = [0, 60]", "exponential = true"] {
-            add("net_survival", format!("{background}\ninterval = \"{interval}\"\ngrid_days = {grid}\ntimes_years = [1]\nby = \"sex\"\n{more}"));
+        for more in [
+            "",
+            "standard = \"icss1\"",
+            "age_from = [0, 60]\nage_weights = [1, 2]",
+            "age_from = [0, 60]",
+            "exponential = true",
+        ] {
+            add(
+                "net_survival",
+                format!(
+                    "{background}\ninterval = \"{interval}\"\ngrid_days = {grid}\ntimes_years = [1]\nby = \"sex\"\n{more}"
+                ),
+            );
         }
     }
-    add("net_survival", format!("{background}\ntest = true\nby = \"sex\"\ncrude_probabilities = true\ntimes_years = [1]\nestimators = [\"pohar-perme\", \"ederer1\", \"ederer2\", \"hakulinen\"]\nclosing_date = \"1990-01-01\""));
+    add(
+        "net_survival",
+        format!(
+            "{background}\ntest = true\nby = \"sex\"\ncrude_probabilities = true\ntimes_years = [1]\nestimators = [\"pohar-perme\", \"ederer1\", \"ederer2\", \"hakulinen\"]\nclosing_date = \"1990-01-01\""
+        ),
+    );
     for interval in ["logit", "arcsine"] {
-        add("kaplan_meier", format!("interval = \"{interval}\"\ncumulative_hazard = true\nlife_table = \"usual\"\nconditional_years = [1]\ntimes_years = [2]"));
+        add(
+            "kaplan_meier",
+            format!(
+                "interval = \"{interval}\"\ncumulative_hazard = true\nlife_table = \"usual\"\nconditional_years = [1]\ntimes_years = [2]"
+            ),
+        );
     }
     for weights in ["gehan", "tarone-ware", "peto-peto"] {
         add("log_rank", format!("by = \"sex\"\nweights = \"{weights}\"\ntrend = [1, 2]"));
@@ -93,40 +114,88 @@ fn every_choice_has_its_words() {
     add("profile_likelihood", "effect = \"age\"\nstrata = [\"sex\"]\nper = 10".into());
     for variance in ["aalen", "delta", "infinitesimal-jackknife"] {
         for interval in ["log-log", "log", "plain"] {
-            add("competing_risks", format!("causes = [\"1\"]\nby = \"sex\"\nvariance = \"{variance}\"\ninterval = \"{interval}\"\ntimes_years = [1]\nstratify_by_site = true"));
+            add(
+                "competing_risks",
+                format!(
+                    "causes = [\"1\"]\nby = \"sex\"\nvariance = \"{variance}\"\ninterval = \"{interval}\"\ntimes_years = [1]\nstratify_by_site = true"
+                ),
+            );
         }
     }
-    for name in ["exponential", "weibull", "gompertz", "log-normal", "log-logistic", "generalized-gamma"] {
-        add("parametric", format!("distribution = \"{name}\"\ncovariates = [\"sex\"]\ntimes_years = [1, 2]\npatients = [{{ name = \"a woman\", values = {{ sex = \"2\" }} }}]"));
+    for name in
+        ["exponential", "weibull", "gompertz", "log-normal", "log-logistic", "generalized-gamma"]
+    {
+        add(
+            "parametric",
+            format!(
+                "distribution = \"{name}\"\ncovariates = [\"sex\"]\ntimes_years = [1, 2]\npatients = [{{ name = \"a woman\", values = {{ sex = \"2\" }} }}]"
+            ),
+        );
     }
     add("parametric", "distribution = \"weibull\"\ntime_unit = \"days\"".into());
-    add("royston_parmar", "covariates = [\"sex\"]\ntime_varying = [\"sex\"]\ntimes_years = [1, 2]\nknots = 8".into());
-    for (form, latency) in [("mixture", "weibull"), ("non-mixture", "log-normal"), ("mixture", "log-logistic")] {
+    add(
+        "royston_parmar",
+        "covariates = [\"sex\"]\ntime_varying = [\"sex\"]\ntimes_years = [1, 2]\nknots = 8".into(),
+    );
+    for (form, latency) in
+        [("mixture", "weibull"), ("non-mixture", "log-normal"), ("mixture", "log-logistic")]
+    {
         add("cure", format!("form = \"{form}\"\nlatency = \"{latency}\"\nwithout_gate = true"));
     }
     for outcome in ["rate", "excess", "relative"] {
-        add("poisson", format!("bands_years = [1, 3]\ncovariates = [\"sex\"]\noutcome = \"{outcome}\"\n{background}"));
+        add(
+            "poisson",
+            format!(
+                "bands_years = [1, 3]\ncovariates = [\"sex\"]\noutcome = \"{outcome}\"\n{background}"
+            ),
+        );
     }
     add("poisson", "bands_years = [1, 3]\ncovariates = [\"sex\"]\nfirth = true".into());
     add("excess_hazard", format!("bands_years = [1, 3]\ncovariates = [\"sex\"]\n{background}"));
-    add("excess_hazard", format!("spline_years = [0.1, 1, 3]\ncovariates = [\"sex\"]\ntime_varying = [\"sex\"]\n{background}"));
+    add(
+        "excess_hazard",
+        format!(
+            "spline_years = [0.1, 1, 3]\ncovariates = [\"sex\"]\ntime_varying = [\"sex\"]\n{background}"
+        ),
+    );
     add("penalised_cox", "covariates = [\"sex\"]".into());
     add("penalised_cox", "covariates = [\"age\"]\npenalty = \"ridge\"\nstrata = [\"sex\"]".into());
     for ties in ["efron", "breslow", "exact"] {
-        add("cox_patterns", format!("covariates = [\"sex\"]\nties = \"{ties}\"\ntimes_years = [1]\nstandardise = \"sex\""));
+        add(
+            "cox_patterns",
+            format!(
+                "covariates = [\"sex\"]\nties = \"{ties}\"\ntimes_years = [1]\nstandardise = \"sex\""
+            ),
+        );
     }
     for variance in ["robust", "site"] {
-        add("cox", format!("covariates = [\"sex\"]\nvariance = \"{variance}\"\nweights = \"ecog\"\nweight_type = \"sampling\"\noffset = \"age\"\nproportional_hazards = \"none\""));
+        add(
+            "cox",
+            format!(
+                "covariates = [\"sex\"]\nvariance = \"{variance}\"\nweights = \"ecog\"\nweight_type = \"sampling\"\noffset = \"age\"\nproportional_hazards = \"none\""
+            ),
+        );
     }
     add("cox", "covariates = [\"sex\", \"age\"]\ntime_varying = [\"sex\"]\ntime_bands_years = [1]\ninteractions = [[\"sex\", \"age\"]]".into());
-    add("cox", "covariates = [\"sex\"]\nweights = \"ecog\"\nproportional_hazards = \"none\"".into());
+    add(
+        "cox",
+        "covariates = [\"sex\"]\nweights = \"ecog\"\nproportional_hazards = \"none\"".into(),
+    );
     add("fine_gray", "cause = \"1\"\ncompeting = []\ncovariates = [\"sex\"]".into());
     add("multi_state", "state = \"event\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]".into());
     add("mean_cumulative_count", "recurrent = [\"1\"]\ntimes_years = [1]".into());
     for source in ["rates", "life_table"] {
-        add("standardised_ratio", format!("by = \"sex\"\nbands_years = [1, 3]\nsource = \"{source}\"\n{background}"));
+        add(
+            "standardised_ratio",
+            format!("by = \"sex\"\nbands_years = [1, 3]\nsource = \"{source}\"\n{background}"),
+        );
     }
-    add("survival_lexis", format!("date = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{{ name = \"all\", diagnosed = [1983, 1987] }}]\n{background}"));
+    add(
+        "survival_lexis",
+        format!(
+            "date = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{{ name = \"all\", diagnosed = [1983, 1987] }}]\n{background}"
+        ),
+    );
     let models = format!("[followup]\ntime = \"time\"\nevent = \"event\"\n{models}");
     let (results, _) = pooled(&lung, &models, 5, &lung.study.policy);
     let html = text(&results);
@@ -219,6 +288,9 @@ fn figures_have_texts_and_tables_have_as_many_cells_as_heads() {
     }
 }
 
+/// Name, patients, who has the event, who is in the second group.
+type Case<'a> = (&'a str, i32, &'a dyn Fn(i32) -> bool, &'a dyn Fn(i32) -> bool);
+
 /// Every further kind on data that break others: nobody with the event, one patient, everybody in one group, one site, hidden cells.
 #[test]
 fn further_models_say_what_goes_wrong() {
@@ -231,8 +303,10 @@ fn further_models_say_what_goes_wrong() {
     let further = FURTHER.replace("sex = \"sex\", ", "");
     let models = format!("[followup]\ntime = \"time\"\nevent = \"event\"\n{further}");
     let time = |n: i32| (1..=n).map(|i| f64::from(i * 37 % 900)).collect::<Vec<f64>>();
-    let flags = |n: i32, f: &dyn Fn(i32) -> bool| (0..n).map(|i| f64::from(u8::from(f(i)))).collect::<Vec<f64>>();
-    let cases: [(&str, i32, &dyn Fn(i32) -> bool, &dyn Fn(i32) -> bool); 6] = [
+    let flags = |n: i32, f: &dyn Fn(i32) -> bool| {
+        (0..n).map(|i| f64::from(u8::from(f(i)))).collect::<Vec<f64>>()
+    };
+    let cases: [Case<'_>; 6] = [
         ("nobody has the event", 30, &|_| false, &|i| i % 2 == 0),
         ("one patient", 1, &|_| true, &|_| true),
         ("one event", 30, &|i| i == 7, &|i| i % 2 == 0),
@@ -261,7 +335,8 @@ fn further_models_say_what_goes_wrong() {
             let html = text(&results);
             assert!(!html.contains("There is no result"), "{case}: {sites} sites");
         }
-        let strict = Policy { min_events: 99, min_persons_in_sum: 99, ..frame.study.policy.clone() };
+        let strict =
+            Policy { min_events: 99, min_persons_in_sum: 99, ..frame.study.policy.clone() };
         let (results, _) = pooled(&frame, &models, 1, &strict);
         assert!(text(&results).contains("There is no result"), "{case}");
     }

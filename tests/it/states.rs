@@ -22,7 +22,8 @@ fn state_probabilities_equal_survfit_whatever_the_split() {
          [dictionary.nxt]\ntype = \"category\"\nlabel = \"Next\"\nlevels = [\"mgus\", \"pcm\", \"dead\", \"censored\"]\n",
     );
     let wanted = reference("states_reference.csv");
-    let times: Vec<String> = [120.0, 240.0, 480.0].iter().map(|t| (t / 365.25).to_string()).collect();
+    let times: Vec<String> =
+        [120.0, 240.0, 480.0].iter().map(|t| (t / 365.25).to_string()).collect();
     let model = format!(
         "kind = \"multi_state\"\nstate = \"state\"\nstates = [\"mgus\", \"pcm\", \"dead\"]\ntimes_years = [{}]\n\
          followup = {{ time = \"stop\", entry = \"start\", event = \"nxt\" }}\n",
@@ -34,7 +35,12 @@ fn state_probabilities_equal_survfit_whatever_the_split() {
             for (ours, r) in [("mgus", "(s0)"), ("pcm", "pcm"), ("dead", "dead")] {
                 let keys = [("state", ours), ("time_years", at.as_str())];
                 let found = number(&m, "times", &keys, "estimate");
-                close(found, wanted[&format!("pstate/{t}_{r}/p")], tol::CLOSED, &format!("{t} {ours}"));
+                close(
+                    found,
+                    wanted[&format!("pstate/{t}_{r}/p")],
+                    tol::CLOSED,
+                    &format!("{t} {ours}"),
+                );
             }
         }
     }
@@ -50,7 +56,8 @@ fn mean_cumulative_counts_equal_survfit_with_ids() {
          [dictionary.event]\ntype = \"flag\"\nlabel = \"Infection\"\n",
     );
     let wanted = reference("states_reference.csv");
-    let times: Vec<String> = [100.0, 200.0, 300.0].iter().map(|t| (t / 365.25).to_string()).collect();
+    let times: Vec<String> =
+        [100.0, 200.0, 300.0].iter().map(|t| (t / 365.25).to_string()).collect();
     let model = format!(
         "kind = \"mean_cumulative_count\"\nrecurrent = [\"1\"]\nperson = \"id\"\ntimes_years = [{}]\n\
          followup = {{ time = \"stop\", entry = \"start\", event = \"event\" }}\n",
@@ -78,7 +85,10 @@ fn mean_cumulative_counts_equal_survfit_with_ids() {
 #[test]
 fn standardised_ratios_have_exact_limits() {
     let mut frame = rdata();
-    frame.tables = SiteTables { life_table: Some(life_table("slopop.csv")), rates: Some(life_table("slopop.csv")) };
+    frame.tables = SiteTables {
+        life_table: Some(life_table("slopop.csv")),
+        rates: Some(life_table("slopop.csv")),
+    };
     let model = "kind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 5, 10]\n\
                  background = { sex = \"sex\", age = \"age_days\", date = \"date\" }\n\
                  followup = { time = \"time\", event = \"dead\" }\n";
@@ -108,9 +118,11 @@ fn published_exact_limits_come_out() {
         let event: Vec<f64> = (0..n).map(|i| f64::from(u8::from(i < deaths))).collect();
         (time, event)
     };
-    for (observed, expected, ratio, low, high) in
-        [(7, 2.1, 10.0 / 3.0, 1.3401729, 6.8679406), (0, 1.3, 0.0, 0.0, 2.8375996), (1, 0.05, 20.0, 0.5063562, 111.43287)]
-    {
+    for (observed, expected, ratio, low, high) in [
+        (7, 2.1, 10.0 / 3.0, 1.3401729, 6.8679406),
+        (0, 1.3, 0.0, 0.0, 2.8375996),
+        (1, 0.05, 20.0, 0.5063562, 111.43287),
+    ] {
         let n = 100;
         let (time, event) = people(n, observed);
         let mut frame = Frame::of(
@@ -155,10 +167,20 @@ fn one_lexis_table_gives_period_and_complete_survival() {
             let keys = [("approach", approach), ("survival", "relative"), ("time_years", year)];
             for (stat, column) in [("", "estimate"), (".lo", "conf_low"), (".hi", "conf_high")] {
                 let found = number(&m, "times", &keys, column);
-                close(found, wanted[&format!("{block}/{year}/r{stat}")], 2e-3, &format!("{approach} {year} {stat}"));
+                close(
+                    found,
+                    wanted[&format!("{block}/{year}/r{stat}")],
+                    2e-3,
+                    &format!("{approach} {year} {stat}"),
+                );
             }
         }
     }
-    let hybrid = number(&m, "times", &[("approach", "hybrid"), ("survival", "relative"), ("time_years", "5")], "estimate");
+    let hybrid = number(
+        &m,
+        "times",
+        &[("approach", "hybrid"), ("survival", "relative"), ("time_years", "5")],
+        "estimate",
+    );
     assert!(hybrid > 0.55 && hybrid < 0.75);
 }

@@ -128,13 +128,15 @@ fn the_beta_product_interval_equals_bpcp() {
 #[test]
 fn cumulative_hazards_equal_survfit() {
     let frame = aml();
-    let model =
-        format!("{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\ncumulative_hazard = true\n");
+    let model = format!(
+        "{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\ncumulative_hazard = true\n"
+    );
     for parts in every_split(&frame) {
         let km = &frame.pool(&model, &parts)["km"];
         for (key, wanted) in oracle().iter().filter(|(key, _)| key.starts_with("cumhaz_aml")) {
             let parts: Vec<&str> = key.split('/').collect();
-            let estimator = if parts[0].ends_with('1') { "nelson-aalen" } else { "fleming-harrington" };
+            let estimator =
+                if parts[0].ends_with('1') { "nelson-aalen" } else { "fleming-harrington" };
             let column = match parts[2] {
                 "cumhaz" => "estimate",
                 "se" => "std_error",
@@ -155,9 +157,12 @@ fn conditional_survival_equals_late_entry() {
         "{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\ntimes_years = [{to}]\nconditional_years = [{given}]\n"
     );
     let km = &frame.pool(&model, &frame.deal(5))["km"];
-    for (stat, column) in
-        [("surv", "estimate"), ("std.err", "std_error"), ("lower", "conf_low"), ("upper", "conf_high")]
-    {
+    for (stat, column) in [
+        ("surv", "estimate"),
+        ("std.err", "std_error"),
+        ("lower", "conf_low"),
+        ("upper", "conf_high"),
+    ] {
         let wanted = oracle()[&format!("conditional_lung/180/{stat}")];
         close(number(km, "conditional", &[], column), wanted, tol::CLOSED, stat);
     }
@@ -168,7 +173,9 @@ fn conditional_survival_equals_late_entry() {
 fn a_coarse_grid_has_its_bracket() {
     let frame = lung();
     let fit = |options: &str| {
-        let model = format!("{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\ntimes_years = [1, 2]\n{options}");
+        let model = format!(
+            "{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\ntimes_years = [1, 2]\n{options}"
+        );
         frame.pool(&model, &frame.deal(5)).remove("km").unwrap()
     };
     let (daily, monthly) = (fit(""), fit("grid_days = 30.4375\nlife_table = \"months\"\n"));
@@ -189,10 +196,8 @@ fn a_coarse_grid_has_its_bracket() {
 #[test]
 fn weighted_log_rank_tests_have_their_definition() {
     // Scores of R, where the cell types are in alphabetical order.
-    let cases = [
-        (aml(), "group", "wlr_aml", "1, 2"),
-        (veteran(), "celltype", "wlr_veteran", "4, 3, 1, 2"),
-    ];
+    let cases =
+        [(aml(), "group", "wlr_aml", "1, 2"), (veteran(), "celltype", "wlr_veteran", "4, 3, 1, 2")];
     for (frame, by, block, scores) in cases {
         for (name, options) in [
             ("lr", ""),
@@ -207,9 +212,19 @@ fn weighted_log_rank_tests_have_their_definition() {
             );
             let t = &frame.pool(&model, &frame.deal(2))["t"];
             let wanted = oracle()[&format!("{block}/{name}/chisq")];
-            close(number(t, "test", &[], "statistic"), wanted, tol::CLOSED, &format!("{block} {name}"));
+            close(
+                number(t, "test", &[], "statistic"),
+                wanted,
+                tol::CLOSED,
+                &format!("{block} {name}"),
+            );
             let wanted = oracle()[&format!("{block}/{name}/trend")];
-            close(number(t, "trend", &[], "statistic"), wanted, tol::CLOSED, &format!("trend {block} {name}"));
+            close(
+                number(t, "trend", &[], "statistic"),
+                wanted,
+                tol::CLOSED,
+                &format!("trend {block} {name}"),
+            );
         }
     }
 }

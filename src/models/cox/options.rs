@@ -234,7 +234,8 @@ impl Options {
 
     /// Adds a term per varying column and band.
     pub(super) fn add_bands(&mut self) {
-        let varying: Vec<DesignTerm> = self.varying().iter().map(|&j| self.design[j].clone()).collect();
+        let varying: Vec<DesignTerm> =
+            self.varying().iter().map(|&j| self.design[j].clone()).collect();
         for years in self.time_bands_years.clone() {
             for term in &varying {
                 let level = |level| DesignTerm {

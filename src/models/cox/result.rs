@@ -70,7 +70,8 @@ impl Outcome {
             "summary",
             &["n", "n_event", "log_likelihood_null", "log_likelihood", "status"],
         );
-        let mut terms = Terms::new(&options.design, "hazard_ratio", options.confidence_level.unwrap_or(0.95));
+        let mut terms =
+            Terms::new(&options.design, "hazard_ratio", options.confidence_level.unwrap_or(0.95));
         match self {
             Self::NoEvents => {
                 estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
@@ -148,7 +149,14 @@ impl Outcome {
                         let values = [("n", sites.to_string())];
                         estimate.notice(Notice::new(Status::KTooSmall, "few-clusters", &values));
                     }
-                    estimate.tables.push(sandwich(options, &record[at], &active, inverse, &meat, sites));
+                    estimate.tables.push(sandwich(
+                        options,
+                        &record[at],
+                        &active,
+                        inverse,
+                        &meat,
+                        sites,
+                    ));
                 }
                 if let Some(trend) = trend {
                     estimate.tables.push(proportional_hazards(
@@ -194,7 +202,8 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         estimate.line("bands", "varying", &values);
     }
     if let Some(name) = &options.weights {
-        let word = if options.weight_type == WeightType::Frequency { "frequency" } else { "sampling" };
+        let word =
+            if options.weight_type == WeightType::Frequency { "frequency" } else { "sampling" };
         estimate.line("weights", word, &[("name", name.clone())]);
     }
     if let Some(name) = &options.offset {
@@ -244,7 +253,16 @@ fn sandwich(
     sites: usize,
 ) -> Table {
     let columns = [
-        "term", "variance", "estimate", "std_error", "statistic", "df", "p_value", "conf_low", "conf_high", "status",
+        "term",
+        "variance",
+        "estimate",
+        "std_error",
+        "statistic",
+        "df",
+        "p_value",
+        "conf_low",
+        "conf_high",
+        "status",
     ];
     let mut table = Table::new("robust", &columns);
     let df = sites.saturating_sub(1) as f64;

@@ -188,7 +188,14 @@ pub(super) fn restricted_mean_table(tau: f64, means: &[Mean<'_>], level: f64) ->
         // Nobody had the event: survival is at least what the beta product allows at the end.
         let limits = if se > 0.0 { wald(m.mean, se) } else { [lowest * days, m.mean] };
         table.push(line(group, "mean", m.mean, se, limits, None));
-        table.push(line(group, "lost", days - m.mean, se, [days - limits[1], days - limits[0]], None));
+        table.push(line(
+            group,
+            "lost",
+            days - m.mean,
+            se,
+            [days - limits[1], days - limits[0]],
+            None,
+        ));
     }
     let Some((reference_group, reference, _)) = means.first() else { return table };
     for (group, mean, _) in &means[1..] {
@@ -199,10 +206,7 @@ pub(super) fn restricted_mean_table(tau: f64, means: &[Mean<'_>], level: f64) ->
         };
         let (d, se) = (a.mean - b.mean, (a.variance + b.variance).sqrt());
         table.push(line(&name, "difference", d, se, wald(d, se), Some(d / se)));
-        let ratios = [
-            ("ratio", a.mean, b.mean),
-            ("ratio of lost", days - a.mean, days - b.mean),
-        ];
+        let ratios = [("ratio", a.mean, b.mean), ("ratio of lost", days - a.mean, days - b.mean)];
         for (measure, x, y) in ratios {
             if x > 0.0 && y > 0.0 {
                 let log = (x / y).ln();

@@ -118,4 +118,3 @@ impl Options {
         self.confidence_level.unwrap_or(0.95)
     }
 }
-

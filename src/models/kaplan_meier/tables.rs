@@ -1,11 +1,7 @@
 //! Further tables from the same event counts: cumulative hazard, actuarial life table, conditional survival, and the bracket of
 //! a coarse grid.
 
-use super::{
-    DAYS_PER_YEAR, Options,
-    curve::Curve,
-    options::Intervals,
-};
+use super::{DAYS_PER_YEAR, Options, curve::Curve, options::Intervals};
 use crate::{
     estimate::{Status, Table, Value},
     model::{EventCounts, GroupCounts},
@@ -212,7 +208,8 @@ impl Tables {
         for &years in options.times_years.iter().filter(|t| **t > given + 1e-9) {
             let days = years * DAYS_PER_YEAR;
             let mut row: Vec<Value> = vec![group.into(), given.into(), years.into(), n.into()];
-            let beyond = days > fitted.followed_to && fitted.steps.last().is_some_and(|s| s.survival > 0.0);
+            let beyond =
+                days > fitted.followed_to && fitted.steps.last().is_some_and(|s| s.survival > 0.0);
             if n <= 0.0 || beyond {
                 let status = if n <= 0.0 { Status::NoRiskSet } else { Status::BeyondFollowup };
                 row.resize(8, Value::None);
@@ -266,7 +263,13 @@ impl Tables {
             let days = years * DAYS_PER_YEAR;
             if days > fitted.followed_to {
                 let status = Status::BeyondFollowup.into();
-                self.bracket.push(vec![group.into(), years.into(), Value::None, Value::None, status]);
+                self.bracket.push(vec![
+                    group.into(),
+                    years.into(),
+                    Value::None,
+                    Value::None,
+                    status,
+                ]);
                 continue;
             }
             let (mut lowest, mut highest) = (1.0, 1.0);
@@ -278,7 +281,13 @@ impl Tables {
                 }
             }
             let status = Status::Ok.into();
-            self.bracket.push(vec![group.into(), years.into(), lowest.into(), highest.into(), status]);
+            self.bracket.push(vec![
+                group.into(),
+                years.into(),
+                lowest.into(),
+                highest.into(),
+                status,
+            ]);
         }
     }
 }

@@ -143,7 +143,11 @@ impl Options {
 
     pub(super) fn grid(&self) -> TimeGrid {
         let horizon = self.horizon_days.unwrap_or(0);
-        if self.is_daily() { TimeGrid::daily(horizon) } else { TimeGrid::coarse(self.grid_days, horizon) }
+        if self.is_daily() {
+            TimeGrid::daily(horizon)
+        } else {
+            TimeGrid::coarse(self.grid_days, horizon)
+        }
     }
 
     pub(super) fn day_grid(&self) -> DayGrid {
@@ -164,7 +168,8 @@ impl Options {
         if let Some(name) = &self.standard {
             let Some(found) = standard(name) else {
                 let message = format!("there is no age standard `{name}`");
-                let hint = format!("known: {}; or write age_from and age_weights", NAMES.join(", "));
+                let hint =
+                    format!("known: {}; or write age_from and age_weights", NAMES.join(", "));
                 return vec![Fault::new("/standard", message).hint(hint)];
             };
             (self.bands, self.weights) = (found.from, found.weights);
@@ -180,7 +185,9 @@ impl Options {
         }
         let n = self.age_weights.len();
         let sum: f64 = self.age_weights.iter().sum();
-        if n > 0 && (n != self.age_from.len() || self.age_weights.iter().any(|w| *w < 0.0) || sum <= 0.0) {
+        if n > 0
+            && (n != self.age_from.len() || self.age_weights.iter().any(|w| *w < 0.0) || sum <= 0.0)
+        {
             let message = format!("{n} weights for {} age bands", self.age_from.len());
             let hint = "one weight per band, none negative";
             return vec![Fault::new("/age_weights", message).hint(hint)];

@@ -13,7 +13,11 @@ use crate::{
 };
 
 /// All tables.
-pub(super) fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+pub(super) fn result(
+    options: &Options,
+    sums: &Sums,
+    sites: usize,
+) -> Result<Estimate, LayoutError> {
     let exactness = if options.is_daily() { Exactness::Exact } else { Exactness::Grouped };
     let mut estimate = Estimate::new(exactness, sites);
     card_lines(&mut estimate, options);
@@ -44,7 +48,13 @@ pub(super) fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Est
             (_, d) if d <= 0.0 => Status::NoEvents,
             _ => Status::Ok,
         };
-        tables.groups.push(vec![group.into(), n.into(), events.into(), followed.into(), status.into()]);
+        tables.groups.push(vec![
+            group.into(),
+            n.into(),
+            events.into(),
+            followed.into(),
+            status.into(),
+        ]);
         for method in &options.estimators {
             let points = all.curve(method.estimator(), options.is_daily(), options.exponential);
             tables.curve(options, group, *method, &points);
@@ -101,7 +111,8 @@ fn group_sums(
     let zero = [0.0];
     let at_zero = |x: f64| [x];
     let first = [group.n_risk[0]];
-    let half_day = options.followup.as_ref().is_none_or(|f| f.zero == crate::cohort::ZeroRule::HalfDay);
+    let half_day =
+        options.followup.as_ref().is_none_or(|f| f.zero == crate::cohort::ZeroRule::HalfDay);
     let time = |j: usize| match (daily, j) {
         (true, 0) if half_day => 0.5,
         (true, j) => grid.boundary(j),
@@ -163,7 +174,8 @@ struct Tables {
 impl Tables {
     fn new() -> Self {
         let interval = ["estimate", "std_error", "conf_low", "conf_high", "status"];
-        let table = |name: &str, first: &[&'static str]| Table::new(name, &[first, &interval].concat());
+        let table =
+            |name: &str, first: &[&'static str]| Table::new(name, &[first, &interval].concat());
         let groups = ["group", "n", "n_event", "followed_to_days", "status"];
         Self {
             groups: Table::new("groups", &groups),
@@ -209,7 +221,8 @@ fn interval(options: &Options, s: f64, log_variance: f64) -> Vec<Value> {
     } else {
         Status::Ok
     };
-    let limits = if status == Status::Ok { [low.into(), high.into()] } else { [Value::None, Value::None] };
+    let limits =
+        if status == Status::Ok { [low.into(), high.into()] } else { [Value::None, Value::None] };
     let [low, high] = limits;
     vec![s.into(), (s * sigma).into(), low, high, status.into()]
 }
@@ -373,7 +386,13 @@ fn crude(options: &Options, tables: &mut Tables, group: &str, all: &GroupSums, f
                 row.push(Status::BeyondFollowup.into());
             } else {
                 let se = variance.max(0.0).sqrt();
-                row.extend([p.into(), se.into(), (p - z * se).into(), (p + z * se).into(), Status::Ok.into()]);
+                row.extend([
+                    p.into(),
+                    se.into(),
+                    (p - z * se).into(),
+                    (p + z * se).into(),
+                    Status::Ok.into(),
+                ]);
             }
             tables.crude.push(row);
         }

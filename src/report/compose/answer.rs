@@ -37,7 +37,8 @@ impl Composer<'_> {
         for other in 0..terms.rows.len() {
             let name = terms.text(other, "variable");
             let lower = self.lower(name);
-            if name != variable && !others.contains(&lower) {
+            let is_covariate = results.dictionary.get(name).is_some();
+            if is_covariate && name != variable && !others.contains(&lower) {
                 others.push(lower);
             }
         }
@@ -57,6 +58,7 @@ impl Composer<'_> {
             ("variable", self.lower(variable)),
             ("direction", direction),
             ("event", event),
+            ("ratio", self.head(super::further::ratio_column(terms)).to_lowercase()),
             ("hr", hr),
             ("low", low),
             ("high", high),

@@ -16,15 +16,33 @@ const DAYS_PER_YEAR: f64 = 365.25;
 /// Tables of more rows are in the table files only.
 const MOST_ROWS: usize = 60;
 /// Tables that a figure shows, or that are there for machines.
-const NOT_PRINTED: [&str; 5] = ["curve", "baseline", "cumulative_hazard", "excess_hazard", "knots"];
+const NOT_PRINTED: [&str; 6] =
+    ["curve", "likelihood", "baseline", "cumulative_hazard", "excess_hazard", "knots"];
 /// Columns that hold probabilities, by table; in the others they are numbers of another kind.
 const PROBABILITIES: [&str; 9] = [
-    "times", "standardised", "predicted", "conditional", "bracket", "crude_probability", "life_table", "cured", "gate",
+    "times",
+    "standardised",
+    "predicted",
+    "conditional",
+    "bracket",
+    "crude_probability",
+    "life_table",
+    "cured",
+    "gate",
 ];
+/// How far below its maximum a likelihood curve is drawn.
+const DEPTH: f64 = 6.0;
 /// Smallest number at risk for which a line is still drawn.
 const AT_RISK_FLOOR: f64 = 5.0;
 
+/// A line with the words that tell it apart, and its numbers at risk.
+type Keyed = (Vec<String>, Series, Vec<(f64, f64)>);
+
 /// What a line figure shows, by kind of model.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent yes-or-no facts about a figure"
+)]
 struct Curve {
     table: &'static str,
     /// Columns that tell lines apart.
@@ -57,7 +75,11 @@ fn curve_of(kind: &str) -> Option<Curve> {
 }
 
 impl Composer<'_> {
-    pub(super) fn further(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+    pub(super) fn further(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+    ) -> Composed<Vec<Block>> {
         let mut blocks = Vec::new();
         if model.kind == "profile_likelihood" {
             blocks.extend(self.likelihood_figure(model, estimate)?);
@@ -96,7 +118,7 @@ impl Composer<'_> {
         found.unwrap_or_else(|_| table.name.replace('_', " "))
     }
 
-    fn head(&self, column: &str) -> String {
+    pub(super) fn head(&self, column: &str) -> String {
         self.word(&format!("head.{column}")).unwrap_or_else(|_| column.replace('_', " "))
     }
 
@@ -126,7 +148,8 @@ impl Composer<'_> {
         }
         if table.rows.len() > MOST_ROWS {
             let n = (table.rows.len() - MOST_ROWS).to_string();
-            printed.caption = format!("{} {}", printed.caption, self.say("table.more", &[("n", &n)])?);
+            printed.caption =
+                format!("{} {}", printed.caption, self.say("table.more", &[("n", &n)])?);
         }
         Ok(Block::Table(printed))
     }
@@ -146,7 +169,8 @@ impl Composer<'_> {
         }
         if let Some(stem) = column.strip_suffix("_low") {
             let high = table.cell(row, &format!("{stem}_high"));
-            let show = |v: &Value| v.as_number().map(|x| self.number(column, table, row, x, percent));
+            let show =
+                |v: &Value| v.as_number().map(|x| self.number(column, table, row, x, percent));
             return Ok(match (show(value), show(high)) {
                 (Some(low), Some(high)) => self.locale.span(&low, &high),
                 (Some(low), None) => self.say("table.at_least", &[("x", &low)])?,
@@ -158,7 +182,7 @@ impl Composer<'_> {
             Value::Number(x) => self.number(column, table, row, *x, percent),
             Value::None => "–".into(),
             Value::Text(text) => match column {
-                "group" => match text.split_once(" − ") {
+                "group" | "reference" => match text.split_once(" − ") {
                     Some((a, b)) => format!(
                         "{} − {}",
                         self.group(model.by.as_deref(), a)?,
@@ -195,13 +219,15 @@ impl Composer<'_> {
                 self.locale.decimals(x, 2)
             }
             "expected" => self.locale.decimals(x, if x < 10.0 { 2 } else { 1 }),
-            _ if is_time => self.locale.decimals(x, if (x - x.round()).abs() < 1e-9 { 0 } else { 2 }),
+            _ if is_time => {
+                self.locale.decimals(x, if (x - x.round()).abs() < 1e-9 { 0 } else { 2 })
+            }
             _ if column.starts_with("n_")
                 || column.starts_with("sites")
                 || column.ends_with("_days")
                 || ["n", "df", "observed", "parameters"].contains(&column) =>
             {
-                self.locale.decimals(x, if (x - x.round()).abs() < 1e-9 { 0 } else { 1 })
+                self.locale.decimals(x, usize::from((x - x.round()).abs() >= 1e-9))
             }
             "hazard_per_year" | "statistic" => self.locale.ratio(x),
             _ if percent && !median => self.locale.percent(x),
@@ -215,9 +241,9 @@ impl Composer<'_> {
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
         let mut head = vec![self.word("columns.term")?, self.head(ratio), ci];
         head.extend(self.words(&["columns.p", "head.coefficient", "columns.se"])?);
-        let counts = estimate.table("summary").map(|s| {
-            ["n", "n_event"].map(|c| self.locale.count(s.number(0, c).unwrap_or(0.0)))
-        });
+        let counts = estimate
+            .table("summary")
+            .map(|s| ["n", "n_event"].map(|c| self.locale.count(s.number(0, c).unwrap_or(0.0))));
         let caption = match &counts {
             Some([n, events]) => self.say("table.terms", &[("n", n), ("events", events)])?,
             None => self.word("table.terms_plain")?,
@@ -227,8 +253,14 @@ impl Composer<'_> {
             let number = |column: &str| terms.number(row, column);
             let show = |x: f64| self.locale.ratio(x);
             let mut cells = vec![self.term_words(terms, row)?];
-            let limits = [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
-            cells.push(number(ratio).map_or_else(|| "–".to_owned(), show));
+            let limits =
+                [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
+            // A parameter of the distribution has no ratio worth printing.
+            let variable = terms.text(row, "variable");
+            let is_effect = variable.contains("years")
+                || variable.split(':').any(|v| self.results.dictionary.get(v).is_some());
+            let limits = if is_effect { limits } else { [None, None] };
+            cells.push(number(ratio).filter(|_| is_effect).map_or_else(|| "–".to_owned(), show));
             cells.push(match limits {
                 [Some(low), Some(high)] => self.locale.span(&low, &high),
                 [Some(low), None] => self.say("table.at_least", &[("x", &low)])?,
@@ -246,10 +278,17 @@ impl Composer<'_> {
 
     /// A term in words: a covariate of the dictionary as in a Cox table, anything else by its name.
     pub(super) fn term_words(&self, terms: &Table, row: usize) -> Composed<String> {
-        if self.results.dictionary.get(terms.text(row, "variable")).is_some() {
-            return self.term(terms, row);
-        }
         let name = terms.text(row, "term");
+        if self.results.dictionary.get(terms.text(row, "variable")).is_some() {
+            let bends = name.chars().rev().take_while(|c| *c == '\'').count();
+            let words = self.term(terms, row)?;
+            if bends == 0 {
+                return Ok(words);
+            }
+            let label = self.results.dictionary.label(terms.text(row, "variable")).to_owned();
+            let n = (bends + 1).to_string();
+            return self.say("table.spline", &[("variable", &label), ("n", &n)]);
+        }
         Ok(self.word(&format!("value.{name}")).unwrap_or_else(|_| name.to_owned()))
     }
 
@@ -259,9 +298,9 @@ impl Composer<'_> {
         let mut rows = Vec::new();
         for row in 0..terms.rows.len() {
             let variable = terms.text(row, "variable");
-            let covariate = variable.split(':').all(|v| {
-                self.results.dictionary.get(v).is_some() || v == "follow-up"
-            });
+            let covariate = variable
+                .split(':')
+                .all(|v| self.results.dictionary.get(v).is_some() || v == "follow-up");
             if !covariate {
                 continue;
             }
@@ -287,7 +326,7 @@ impl Composer<'_> {
                 second: String::new(),
             });
         }
-        if rows.is_empty() || rows.iter().all(|r| r.effect.is_none()) {
+        if rows.len() < 2 || rows.iter().all(|r| r.effect.is_none()) {
             return Ok(Vec::new());
         }
         let head = self.head(ratio);
@@ -297,8 +336,14 @@ impl Composer<'_> {
             sides: [String::new(), String::new()],
             rows,
         };
-        let caption = self.say("figure.ratios", &[("ratio", &head), ("level", &self.level_words(model))])?;
-        let alt = plot.rows.iter().map(|r| format!("{} {}", r.label, r.text)).collect::<Vec<_>>().join("; ");
+        let caption =
+            self.say("figure.ratios", &[("ratio", &head), ("level", &self.level_words(model))])?;
+        let alt = plot
+            .rows
+            .iter()
+            .map(|r| format!("{} {}", r.label, r.text))
+            .collect::<Vec<_>>()
+            .join("; ");
         Ok(vec![self.place(format!("{}.ratios", model.id), forest(&plot), caption, alt)])
     }
 
@@ -312,11 +357,20 @@ impl Composer<'_> {
             return Ok(Vec::new());
         };
         let unit = if curve.days { DAYS_PER_YEAR } else { 1.0 };
-        let mut series: Vec<(Vec<String>, Series, Vec<(f64, f64)>)> = Vec::new();
+        let mut series: Vec<Keyed> = Vec::new();
         for row in 0..table.rows.len() {
             let number = |column: &str| table.number(row, column);
             let (Some(x), Some(y)) = (number(curve.x), number("estimate")) else { continue };
-            if curve.days && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR) && model.kind != "multi_state" {
+            if curve.days
+                && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR)
+                && model.kind != "multi_state"
+            {
+                continue;
+            }
+            // Relative survival is the question where expected mortality is known.
+            let relative =
+                model.kind == "survival_lexis" && table.find("survival", "relative").is_some();
+            if relative && table.text(row, "survival") == "observed" {
                 continue;
             }
             let key: Vec<String> = curve.by.iter().map(|c| table.text(row, c).to_owned()).collect();
@@ -327,7 +381,11 @@ impl Composer<'_> {
                     let first = model.kind == "multi_state" && key.first() == key.get(1);
                     points.push((0.0, if first { 1.0 } else { start }, None));
                 }
-                series.push((key.clone(), Series { label: String::new(), points, numbers: Vec::new() }, Vec::new()));
+                series.push((
+                    key.clone(),
+                    Series { label: String::new(), points, numbers: Vec::new() },
+                    Vec::new(),
+                ));
             }
             if let Some((_, s, risk)) = series.iter_mut().find(|(k, _, _)| *k == key) {
                 let band = number("conf_low").zip(number("conf_high"));
@@ -337,7 +395,8 @@ impl Composer<'_> {
         }
         let varies = |i: usize| series.iter().any(|(k, _, _)| k[i] != series[0].0[i]);
         let shown: Vec<usize> = (0..curve.by.len()).filter(|&i| varies(i)).collect();
-        let last = series.iter().flat_map(|(_, s, _)| s.points.iter().map(|p| p.0)).fold(0.0, f64::max);
+        let last =
+            series.iter().flat_map(|(_, s, _)| s.points.iter().map(|p| p.0)).fold(0.0, f64::max);
         if last <= 0.0 {
             return Ok(Vec::new());
         }
@@ -348,7 +407,9 @@ impl Composer<'_> {
                 .map(|&i| match curve.by[i] {
                     "group" => self.group(model.by.as_deref(), &key[i]),
                     "cause" | "state" | "from" => Ok(self.event_level(model, &key[i])),
-                    _ => Ok(self.word(&format!("value.{}", key[i])).unwrap_or_else(|_| key[i].clone())),
+                    _ => Ok(self
+                        .word(&format!("value.{}", key[i]))
+                        .unwrap_or_else(|_| key[i].clone())),
                 })
                 .collect();
             s.label = words?.join(", ");
@@ -356,13 +417,24 @@ impl Composer<'_> {
                 let at = |t: f64| risk.iter().find(|(x, _)| *x >= t - 1e-9).map(|(_, n)| *n);
                 s.numbers = x_marks
                     .iter()
-                    .map(|(t, _)| at(*t).map_or_else(|| "–".to_owned(), |n| self.locale.count(n)))
+                    .map(|(t, label)| match at(*t) {
+                        _ if label.is_empty() => String::new(),
+                        Some(n) => self.locale.count(n),
+                        None => "–".to_owned(),
+                    })
                     .collect();
             }
         }
         let series: Vec<Series> = series.into_iter().map(|(_, s, _)| s).collect();
-        let top = series.iter().flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1))).fold(0.0, f64::max);
-        let top = if curve.percent && (curve.from_one || top > 0.6) { top.clamp(1.0, 1.1) } else { 1.05 * top };
+        let top = series
+            .iter()
+            .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
+            .fold(0.0, f64::max);
+        let top = if curve.percent && (curve.from_one || top > 0.6) {
+            top.clamp(1.0, 1.1)
+        } else {
+            1.05 * top
+        };
         let key = |what: &str| format!("figure.{}.{what}", model.kind);
         let plot = LinePlot {
             series,
@@ -376,7 +448,8 @@ impl Composer<'_> {
             numbers_label: self.word("survival.risk_label")?,
         };
         let level = self.level_words(model);
-        let caption = self.say(&key("caption"), &[("level", &level), ("event", &self.event(model))])?;
+        let caption =
+            self.say(&key("caption"), &[("level", &level), ("event", &self.event(model))])?;
         let alt = plot
             .series
             .iter()
@@ -391,16 +464,20 @@ impl Composer<'_> {
     }
 
     /// The summed likelihood curve around its maximum, with the height that marks the interval.
-    fn likelihood_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("curve") else { return Ok(Vec::new()) };
-        const DEPTH: f64 = 6.0;
+    fn likelihood_figure(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+    ) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("likelihood") else { return Ok(Vec::new()) };
         let taus = [0.0, 0.3, 0.6];
         let mut series = Vec::new();
         for tau in taus {
             let mut points = Vec::new();
             for row in 0..table.rows.len() {
                 let number = |column: &str| table.number(row, column);
-                let (Some(t), Some(x), Some(y)) = (number("tau"), number("effect"), number("log_likelihood"))
+                let (Some(t), Some(x), Some(y)) =
+                    (number("tau"), number("effect"), number("log_likelihood"))
                 else {
                     continue;
                 };
@@ -409,23 +486,31 @@ impl Composer<'_> {
                 }
             }
             if points.len() > 1 {
-                let label = self.say("figure.profile_likelihood.tau", &[("tau", &self.locale.decimals(tau, 1))])?;
+                let label = self.say(
+                    "figure.profile_likelihood.tau",
+                    &[("tau", &self.locale.decimals(tau, 1))],
+                )?;
                 series.push(Series { label, points, numbers: Vec::new() });
             }
         }
         let all = || series.iter().flat_map(|s: &Series| s.points.iter().map(|p| p.0));
-        let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        let (low, high) =
+            (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
         if low >= high {
             return Ok(Vec::new());
         }
-        let ratios = [0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0_f64];
+        let ratios =
+            [0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0_f64];
         let marks: Vec<(f64, String)> = ratios
             .iter()
             .filter(|r| r.ln() >= low - 0.3 && r.ln() <= high + 0.3)
             .map(|r| (r.ln(), format!("{r}")))
             .collect();
         let cut = -0.5 * chi_squared_quantile(Self::level(model), 1.0);
-        let across = Some((cut, self.say("figure.profile_likelihood.cut", &[("level", &self.level_words(model))])?));
+        let across = Some((
+            cut,
+            self.say("figure.profile_likelihood.cut", &[("level", &self.level_words(model))])?,
+        ));
         let plot = LinePlot {
             series,
             steps: false,
@@ -437,14 +522,15 @@ impl Composer<'_> {
             y_label: self.word("figure.profile_likelihood.y")?,
             numbers_label: String::new(),
         };
-        let caption = self.say("figure.profile_likelihood.caption", &[("level", &self.level_words(model))])?;
+        let caption =
+            self.say("figure.profile_likelihood.caption", &[("level", &self.level_words(model))])?;
         let alt = self.word("figure.profile_likelihood.alt")?;
         Ok(vec![self.place(format!("{}.curve", model.id), lines(&plot), caption, alt)])
     }
 }
 
 /// The column of exp(estimate).
-fn ratio_column(terms: &Table) -> &str {
+pub(super) fn ratio_column(terms: &Table) -> &str {
     terms
         .columns
         .iter()

@@ -2,13 +2,16 @@
 
 use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw, ticks};
 
+/// x, y, and the interval of y.
+pub(crate) type LinePoint = (f64, f64, Option<(f64, f64)>);
+
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series {
     /// Label.
     pub label: String,
     /// Points in the order of x, with the interval of y where there is one.
-    pub points: Vec<(f64, f64, Option<(f64, f64)>)>,
+    pub points: Vec<LinePoint>,
     /// Numbers under the axis, by the marks of x; none where there are none.
     pub numbers: Vec<String>,
 }
@@ -37,10 +40,14 @@ pub(crate) struct LinePlot {
 }
 
 const WIDTH: u32 = 1700;
-const TOP: f64 = 80.0;
-const BOTTOM: f64 = 780.0;
+/// Height of the plot itself, and of a row of the legend.
+const PLOT: f64 = 700.0;
+const ROW: f64 = 46.0;
+const LEGEND: f64 = 86.0;
 
 struct Place {
+    top: f64,
+    bottom: f64,
     left: f64,
     right: f64,
     x: (f64, f64),
@@ -52,7 +59,7 @@ impl Place {
         let y = y.clamp(self.y.0, self.y.1);
         let across = (x - self.x.0) / (self.x.1 - self.x.0);
         let up = (y - self.y.0) / (self.y.1 - self.y.0);
-        (self.left + across * (self.right - self.left), BOTTOM - up * (BOTTOM - TOP))
+        (self.left + across * (self.right - self.left), self.bottom - up * (self.bottom - self.top))
     }
 }
 
@@ -60,15 +67,20 @@ impl Place {
 pub(crate) fn lines(plot: &LinePlot) -> Drawing {
     let numbered = plot.series.iter().any(|s| !s.numbers.is_empty());
     let under = if numbered { 60.0 + 44.0 * plot.series.len() as f64 } else { 0.0 };
-    draw(WIDTH, (BOTTOM + 110.0 + under) as u32, |canvas| {
+    // The legend's rows are estimated from the letters here; the canvas measures them when it draws.
+    let letters: usize = plot.series.iter().map(|s| s.label.chars().count() + 6).sum();
+    let rows = if plot.series.len() > 1 { (letters as f64 / 70.0).ceil() } else { 0.0 };
+    let height = 80.0 + ROW * rows + PLOT + 110.0 + under;
+    draw(WIDTH, height as u32, |canvas| {
+        let top = 80.0 + ROW * legend_rows(canvas, plot).min(rows);
         let labels = plot.series.iter().map(|s| canvas.width(&s.label, SMALL)).fold(80.0, f64::max);
         let left = if numbered { (labels + 90.0).max(190.0) } else { 190.0 };
-        let marks = |f: fn(f64, f64) -> f64, start: f64| {
-            plot.x_marks.iter().map(|m| m.0).fold(start, f)
-        };
+        let marks =
+            |f: fn(f64, f64) -> f64, start: f64| plot.x_marks.iter().map(|m| m.0).fold(start, f);
         let x = (marks(f64::min, f64::INFINITY), marks(f64::max, f64::NEG_INFINITY));
         let x = if x.0 < x.1 { x } else { (0.0, 1.0) };
-        let place = Place { left, right: f64::from(WIDTH) - 40.0, x, y: plot.y };
+        let bottom = top + PLOT;
+        let place = Place { top, bottom, left, right: f64::from(WIDTH) - 40.0, x, y: plot.y };
         canvas.text(&plot.y_label, (20.0, 34.0), Anchor::Left, TEXT, INK);
         axes(canvas, plot, &place);
         for (i, series) in plot.series.iter().enumerate() {
@@ -78,24 +90,32 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
                 path(with, plot.steps)
             };
             let (upper, lower) = (side(|b| b.1), side(|b| b.0));
-            let outline: Vec<(f64, f64)> =
-                upper.into_iter().chain(lower.into_iter().rev()).map(|p| place.at(p.0, p.1)).collect();
+            let outline: Vec<(f64, f64)> = upper
+                .into_iter()
+                .chain(lower.into_iter().rev())
+                .map(|p| place.at(p.0, p.1))
+                .collect();
             if outline.len() > 2 {
                 canvas.area(&outline, colour, 0.16);
             }
         }
         for (i, series) in plot.series.iter().enumerate() {
             let colour = SERIES[i % SERIES.len()];
-            let points: Vec<(f64, f64)> = path(series.points.iter().map(|p| (p.0, p.1)), plot.steps)
-                .into_iter()
-                .map(|p| place.at(p.0, p.1))
-                .collect();
+            let points: Vec<(f64, f64)> =
+                path(series.points.iter().map(|p| (p.0, p.1)), plot.steps)
+                    .into_iter()
+                    .map(|p| place.at(p.0, p.1))
+                    .collect();
             if points.len() > 1 {
-                if i % 2 == 0 { canvas.line(&points, colour, 5) } else { canvas.dashed(&points, colour, 5) }
+                if i % 2 == 0 {
+                    canvas.line(&points, colour, 5);
+                } else {
+                    canvas.dashed(&points, colour, 5);
+                }
             }
         }
         if plot.series.len() > 1 {
-            direct_labels(canvas, plot, &place);
+            legend(canvas, plot);
         }
         if numbered {
             numbers(canvas, plot, &place);
@@ -117,12 +137,14 @@ fn path(points: impl Iterator<Item = (f64, f64)>, steps: bool) -> Vec<(f64, f64)
 
 fn axes(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
     let values = ticks(plot.y.0, plot.y.1, 6);
-    let digits = |x: f64| if x.abs() < 1e-9 { 0 } else { usize::from((x - x.round()).abs() > 1e-9) };
+    let digits =
+        |x: f64| if x.abs() < 1e-9 { 0 } else { usize::from((x - x.round()).abs() > 1e-9) };
     for value in values {
         let (_, at) = place.at(place.x.0, value);
         canvas.line(&[(place.left, at), (place.right, at)], RULE, 2);
         let shown = if plot.percent { 100.0 * value } else { value };
-        let digits = if plot.percent { digits((shown * 10.0).round() / 10.0) } else { decimals(plot.y) };
+        let digits =
+            if plot.percent { digits((shown * 10.0).round() / 10.0) } else { decimals(plot.y) };
         let text = format!("{shown:.digits$}{}", if plot.percent { "%" } else { "" });
         canvas.text(&text.replace('-', "−"), (place.left - 16.0, at), Anchor::Right, TEXT, INK);
     }
@@ -131,14 +153,14 @@ fn axes(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
         canvas.dashed(&[(place.left, at), (place.right, at)], GREY, 3);
         canvas.text(label, (place.left + 10.0, at - 24.0), Anchor::Left, SMALL, GREY);
     }
-    canvas.line(&[(place.left, BOTTOM), (place.right, BOTTOM)], INK, 3);
+    canvas.line(&[(place.left, place.bottom), (place.right, place.bottom)], INK, 3);
     for (value, label) in &plot.x_marks {
         let (at, _) = place.at(*value, plot.y.0);
-        canvas.line(&[(at, BOTTOM), (at, BOTTOM + 10.0)], INK, 3);
-        canvas.text(label, (at, BOTTOM + 34.0), Anchor::Middle, TEXT, INK);
+        canvas.line(&[(at, place.bottom), (at, place.bottom + 10.0)], INK, 3);
+        canvas.text(label, (at, place.bottom + 34.0), Anchor::Middle, TEXT, INK);
     }
     let middle = f64::midpoint(place.left, place.right);
-    canvas.text(&plot.x_label, (middle, BOTTOM + 80.0), Anchor::Middle, TEXT, INK);
+    canvas.text(&plot.x_label, (middle, place.bottom + 80.0), Anchor::Middle, TEXT, INK);
 }
 
 /// Decimals that tell the marks of an axis apart.
@@ -152,29 +174,44 @@ fn decimals((low, high): (f64, f64)) -> usize {
     }
 }
 
-/// Labels stand at the lines' ends, pushed apart where they would touch.
-fn direct_labels(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
-    let mut ends: Vec<(usize, f64)> = plot
-        .series
-        .iter()
-        .enumerate()
-        .filter_map(|(i, s)| {
-            let (x, y, band) = *s.points.last()?;
-            Some((i, place.at(x, band.map_or(y, |b| b.1.min(plot.y.1))).1))
-        })
-        .collect();
-    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let mut above = TOP - 40.0;
-    for (i, y) in ends {
-        let y = (y - 26.0).max(above + 38.0);
-        above = y;
-        let at = (place.right - 6.0, y);
-        canvas.bold(&plot.series[i].label, at, Anchor::Right, TEXT, SERIES[i % SERIES.len()]);
+/// Labels in a row over the plot, each behind a piece of its line; a second row where one is too narrow.
+fn legend(canvas: &Canvas<'_>, plot: &LinePlot) {
+    let (mut x, mut y) = (20.0, LEGEND);
+    for (i, series) in plot.series.iter().enumerate() {
+        let colour = SERIES[i % SERIES.len()];
+        let width = 1.08 * canvas.width(&series.label, TEXT) + 130.0;
+        if x + width > f64::from(WIDTH) - 20.0 && x > 20.0 {
+            (x, y) = (20.0, y + ROW);
+        }
+        let piece = [(x, y), (x + 60.0, y)];
+        if i % 2 == 0 {
+            canvas.line(&piece, colour, 5);
+        } else {
+            canvas.dashed(&piece, colour, 5);
+        }
+        canvas.text(&series.label, (x + 74.0, y), Anchor::Left, TEXT, colour);
+        x += width;
     }
 }
 
+/// Rows that the legend takes.
+fn legend_rows(canvas: &Canvas<'_>, plot: &LinePlot) -> f64 {
+    if plot.series.len() < 2 {
+        return 0.0;
+    }
+    let (mut rows, mut x) = (1.0, 20.0);
+    for series in &plot.series {
+        let width = 1.08 * canvas.width(&series.label, TEXT) + 130.0;
+        if x + width > f64::from(WIDTH) - 20.0 && x > 20.0 {
+            (x, rows) = (20.0, rows + 1.0);
+        }
+        x += width;
+    }
+    rows
+}
+
 fn numbers(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
-    let mut at = BOTTOM + 136.0;
+    let mut at = place.bottom + 136.0;
     canvas.bold(&plot.numbers_label, (20.0, at), Anchor::Left, SMALL, INK);
     for (i, series) in plot.series.iter().enumerate() {
         at += 44.0;

@@ -16,11 +16,14 @@ pub(super) use survival::{Curve, CurvePoint, SurvivalPlot, log_minus_log, surviv
 
 /// Marks of an axis from 0 to `last`.
 pub(super) fn marks(last: f64) -> Vec<(f64, String)> {
-    let plain = |x: f64| if (x - x.round()).abs() < 1e-9 { format!("{x:.0}") } else { format!("{x}") };
+    let plain =
+        |x: f64| if (x - x.round()).abs() < 1e-9 { format!("{x:.0}") } else { format!("{x}") };
     let mut marks: Vec<(f64, String)> =
         canvas::ticks(0.0, last, 10).into_iter().map(|t| (t, plain(t))).collect();
-    if marks.last().is_some_and(|(t, _)| *t < last - 1e-9) {
-        marks.push((last, String::new()));
+    // The axis ends where the lines do; its end has no label of its own.
+    match marks.last_mut() {
+        Some((t, _)) if last - *t < 0.03 * last => {}
+        _ => marks.push((last, String::new())),
     }
     marks
 }

@@ -14,10 +14,10 @@ mod tests;
 mod weighted;
 
 pub use super::likelihood::{Derivatives, packed};
-pub use patterns::{DeathDay, Patterns, TieRule};
 pub use own_baseline::{RiskData, Rows, Trend};
-pub use weighted::{WeightedFit, meat, weighted};
+pub use patterns::{DeathDay, Patterns, TieRule};
 pub use shared_baseline::{RiskSums, derivatives_of_sums, risk_sums};
+pub use weighted::{WeightedFit, meat, weighted};
 
 /// How tied deaths share their risk set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

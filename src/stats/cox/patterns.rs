@@ -135,7 +135,8 @@ impl Patterns {
                     let pairs = day.at_risk[k] * (day.at_risk[l] - f64::from(u8::from(k == l)));
                     let mut second = 0.0;
                     if d >= 2 && pairs > 0.0 {
-                        second = pairs * w[k] * w[l] * divide(&without[a], w[l])[d - 2] / denominator;
+                        second =
+                            pairs * w[k] * w[l] * divide(&without[a], w[l])[d - 2] / denominator;
                     }
                     if k == l {
                         second += mean[a];

@@ -24,7 +24,8 @@ pub fn weighted(
 ) -> WeightedFit {
     let n = rows.exit.len();
     let p = beta.len();
-    let mut fit = WeightedFit { derivatives: Derivatives::zero(p), residuals: vec![vec![0.0; p]; n] };
+    let mut fit =
+        WeightedFit { derivatives: Derivatives::zero(p), residuals: vec![vec![0.0; p]; n] };
     let mut strata: Vec<u32> = rows.stratum.map_or_else(Vec::new, <[u32]>::to_vec);
     strata.sort_unstable();
     strata.dedup();
@@ -40,15 +41,24 @@ pub fn weighted(
     let x: Vec<Vec<f64>> = (0..n).map(|i| x.iter().map(|c| c[i]).collect()).collect();
     let of: Vec<Vec<usize>> = match rows.stratum {
         None => vec![(0..n).collect()],
-        Some(stratum) => strata
-            .iter()
-            .map(|s| (0..n).filter(|&i| stratum[i] == *s).collect())
-            .collect(),
+        Some(stratum) => {
+            strata.iter().map(|s| (0..n).filter(|&i| stratum[i] == *s).collect()).collect()
+        }
     };
     for members in of {
         one_stratum(&mut fit, &members, rows, &x, weights, offset, beta, ties);
     }
     fit
+}
+
+/// Sums at one event time: Σ_l w̄ / S, Σ_l w̄ x̄ / S; for the deaths the same with l/d, and the mean of x̄.
+struct At {
+    time: i32,
+    a: f64,
+    b: Vec<f64>,
+    tied_a: f64,
+    tied_b: Vec<f64>,
+    mean: Vec<f64>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "one stratum of what the caller holds")]
@@ -81,20 +91,10 @@ fn one_stratum(
     times.dedup();
     let mut by_exit: Vec<usize> = (0..members.len()).collect();
     by_exit.sort_by_key(|&m| std::cmp::Reverse(rows.exit[members[m]]));
-    let mut by_entry: Vec<usize> =
-        (0..members.len()).filter(|&m| entry(members[m]) > 0).collect();
+    let mut by_entry: Vec<usize> = (0..members.len()).filter(|&m| entry(members[m]) > 0).collect();
     by_entry.sort_by_key(|&m| std::cmp::Reverse(entry(members[m])));
     let (mut s0, mut s1, mut s2) = (0.0, vec![0.0; p], vec![0.0; q]);
     let (mut joined, mut left) = (0, 0);
-    // At each time, latest first: Σ_l w̄ / S, Σ_l w̄ x̄ / S; for the deaths the same with l/d, and the mean of x̄.
-    struct At {
-        time: i32,
-        a: f64,
-        b: Vec<f64>,
-        tied_a: f64,
-        tied_b: Vec<f64>,
-        mean: Vec<f64>,
-    }
     let mut found: Vec<At> = Vec::new();
     let add = |sign: f64, m: usize, s0: &mut f64, s1: &mut [f64], s2: &mut [f64]| {
         let w = sign * weight(members[m]) * risk[m];
@@ -133,8 +133,7 @@ fn one_stratum(
         }
         let mean_weight = total / d;
         let zeros = || vec![0.0; p];
-        let mut at =
-            At { time, a: 0.0, b: zeros(), tied_a: 0.0, tied_b: zeros(), mean: zeros() };
+        let mut at = At { time, a: 0.0, b: zeros(), tied_a: 0.0, tied_b: zeros(), mean: zeros() };
         for l in 0..dead.len() {
             let c = if ties == Ties::Efron { l as f64 / d } else { 0.0 };
             let denominator = s0 - c * t0;
@@ -158,8 +157,8 @@ fn one_stratum(
         for &m in &dead {
             let i = members[m];
             for j in 0..p {
-                fit.residuals[i][j] += x[i][j] - at.mean[j]
-                    + risk[m] * (x[i][j] * at.tied_a - at.tied_b[j]);
+                fit.residuals[i][j] +=
+                    x[i][j] - at.mean[j] + risk[m] * (x[i][j] * at.tied_a - at.tied_b[j]);
             }
         }
         found.push(at);
@@ -208,7 +207,10 @@ mod tests {
         let event = [true, true, true, false, true, false, true, true];
         let entry = [0, 2, 0, 4, 9, 0, 0, 0];
         let stratum = [0, 0, 0, 0, 0, 0, 0, 1];
-        let x = vec![vec![1.0, 0.0, 2.0, 1.5, 0.3, 0.7, 1.1, 0.4], vec![3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]];
+        let x = vec![
+            vec![1.0, 0.0, 2.0, 1.5, 0.3, 0.7, 1.1, 0.4],
+            vec![3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0],
+        ];
         let rows = Rows {
             entry: Some(&entry),
             exit: &exit,
