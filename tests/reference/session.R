@@ -1,3 +1,3 @@
 #!/usr/bin/env Rscript
-suppressMessages({ library(survival); library(metafor); library(metadat) })
+suppressMessages({ library(survival); library(metafor); library(metadat); library(relsurv); library(popEpi); library(Epi); library(cmprsk); library(numDeriv) })
 writeLines(sub("^(Matrix products|BLAS|LAPACK).*", "", capture.output(sessionInfo())), "session.txt")
