@@ -30,7 +30,7 @@ use crate::{
     },
     spec::{Fault, VariableKind},
     stats::{
-        cox::{Derivatives, Ties, derivatives_of_sums, meat, packed, risk_sums},
+        cox::{Derivatives, Ties, baseline_of_sums, derivatives_of_sums, meat, packed, risk_sums},
         event_table::{Rows as CountedRows, TimeGrid, event_table},
         matrix::independent_columns,
         newton::{Evaluation, Next, newton},
@@ -362,7 +362,9 @@ impl Model for Cox {
                 (_, Baseline::Common) => trend_of_sums(rounds, &beta, options.ties(), &transform),
             };
         }
-        outcome(Outcome::Fitted { record: reduced, active, next, trend, robust })
+        let baseline =
+            converged_at.and_then(|at| baseline_at(rounds, &record[at].beta, options.ties()));
+        outcome(Outcome::Fitted { record: reduced, active, next, trend, robust, baseline })
     }
 }
 
@@ -397,6 +399,28 @@ fn event_days(counts: &EventCounts, grid: &TimeGrid) -> Vec<(i32, f64)> {
         before = step.survival;
     }
     days
+}
+
+/// With a common baseline: day and cumulative hazard of a patient with all covariates at 0, from the sums at the maximum.
+fn baseline_at(
+    rounds: &[Round<Params, Answer>],
+    beta: &[f64],
+    ties: Ties,
+) -> Option<Vec<[f64; 2]>> {
+    rounds.iter().rev().find_map(|round| match (&round.params, &round.pooled) {
+        (Params::RiskSums { beta: at, centre, days }, Answer::RiskSums { sums, .. })
+            if at == beta =>
+        {
+            let shift: f64 = beta.iter().zip(centre).map(|(b, c)| b * c).sum();
+            let mut hazard = 0.0;
+            let steps = days.iter().zip(baseline_of_sums(sums, ties)).map(|(day, increment)| {
+                hazard += increment * (-shift).exp();
+                [f64::from(*day).max(0.5), hazard]
+            });
+            Some(steps.collect())
+        }
+        _ => None,
+    })
 }
 
 /// With a common baseline the last risk-set sums already hold the terms of the proportional-hazards test.

@@ -98,6 +98,22 @@ fn predicted_and_standardised_survival_equal_survfit() {
     }
 }
 
+/// The iterative model with a common baseline gives the baseline of the one-round model.
+#[test]
+fn both_common_baselines_are_the_same() {
+    let frame = veteran();
+    let fit = |kind: &str, more: &str| {
+        let options = format!("kind = \"{kind}\"\ncovariates = [\"celltype\", \"trt\"]\n{more}");
+        fit(&frame, &options, &frame.deal(5))
+    };
+    let one = fit("cox_patterns", "");
+    let several = fit("cox", "baseline = \"common\"\n");
+    for time in ["8", "100", "384"] {
+        let at = |estimate: &Estimate| number(estimate, "baseline", &[("time", time)], "survival");
+        close(at(&several), at(&one), 1e-8, time);
+    }
+}
+
 #[test]
 fn firth_and_ridge_equal_their_penalised_likelihoods() {
     let frame = lung();

@@ -296,3 +296,33 @@ fn a_group_with_nobody_has_a_status_and_no_number() {
     assert_eq!(statuses(&found["cox"], "terms"), ["NOT_IDENTIFIED"]);
     assert_eq!(found["cox"].table("terms").unwrap().cell(0, "estimate"), &Value::None);
 }
+
+/// The same for the other regressions: a covariate in other units has the same z.
+#[test]
+fn further_regressions_converge_on_any_scale() {
+    let lung = lung();
+    let read = |column: &str| -> Vec<f64> {
+        lung.text(column).iter().map(|c| c.parse().unwrap()).collect()
+    };
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"weibull\"\nkind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"x\"]\n\
+        [[model]]\nid = \"gengamma\"\nkind = \"parametric\"\ndistribution = \"generalized-gamma\"\ncovariates = [\"x\"]\n\
+        [[model]]\nid = \"spline\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"x\"]\n\
+        [[model]]\nid = \"firth\"\nkind = \"penalised_cox\"\ncovariates = [\"x\"]\n\
+        [[model]]\nid = \"subhazard\"\nkind = \"fine_gray\"\ncause = \"1\"\ncompeting = []\ncovariates = [\"x\"]\n";
+    let mut wanted: Vec<f64> = Vec::new();
+    for (scale, shift) in [(1.0, 0.0), (365.25, 0.0), (1e-6, 0.0), (1e6, 0.0), (1.0, 1950.0)] {
+        let x: Vec<f64> = read("age").iter().map(|a| scale * (a + shift)).collect();
+        let found = frame(&read("time"), &read("event"), &x).pool(models, &lung.split_by("site"));
+        let fitted = found.iter().filter(|(_, estimate)| estimate.table("terms").is_some());
+        for (at, (id, estimate)) in fitted.enumerate() {
+            assert_eq!(estimate.status, Status::Ok, "{id} at scale {scale}, shift {shift}");
+            let z = number(estimate, "terms", &[("term", "x")], "statistic");
+            if wanted.len() <= at {
+                wanted.push(z);
+            }
+            close(z, wanted[at], 1e-5, &format!("{id} at scale {scale}, shift {shift}"));
+        }
+        assert_eq!(wanted.len(), 5);
+    }
+}

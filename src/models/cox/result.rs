@@ -35,6 +35,8 @@ pub(super) enum Outcome {
         next: Next,
         trend: Option<Trend>,
         robust: Option<Meat>,
+        /// Day and cumulative hazard with all covariates at 0, with a common baseline.
+        baseline: Option<Vec<[f64; 2]>>,
     },
 }
 
@@ -97,7 +99,7 @@ impl Outcome {
                 ]);
                 terms.all(Status::NotIdentified);
             }
-            Self::Fitted { record, active, next, trend, robust } => {
+            Self::Fitted { record, active, next, trend, robust, baseline } => {
                 fit.log_likelihood = record.iter().map(|e| e.log_likelihood).collect();
                 let (at, status) = match &next {
                     Next::Converged { at, .. } => (*at, Status::Ok),
@@ -157,6 +159,14 @@ impl Outcome {
                         &meat,
                         sites,
                     ));
+                }
+                if let Some(steps) = baseline {
+                    let columns = ["time", "cumulative_hazard", "survival"];
+                    let mut table = Table::new("baseline", &columns);
+                    for [day, hazard] in steps {
+                        table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
+                    }
+                    estimate.tables.push(table);
                 }
                 if let Some(trend) = trend {
                     estimate.tables.push(proportional_hazards(

@@ -16,7 +16,7 @@ mod weighted;
 pub use super::likelihood::{Derivatives, packed};
 pub use own_baseline::{RiskData, Rows, Trend};
 pub use patterns::{DeathDay, Patterns, TieRule};
-pub use shared_baseline::{RiskSums, derivatives_of_sums, risk_sums};
+pub use shared_baseline::{RiskSums, baseline_of_sums, derivatives_of_sums, risk_sums};
 pub use weighted::{WeightedFit, meat, weighted};
 
 /// How tied deaths share their risk set.

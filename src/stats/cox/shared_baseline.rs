@@ -68,6 +68,12 @@ fn add_moments(moments: &mut [Vec<f64>; 3], at: usize, w: f64, x: &[f64]) {
     }
 }
 
+/// Increments of the cumulative hazard of a patient at the centre of the covariates, one per time.
+pub fn baseline_of_sums(sums: &RiskSums, ties: Ties) -> Vec<f64> {
+    let increment = |at: usize| tie_sums(sums.deaths[at], sums.s[0][at], sums.t[0][at], ties).a;
+    (0..sums.deaths.len()).map(increment).collect()
+}
+
 /// ℓ, Σ h u and Σ h V from pooled sums; `h` is the weight of each time (all 1 for the fit, g and g² for the test of
 /// proportional hazards).
 pub fn derivatives_of_sums(
