@@ -228,6 +228,12 @@ impl Model for SurvivalLexis {
                 .map(|(table, persons)| table.stretches(persons[i], exit))
                 .unwrap_or_default();
             let mut at_stretch = 0;
+            if exit == 0 && survival.event[i] {
+                // A death on the day of diagnosis: half a day lived.
+                let at = (diagnosis * span + diagnosis) * intervals;
+                days[at] += 0.5;
+                deaths[at] += 1.0;
+            }
             // Day d is the time from d to d + 1 days after diagnosis.
             for day in entry..exit {
                 let interval = (f64::from(day) / width) as usize;
@@ -241,8 +247,10 @@ impl Model for SurvivalLexis {
                     at_stretch += 1;
                 }
                 expected[at] += stretches.get(at_stretch).map_or(0.0, |s| s.hazard);
-                if day + 1 == exit && survival.event[i] {
-                    deaths[at] += 1.0;
+                // A death lies in the interval of its time, which is the end of its day.
+                let last = (f64::from(exit) / width) as usize;
+                if day + 1 == exit && survival.event[i] && last < intervals {
+                    deaths[(diagnosis * span + calendar) * intervals + last] += 1.0;
                 }
             }
         }

@@ -285,6 +285,13 @@ fn add_daily(sums: &mut NetSums, table: &LifeTable, course: &Course, days: i32) 
 
 fn add(sums: &mut NetSums, table: &LifeTable, course: &Course, grid: DayGrid, cohort_sums: bool) {
     let base = course.group * sums.cells;
+    if grid.width > 1.0 && course.event && course.exit == 0 {
+        // A death on the day of diagnosis lies in the first cell, half a day lived; a daily grid has time 0 for it.
+        sums.time[base] += 0.5;
+        sums.weighted_time[base] += 0.5;
+        sums.weighted_deaths[base] += 1.0;
+        sums.squared_deaths[base] += 1.0;
+    }
     let last = if cohort_sums { grid.days } else { course.exit.min(grid.days) };
     let mut weight = 1.0_f64;
     for stretch in table.stretches(course.person, last) {
@@ -303,6 +310,12 @@ fn add(sums: &mut NetSums, table: &LifeTable, course: &Course, grid: DayGrid, co
                     sums.weighted_risk[at] += after;
                 }
                 if course.event && day + 1 == course.exit {
+                    // A death lies in the cell of its time, which is the end of its day.
+                    let at = if grid.width > 1.0 {
+                        base + grid.cell(course.exit).min(sums.cells - 1)
+                    } else {
+                        at
+                    };
                     sums.weighted_deaths[at] += after;
                     sums.squared_deaths[at] += after * after;
                 }

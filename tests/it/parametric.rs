@@ -182,3 +182,23 @@ fn units_do_not_matter() {
     };
     close(hazard("days"), hazard("years"), 1e-9, "hazard ratio");
 }
+
+/// Log-likelihoods that the vignette of flexsurv prints for these patients without covariates, time in years of 365 days.
+#[test]
+fn published_log_likelihoods_of_the_german_patients_come_out() {
+    for (name, wanted) in [
+        ("exponential", -883.7308),
+        ("weibull", -873.2071),
+        ("gompertz", -882.4022),
+        ("log-normal", -854.8157),
+        ("log-logistic", -863.8779),
+        ("generalized-gamma", -850.0093),
+    ] {
+        let estimate =
+            fit(&gbsg(), &format!("kind = \"parametric\"\ndistribution = \"{name}\"\n"), 5);
+        // 299 relapses, each of density per year of 365.25 days here.
+        let found =
+            number(&estimate, "summary", &[], "log_likelihood") - 299.0 * (365.25_f64 / 365.0).ln();
+        assert!((found - wanted).abs() < 2e-4, "{name}: {found}");
+    }
+}

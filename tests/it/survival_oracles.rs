@@ -449,3 +449,98 @@ fn late_entry_equals_r() {
         &[("age", "age"), ("surgery", "surgery")],
     );
 }
+
+/// survRM2::rmst2 on pbc prints 7.146 (0.283), 7.283 (0.295), difference −0.137 (−0.939 to 0.665), p 0.738; survfit on lung 263.2 (7.799).
+#[test]
+fn published_restricted_means_come_out() {
+    let pbc = Frame::read(
+        "pbc.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 5000]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+         [dictionary.arm]\ntype = \"category\"\nlabel = \"Arm\"\nlevels = [\"1\", \"2\"]\n",
+    );
+    let model = format!(
+        "{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\nby = \"arm\"\nrestricted_mean_years = 10\n"
+    );
+    let km = &pbc.pool(&model, &pbc.deal(5))["km"];
+    let mean = |keys: &[(&str, &str)], column: &str| number(km, "restricted_mean", keys, column);
+    for arm in ["1", "2"] {
+        let keys = [("group", arm), ("measure", "mean")];
+        for (stat, column) in [("mean", "estimate"), ("se", "std_error")] {
+            let wanted = 365.25 * oracle()[&format!("rmst_pbc/{arm}/{stat}")];
+            close(mean(&keys, column), wanted, 1e-9, &format!("{arm} {stat}"));
+        }
+        let lost = mean(&[("group", arm), ("measure", "lost")], "estimate");
+        close(lost + mean(&keys, "estimate"), 3652.5, 1e-12, "time lost");
+    }
+    let p = mean(&[("measure", "difference")], "p_value");
+    assert!((p - 0.738).abs() < 5e-4, "{p}");
+    let ratio = mean(&[("measure", "ratio")], "estimate");
+    close(ratio, oracle()["rmst_pbc/2/mean"] / oracle()["rmst_pbc/1/mean"], 1e-9, "ratio");
+
+    let lung = all_lung();
+    let model = format!(
+        "{FOLLOWUP}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\nrestricted_mean_years = {}\n",
+        365.0 / 365.25
+    );
+    let km = &lung.pool(&model, &lung.deal(2))["km"];
+    let found = number(km, "restricted_mean", &[("measure", "mean")], "estimate");
+    close(found, oracle()["rmst_lung/365/mean"], 1e-9, "lung");
+}
+
+/// All 228 patients; those with a missing value leave the models that need it.
+fn all_lung() -> Frame {
+    Frame::read(
+        "lung_all.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1100]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+         [dictionary.age]\ntype = \"real\"\nlabel = \"Age\"\n\
+         [dictionary.sex]\ntype = \"real\"\nlabel = \"Sex\"\n\
+         [dictionary.ecog]\ntype = \"real\"\nlabel = \"ECOG\"\n",
+    )
+}
+
+/// Numbers that are printed for `lung` in many places: Cox by both tie rules, and the Weibull model of `survreg`.
+#[test]
+fn published_regressions_of_lung_come_out() {
+    let frame = all_lung();
+    let fit = |options: &str| {
+        frame
+            .pool(&format!("{FOLLOWUP}[[model]]\nid = \"m\"\n{options}"), &frame.deal(5))
+            .remove("m")
+            .unwrap()
+    };
+    let covariates = "covariates = [\"age\", \"sex\", \"ecog\"]\n";
+    for (ties, wanted, errors, log_likelihood) in [
+        (
+            "efron",
+            [0.0110667646, -0.5526123957, 0.4637284754],
+            [0.009267411, 0.167739054, 0.113577266],
+            -729.2301214,
+        ),
+        ("breslow", [0.0110411363, -0.5518895698, 0.4629470406], [f64::NAN; 3], -729.4887052),
+    ] {
+        let cox = fit(&format!(
+            "kind = \"cox\"\nbaseline = \"common\"\nproportional_hazards = \"none\"\nties = \"{ties}\"\n{covariates}"
+        ));
+        for (i, term) in ["age", "sex", "ecog"].iter().enumerate() {
+            let keys = [("term", *term)];
+            assert!(
+                (number(&cox, "terms", &keys, "estimate") - wanted[i]).abs() < 1e-9,
+                "{ties} {term}"
+            );
+            let error = number(&cox, "terms", &keys, "std_error");
+            assert!(errors[i].is_nan() || (error - errors[i]).abs() < 1e-8, "{ties} {term}");
+        }
+        assert!((number(&cox, "summary", &[], "log_likelihood") - log_likelihood).abs() < 1e-6);
+    }
+    let weibull = fit(
+        "kind = \"parametric\"\ndistribution = \"weibull\"\ntime_unit = \"days\"\ncovariates = [\"ecog\", \"age\", \"sex\"]\n",
+    );
+    let wanted = [6.273435252, -0.339638098, -0.007475439, 0.401090541, -0.313192730];
+    let terms = weibull.table("terms").unwrap();
+    for (row, wanted) in wanted.iter().enumerate() {
+        assert!((terms.number(row, "estimate").unwrap() - wanted).abs() < 1e-8, "{row}");
+    }
+    assert!((number(&weibull, "summary", &[], "log_likelihood") + 1132.439).abs() < 1e-3);
+}

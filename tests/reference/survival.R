@@ -66,4 +66,8 @@ wlr <- function(block, d, g, wt) { t <- sort(unique(d$time[d$event == 1])); lev 
     U <- U + w1 * (o - D * n / N); if (N > 1) V <- V + w1^2 * D * (N - D) / (N - 1) * (diag(n / N, k) - outer(n / N, n / N)); S <- S * (1 - D / N) }
   add(block, wt, "chisq", U[-1] %*% solve(V[-1, -1], U[-1])); c1 <- seq_len(k); add(block, wt, "trend", (c1 %*% U)^2 / (c1 %*% V %*% c1)) }
 for (wt in c("lr", "gehan", "tarone", "peto", "fh01", "fh11")) { wlr("wlr_aml", aml, "group", wt); wlr("wlr_veteran", vet, "celltype", wt) }
+p <- survival::pbc[1:312, ]; p <- data.frame(time = p$time, event = as.integer(p$status == 2), arm = p$trt); w(p, "pbc.csv")
+for (a in 1:2) { m <- summary(survfit(Surv(time / 365.25, event) ~ 1, p[p$arm == a, ]), rmean = 10)$table; add("rmst_pbc", a, "mean", m["rmean"]); add("rmst_pbc", a, "se", m["se(rmean)"]) }
+l2 <- survival::lung; l2 <- data.frame(time = l2$time, event = l2$status - 1, age = l2$age, sex = l2$sex, ecog = l2$ph.ecog); w(l2, "lung_all.csv")
+m <- summary(survfit(Surv(time, event) ~ 1, l2), rmean = 365)$table; add("rmst_lung", "365", "mean", m["rmean"]); add("rmst_lung", "365", "se", m["se(rmean)"])
 w(do.call(rbind, R), "survival_reference.csv")

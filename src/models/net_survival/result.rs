@@ -40,9 +40,9 @@ pub(super) fn result(
         let all = together(parts, &persons);
         let n: f64 = persons.iter().sum();
         let events: f64 = all.deaths.iter().sum();
-        let followed = (0..bands)
-            .map(|a| counts.followed_to(g * bands + a, &options.grid()))
-            .fold(0.0, f64::max);
+        let of_bands: Vec<f64> =
+            (0..bands).map(|a| counts.followed_to(g * bands + a, &options.grid())).collect();
+        let followed = of_bands.iter().copied().fold(0.0, f64::max);
         let status = match (n, events) {
             (n, _) if n <= 0.0 => Status::NoRiskSet,
             (_, d) if d <= 0.0 => Status::NoEvents,
@@ -63,7 +63,7 @@ pub(super) fn result(
                 tables.times.push(row);
             }
             if options.is_standardised() {
-                standardised(options, &mut tables, group, *method, parts, &persons, followed);
+                standardised(options, &mut tables, group, *method, parts, &persons, &of_bands);
             }
         }
         if options.crude_probabilities {
@@ -262,7 +262,7 @@ fn standardised(
     method: Method,
     parts: &[GroupSums],
     persons: &[f64],
-    followed: f64,
+    followed: &[f64],
 ) {
     let total: f64 = persons.iter().sum();
     let weights: Vec<f64> = if options.weights.is_empty() {
@@ -325,7 +325,12 @@ fn standardised(
             tables.standardised.push(row);
         };
         // Every band must have been followed that far, or its weight would be lost.
-        let reached = days <= followed + 0.5 && !merged.is_empty();
+        let all_died = |part: &GroupSums| {
+            part.deaths.iter().sum::<f64>() > 0.0 && part.censored.iter().sum::<f64>() <= 0.0
+        };
+        let mut bands = parts.iter().zip(persons).zip(followed);
+        let reached = !merged.is_empty()
+            && bands.all(|((part, n), last)| *n <= 0.0 || days <= last + 0.5 || all_died(part));
         let direct = reached.then(|| {
             let (mut s, mut v) = (0.0, 0.0);
             for (curve, (_, _, w)) in curves.iter().zip(&merged) {
