@@ -7,7 +7,10 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use tributary::stats::{
     cox::{RiskData, Rows, Ties},
     event_table::{self, TimeGrid, event_table},
+    life_table::{Course, DayGrid, LifeTable, Person, net_sums},
+    likelihood::{Predictor, sum_rows},
     newton::{Evaluation, Next, newton},
+    parametric::{Distribution, contribution},
     random_effects::{Tau2Estimator, tau2},
 };
 
@@ -93,6 +96,49 @@ fn kernels(criterion: &mut Criterion) {
         bench.iter(|| sorted.derivatives(black_box(&[0.1; COVARIATES]), Ties::Efron));
     });
     group.finish();
+
+    criterion.bench_function("net survival sums, 100,000 patients, daily to 10 years", |bench| {
+        let table = LifeTable {
+            starts: (0..60).map(|y| y * 365).collect(),
+            end: 60 * 365,
+            ages: (0..105).map(f64::from).collect(),
+            hazard: (0..3 * 60 * 105).map(|i| 1e-6 * 1.09_f64.powi(i % 105)).collect(),
+        };
+        let course = |i: usize| Course {
+            person: Person {
+                sex: i % 2,
+                age_days: 20_000.0 + (i % 9000) as f64,
+                start: (i * 7 % 7000) as i32,
+            },
+            group: 0,
+            entry: 0,
+            exit: data.exit[i],
+            event: data.event[i],
+            potential: 0,
+        };
+        let courses: Vec<Course> = (0..100_000).map(course).collect();
+        let grid = DayGrid { width: 1.0, days: 3652 };
+        bench.iter(|| net_sums(black_box(&table), black_box(&courses), 1, grid, false));
+    });
+
+    criterion.bench_function("Weibull, one evaluation, 100,000 rows, 5 covariates", |bench| {
+        let theta = [8.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.0];
+        let row = |i: usize| -> Vec<f64> {
+            std::iter::once(1.0).chain((0..5).map(|j| data.covariates[j][i])).collect()
+        };
+        let x: Vec<Vec<f64>> = (0..100_000).map(row).collect();
+        bench.iter(|| {
+            sum_rows(100_000, 7, |i, sum| {
+                let z = Predictor { first: 0, z: &x[i] };
+                let parameters = [z.at(&theta), theta[6], 0.0];
+                let time = f64::from(data.exit[i]);
+                let jet = contribution(Distribution::Weibull, 0.0, time, data.event[i], parameters);
+                let (scale, none) =
+                    (Predictor { first: 6, z: &[1.0] }, Predictor { first: 0, z: &[] });
+                sum.add(&jet, 1.0, [z, scale, none]);
+            })
+        });
+    });
 
     criterion.bench_function("REML, 20 studies", |bench| {
         let y: Vec<f64> = (0..20).map(|i| (f64::from(i) * 0.7).sin()).collect();

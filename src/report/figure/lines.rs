@@ -74,7 +74,7 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
     draw(WIDTH, height as u32, |canvas| {
         let top = 80.0 + ROW * legend_rows(canvas, plot).min(rows);
         let labels = plot.series.iter().map(|s| canvas.width(&s.label, SMALL)).fold(80.0, f64::max);
-        let left = if numbered { (labels + 90.0).max(190.0) } else { 190.0 };
+        let left = if numbered { (1.08 * labels + 110.0).max(190.0) } else { 190.0 };
         let marks =
             |f: fn(f64, f64) -> f64, start: f64| plot.x_marks.iter().map(|m| m.0).fold(start, f);
         let x = (marks(f64::min, f64::INFINITY), marks(f64::max, f64::NEG_INFINITY));
