@@ -95,8 +95,10 @@ fn yes() -> bool {
 }
 
 /// Between-site standard deviations of the log hazard ratio for which averaged curves are sent.
-const TAUS: [f64; 17] =
-    [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0];
+const TAUS: [f64; 25] = [
+    0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2,
+    1.3, 1.4, 1.5, 1.6, 1.75, 1.9, 2.0,
+];
 /// Events that a site wants for each nuisance coefficient.
 const EVENTS_PER_NUISANCE: u64 = 5;
 /// Grid points of a site's own curve per point of the public grid, and how far its own goes beyond.

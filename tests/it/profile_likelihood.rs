@@ -57,6 +57,25 @@ fn averaged_curves_are_the_integrated_likelihoods() {
     );
 }
 
+/// Sites whose effects differ: mean and standard deviation by maximum likelihood. Between the points of the grid of τ the
+/// likelihood is a parabola in τ², which costs a few thousandths.
+#[test]
+fn heterogeneity_is_the_maximum_of_the_integrated_likelihood() {
+    let frame = Frame::read(
+        "hetero.csv",
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1500]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+         [dictionary.arm]\ntype = \"flag\"\nlabel = \"Arm\"\n",
+    );
+    let p = fit(&frame, "effect = \"arm\"\n", &frame.split_by("site"));
+    for (key, wanted) in reference("profile_reference.csv") {
+        let Some(rest) = key.strip_prefix("hetero/") else { continue };
+        let (quantity, column) = rest.split_once('/').unwrap();
+        let found = number(&p, "heterogeneity", &[("quantity", quantity)], column);
+        assert!((found - wanted).abs() < 0.01, "{key}: {found}, wanted {wanted}");
+    }
+}
+
 /// Ten sites of which none has a finite estimate of its own: one arm only, or all deaths in one arm.
 #[test]
 fn sites_without_estimates_of_their_own_still_add_up() {
