@@ -126,7 +126,7 @@ pub enum CohortError {
         table: &'static str,
     },
     /// A value with which expected mortality cannot be looked up.
-    #[error("variable `{name}`: {reason}")]
+    #[error("variable `{name}`: {reason}; correct it or leave such records out by the population")]
     Lookup {
         /// Variable.
         name: String,
@@ -349,6 +349,24 @@ impl Cohort {
                 wanted: ColumnKind::Category,
             }),
         }
+    }
+
+    /// Which rows are of one person: a number for each of `rows`, 0, 1, … in the order in which the persons come, by the column
+    /// called `name`; every row is a person of its own where there is none. And the number of persons.
+    pub fn persons(
+        &self,
+        name: Option<&str>,
+        rows: &[usize],
+    ) -> Result<(Vec<usize>, usize), CohortError> {
+        let Some(name) = name else { return Ok(((0..rows.len()).collect(), rows.len())) };
+        let values = self.numbers(name)?;
+        let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut of_row = Vec::with_capacity(rows.len());
+        for &row in rows {
+            let next = numbers.len();
+            of_row.push(*numbers.entry(values[row].to_bits()).or_insert(next));
+        }
+        Ok((of_row, numbers.len()))
     }
 
     /// Numbers of the column called `name`: real values as they are, days as numbers; NaN where missing.

@@ -26,9 +26,14 @@ struct Entry {
 impl Sums {
     /// No arrays yet; what will be added rests on the rows of `survival`, whose left-out rows are counted.
     pub fn of(survival: &Survival) -> Self {
+        Self::of_persons(survival, survival.rows.len())
+    }
+
+    /// The same where several rows are of one person: the gate counts persons.
+    pub fn of_persons(survival: &Survival, persons: usize) -> Self {
         let left_out = [survival.missing as f64, survival.never_at_risk as f64];
-        Self::new(survival.rows.len())
-            .counts("persons", Vec::new(), vec![survival.rows.len() as f64])
+        Self::new(persons)
+            .counts("persons", Vec::new(), vec![persons as f64])
             .shown("left_out", vec![Axis::new("reason", ["missing", "never at risk"])], &left_out)
     }
 

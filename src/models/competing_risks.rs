@@ -181,6 +181,19 @@ pub(super) fn cause_of(
     Ok(survival.rows.iter().zip(&survival.event).map(of).collect())
 }
 
+/// Table `at_risk`: the number at risk from each day on which it changes, for the figure's rows of numbers.
+pub(super) fn at_risk_table(first: &str, groups: &[(String, Vec<f64>)]) -> Table {
+    let mut table = Table::new("at_risk", &[first, "time", "n_risk"]);
+    for (group, n_risk) in groups {
+        for (day, n) in n_risk.iter().enumerate() {
+            if day == 0 || (n - n_risk[day - 1]).abs() > 0.0 {
+                table.push(vec![group.into(), (day as f64).into(), (*n).into()]);
+            }
+        }
+    }
+    table
+}
+
 fn counts_of(
     counts: &EventCounts,
     by_cause: &[f64],
@@ -243,7 +256,8 @@ impl Model for CompetingRisks {
         for (i, t) in options.times_years.iter().enumerate() {
             if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
                 let message = format!("{t} years does not lie between 0 and {horizon} days");
-                faults.push(Fault::new(format!("/times_years/{i}"), message));
+                let hint = "report earlier times, or raise horizon_days";
+                faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }
         faults
@@ -379,7 +393,9 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     if options.groups.len() > 1 {
         estimate.tables.push(test(options, sums, &parts)?);
     }
-    estimate.tables.push(curve);
+    let at_risk: Vec<(String, Vec<f64>)> =
+        options.groups.iter().cloned().zip(parts.into_iter().map(|p| p.n_risk)).collect();
+    estimate.tables.extend([at_risk_table("group", &at_risk), curve]);
     Ok(estimate)
 }
 

@@ -225,7 +225,8 @@ impl Gate {
             if start.counts.table.beyond[0] > 0.0 { days.len() as f64 } else { last };
         let (time, at_risk) = last_event
             .map_or((0.0, start.persons), |s| (s.time, s.n_risk - s.n_event - s.n_censor));
-        // Events in (2 t* − T, t*], t* the last event and T the longest follow-up: none would be expected on a true plateau.
+        // Events in (2 t* − T, t*], t* the last event and T the longest follow-up: the more of them, the less likely it is that later
+        // events are missing by chance (Maller & Zhou 1996, 2.3).
         let from = 2.0 * time - last_followup;
         let late: f64 =
             steps.iter().filter(|s| s.time > from && s.time <= time).map(|s| s.n_event).sum();

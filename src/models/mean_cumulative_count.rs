@@ -5,13 +5,11 @@
 //! rounds. *The hub* forms ∫ S(u−) dN / Y. *Differs from pooling rows*: not at all. *Not done*: regression. *Sources*: Nelson (1988);
 //! Ghosh & Lin (2000); Dong et al. (2015).
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    competing_risks::{cause_of, followup_of_causes},
+    competing_risks::{at_risk_table, cause_of, followup_of_causes},
     kaplan_meier::{horizon_from_dictionary, no_followup},
 };
 use crate::{
@@ -136,7 +134,8 @@ impl Model for MeanCumulativeCount {
         for (i, days) in options.days().iter().enumerate() {
             if *days <= 0.0 || *days > horizon {
                 let message = format!("{days} days do not lie between 0 and {horizon}");
-                faults.push(Fault::new(format!("/times_years/{i}"), message));
+                let hint = "report earlier times, or raise horizon_days";
+                faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }
         faults
@@ -171,20 +170,8 @@ impl Model for MeanCumulativeCount {
         let recurs = |c: Option<usize>| c.is_some_and(|c| c < options.recurrent.len());
         let ends = |c: Option<usize>| c.is_some_and(|c| c >= options.recurrent.len());
         let n = survival.rows.len();
-        // Patients are numbered in the order in which they come.
-        let keys: Vec<u64> = match &options.person {
-            None => (0..n as u64).collect(),
-            Some(name) => {
-                let number = data.cohort.numbers(name)?;
-                survival.rows.iter().map(|&row| number[row].to_bits()).collect()
-            }
-        };
-        let mut numbers: BTreeMap<u64, usize> = BTreeMap::new();
-        for key in &keys {
-            let next = numbers.len();
-            numbers.entry(*key).or_insert(next);
-        }
-        let answer = Sums::of(&survival).counts("patients", Vec::new(), vec![numbers.len() as f64]);
+        let (person, persons) = data.cohort.persons(options.person.as_deref(), &survival.rows)?;
+        let answer = Sums::of_persons(&survival, persons);
         match params {
             Params::Counts => {
                 let group = vec![0; n];
@@ -197,8 +184,7 @@ impl Model for MeanCumulativeCount {
                 let grid = TimeGrid::daily(options.horizon_days.unwrap_or(0));
                 let table = event_table(rows, 1, &grid);
                 let mut terminal = vec![0.0; table.cells];
-                for (i, c) in cause.iter().enumerate().filter(|(_, c)| ends(**c)) {
-                    debug_assert!(c.is_some(), "a terminal event has a cause");
+                for (i, _) in cause.iter().enumerate().filter(|(_, c)| ends(**c)) {
                     if let Some(cell) = terminal.get_mut(survival.exit[i] as usize) {
                         *cell += 1.0;
                     }
@@ -222,14 +208,14 @@ impl Model for MeanCumulativeCount {
                     terminal: terminal.clone(),
                 };
                 let stretch = |i: usize| Stretch {
-                    person: numbers[&keys[i]],
+                    person: person[i],
                     entry: survival.entry.as_ref().map_or(0.0, |e| f64::from(e[i])),
                     exit: f64::from(survival.exit[i]).max(0.5),
                     event: recurs(cause[i]),
                     terminal: ends(cause[i]),
                 };
                 let stretches: Vec<Stretch> = (0..n).map(stretch).collect();
-                let found = variance(&curve, &stretches, numbers.len(), &options.days());
+                let found = variance(&curve, &stretches, persons, &options.days());
                 let axes = vec![Axis::numbered("time", options.times_years.len())];
                 Ok(answer.sums("squared_influence", axes, found))
             }
@@ -266,7 +252,7 @@ impl Model for MeanCumulativeCount {
         let columns = ["n", "n_event", "n_terminal", "status"];
         let mut groups = Table::new("groups", &columns);
         let deaths: f64 = table.terminal.iter().sum();
-        let n = first.pooled.one("patients")?;
+        let n = first.pooled.one("persons")?;
         groups.push(vec![n.into(), total.into(), deaths.into(), status.into()]);
         let followed = counts.followed_to(0, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
         let none = vec![0.0; options.times_years.len()];
@@ -311,7 +297,8 @@ impl Model for MeanCumulativeCount {
         for j in 0..curve.time.len() {
             steps.push(vec![curve.time[j].into(), curve.n_risk[j].into(), curve.count[j].into()]);
         }
-        estimate.tables.extend([groups, times, steps]);
+        let all = [("all".to_owned(), group.n_risk)];
+        estimate.tables.extend([groups, times, at_risk_table("group", &all), steps]);
         Ok(Step::Done(Box::new(estimate)))
     }
 }

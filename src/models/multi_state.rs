@@ -1,7 +1,7 @@
 //! Multi-state survival: the probability to be in each state over time.
 //!
 //! *Estimates* transition probabilities from each starting state and the numbers of transitions. Rows are *sojourns*: one for each
-//! stay of a patient in a state. *A site sends*, by day and state, entries, ends and transitions. *Sums*: cell by cell. *The
+//! stay of a patient in a state; where no state is named, each patient's stay in the first one. *A site sends*, by day and state, entries, ends and transitions. *Sums*: cell by cell. *The
 //! hub* forms the Aalen–Johansen product, clock forward. *Differs from pooling rows*: not at all. *Not done*: clock reset;
 //! regression of transitions, which `cox` does with `event_is`. *Sources*: Aalen & Johansen (1978); Andersen et al. (1993).
 
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    competing_risks::{cause_of, followup_of_causes},
+    competing_risks::{at_risk_table, cause_of, followup_of_causes},
     kaplan_meier::{horizon_from_dictionary, no_followup},
 };
 use crate::{
@@ -36,8 +36,12 @@ pub struct Options {
     /// Start and end of each sojourn, the analysis's own follow-up if absent; its `event` is the state that comes next.
     #[serde(default)]
     followup: Option<Followup>,
-    /// Variable with the state of the sojourn.
-    state: String,
+    /// Variable with the state of the sojourn; where absent every row is the stay in the first state.
+    #[serde(default)]
+    state: Option<String>,
+    /// Whole number that sojourns of one patient share; each sojourn is a patient of its own where absent.
+    #[serde(default)]
+    person: Option<String>,
     /// States in the order of the tables; a state that no sojourn has is one that is not left.
     states: Vec<String>,
     /// States from which probabilities are wanted, at time 0; the first state where absent.
@@ -66,7 +70,7 @@ static CARD: ModelCard = ModelCard {
     not_done: "clock reset",
     exchanges: Exchanges::One,
     sources: "Aalen & Johansen 1978; Andersen, Borgan, Gill & Keiding 1993",
-    example: "id = \"states\"\nkind = \"multi_state\"\nstate = \"relapse\"\nstates = [\"0\", \"1\"]\ntimes_years = [1, 5]\n",
+    example: "id = \"states\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\"]\ntimes_years = [1, 5]\n",
 };
 
 impl Options {
@@ -108,7 +112,11 @@ impl Model for MultiState {
             context.dictionary,
         ));
         let kinds = [VariableKind::Category, VariableKind::Flag];
-        faults.extend(context.check("/state", &options.state, &kinds));
+        let state = options.state.as_ref();
+        faults.extend(state.and_then(|name| context.check("/state", name, &kinds)));
+        let person = options.person.as_ref();
+        let integer = [VariableKind::Integer];
+        faults.extend(person.and_then(|name| context.check("/person", name, &integer)));
         for (i, name) in options.from.iter().enumerate() {
             if !options.states.contains(name) {
                 let message = format!("`{name}` is none of the states");
@@ -122,7 +130,9 @@ impl Model for MultiState {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs: Vec<ColumnNeed> =
             options.followup.iter().flat_map(Followup::needs).collect();
-        needs.push(ColumnNeed { name: options.state.clone(), kind: ColumnKind::Category });
+        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
+        needs.extend(options.state.iter().map(|name| need(name, ColumnKind::Category)));
+        needs.extend(options.person.iter().map(|name| need(name, ColumnKind::Real)));
         needs
     }
 
@@ -136,18 +146,22 @@ impl Model for MultiState {
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
-        let survival = data.cohort.survival(followup, &[&options.state])?;
+        let needed = options.state.iter().chain(&options.person).map(String::as_str);
+        let survival = data.cohort.survival(followup, &needed.collect::<Vec<_>>())?;
+        let (_, persons) = data.cohort.persons(options.person.as_deref(), &survival.rows)?;
         let next = cause_of(data, followup, &options.states, &survival)?;
-        let (codes, levels) = data.cohort.levels(&options.state)?;
-        let position: Vec<Option<usize>> =
-            levels.iter().map(|level| options.states.iter().position(|s| s == level)).collect();
         let k = options.states.len();
         // Sojourns in states outside the list are put beside: group k.
-        let group: Vec<u32> = survival
-            .rows
-            .iter()
-            .map(|&row| codes[row].and_then(|c| position[c as usize]).unwrap_or(k) as u32)
-            .collect();
+        let group: Vec<u32> = match &options.state {
+            None => vec![0; survival.rows.len()],
+            Some(state) => {
+                let (codes, levels) = data.cohort.levels(state)?;
+                let position: Vec<Option<usize>> =
+                    levels.iter().map(|l| options.states.iter().position(|s| s == l)).collect();
+                let of = |&row: &usize| codes[row].and_then(|c| position[c as usize]).unwrap_or(k);
+                survival.rows.iter().map(|row| of(row) as u32).collect()
+            }
+        };
         let rows = Rows {
             entry: survival.entry.as_deref(),
             exit: &survival.exit,
@@ -159,14 +173,16 @@ impl Model for MultiState {
         let mut transitions = vec![0.0; k * k * cells];
         for i in 0..survival.rows.len() {
             let (from, day) = (group[i] as usize, survival.exit[i] as usize);
-            if let (Some(to), true) = (next[i], from < k && day < cells) {
+            // A sojourn that ends in its own state is one whose observation ends.
+            let moves = from < k && day < cells && next[i] != Some(from);
+            if let (Some(to), true) = (next[i], moves) {
                 transitions[(from * k + to) * cells + day] += 1.0;
             }
         }
         let axis = |name: &str| Axis::new(name, options.states.iter().cloned());
         let axes = vec![axis("from"), axis("to"), Axis::numbered("cell", cells)];
         let groups = options.states.iter().cloned().chain(["another state".to_owned()]).collect();
-        Ok(Sums::of(&survival).event_counts(&EventCounts { groups, table }).counts(
+        Ok(Sums::of_persons(&survival, persons).event_counts(&EventCounts { groups, table }).counts(
             "transitions",
             axes,
             transitions,
@@ -252,7 +268,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             }
         }
     }
-    estimate.tables.extend([table, at, curve]);
+    let states: Vec<(String, Vec<f64>)> = options.states.iter().cloned().zip(at_risk).collect();
+    estimate.tables.extend([table, at, at_risk_table("state", &states), curve]);
     Ok(estimate)
 }
 

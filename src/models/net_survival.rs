@@ -95,7 +95,8 @@ impl Model for NetSurvival {
         for (i, t) in options.times_years.iter().enumerate() {
             if *t <= 0.0 || (t * AGE_YEAR).round() > horizon {
                 let message = format!("{t} years does not lie between 0 and {horizon} days");
-                faults.push(Fault::new(format!("/times_years/{i}"), message));
+                let hint = "report earlier times, or raise horizon_days";
+                faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }
         let coarse = options.grid_days > 1.0;

@@ -21,7 +21,7 @@ use crate::{
     },
     spec::{Fault, VariableKind},
     stats::{
-        distribution::chi_squared_quantile,
+        distribution::garwood,
         poisson::{Cell, Mean, PoissonFit, fit},
     },
     summary::{Axis, LayoutError, Visibility},
@@ -401,17 +401,14 @@ fn rates(options: &Options, cells: &[Cell]) -> Table {
     for (b, name) in options.band_names().iter().enumerate() {
         let sum = |f: fn(&Cell) -> f64| cells.iter().filter(|c| c.z[b] > 0.0).map(f).sum::<f64>();
         let (d, y, e) = (sum(|c| c.events), sum(|c| c.time), sum(|c| c.expected));
-        let alpha = 1.0 - options.level();
+        let [low, high] = garwood(d, options.level());
         let per = |x: f64| if y > 0.0 { Value::number(1000.0 * x / y) } else { Value::None };
-        let low = 0.5 * chi_squared_quantile(0.5 * alpha, 2.0 * d);
-        let high = 0.5 * chi_squared_quantile(1.0 - 0.5 * alpha, 2.0 * d + 2.0);
         let status = match (y > 0.0, d > 0.0) {
             (false, _) => Status::NoRiskSet,
             (true, false) => Status::NoEvents,
             _ => Status::Ok,
         };
         let expected = if options.background.is_some() { e.into() } else { Value::None };
-        let low = if d > 0.0 { low } else { 0.0 };
         table.push(vec![
             name.into(),
             d.into(),

@@ -16,7 +16,7 @@ use crate::{
     model::{Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     stats::{
-        distribution::{chi_squared_quantile, chi_squared_upper},
+        distribution::{chi_squared_upper, garwood},
         newton::Next,
         poisson::{Cell, Mean, fit},
     },
@@ -216,14 +216,6 @@ impl Model for StandardisedRatio {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
         Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
     }
-}
-
-/// Exact (Garwood) limits of a Poisson mean.
-fn garwood(observed: f64, level: f64) -> [f64; 2] {
-    let alpha = 1.0 - level;
-    let low =
-        if observed > 0.0 { 0.5 * chi_squared_quantile(0.5 * alpha, 2.0 * observed) } else { 0.0 };
-    [low, 0.5 * chi_squared_quantile(1.0 - 0.5 * alpha, 2.0 * observed + 2.0)]
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {

@@ -115,6 +115,13 @@ pub fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
     brent(|x| beta::beta_reg(a, b, x.clamp(0.0, 1.0)) - p, 0.0, 1.0).unwrap_or(f64::NAN)
 }
 
+/// Exact interval of a Poisson mean of which `observed` events were seen (Garwood 1936).
+pub fn garwood(observed: f64, level: f64) -> [f64; 2] {
+    let alpha = 1.0 - level;
+    let low = 0.5 * chi_squared_quantile(0.5 * alpha, 2.0 * observed);
+    [low, 0.5 * chi_squared_quantile(1.0 - 0.5 * alpha, 2.0 * observed + 2.0)]
+}
+
 /// Exact binomial interval of Clopper & Pearson for `x` of `n`.
 pub fn clopper_pearson(x: f64, n: f64, level: f64) -> (f64, f64) {
     let alpha = 1.0 - level;
@@ -147,6 +154,14 @@ mod tests {
         close(student_two_sided(2.5, 7.0), 0.04099221858575287);
         close(beta_quantile(0.3, 2.5, 7.25), 0.1717307056343289);
         close(beta_quantile(0.025, 5.0, 1.0), 0.025_f64.powf(0.2));
+    }
+
+    #[test]
+    fn poisson_limits_have_their_published_values() {
+        let [low, high] = garwood(7.0, 0.95);
+        assert!((low / 2.1 - 1.3401729).abs() < 1e-7 && (high / 2.1 - 6.8679406).abs() < 1e-7);
+        assert_eq!(garwood(0.0, 0.95)[0], 0.0);
+        close(garwood(0.0, 0.95)[1], -(0.025_f64).ln());
     }
 
     #[test]

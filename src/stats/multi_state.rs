@@ -11,7 +11,7 @@ pub struct Transitions {
     pub time: f64,
     /// At risk in each state just before.
     pub at_risk: Vec<f64>,
-    /// Transitions `from * states + to`.
+    /// Transitions `from * states + to`; none from a state to itself.
     pub counts: Vec<f64>,
 }
 

@@ -63,7 +63,9 @@ fn evaluate(cells: &[Cell], mean: Mean, theta: &[f64], firth: bool) -> Evaluatio
         let predictor = Predictor { first: 0, z: &cell.z };
         let eta = Jet::<1>::variable(predictor.at(theta), 0);
         let mu = eta.exp() * scale + background;
-        let gain = if cell.events > 0.0 { mu.ln() * cell.events } else { Jet::constant(0.0) };
+        // Per unit of what multiplies e^η: for rates that is the log-likelihood of the piecewise exponential model on the rows.
+        let rate = eta.exp() + background / scale;
+        let gain = if cell.events > 0.0 { rate.ln() * cell.events } else { Jet::constant(0.0) };
         sum.add(&(gain - mu), 1.0, [predictor]);
     }
     let mut evaluation = Evaluation::new(theta, &sum);

@@ -182,7 +182,7 @@ fn every_choice_has_its_words() {
         "covariates = [\"sex\"]\nweights = \"ecog\"\nproportional_hazards = \"none\"".into(),
     );
     add("fine_gray", "cause = \"1\"\ncompeting = []\ncovariates = [\"sex\"]".into());
-    add("multi_state", "state = \"event\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]".into());
+    add("multi_state", "states = [\"0\", \"1\"]\ntimes_years = [1]".into());
     add("mean_cumulative_count", "recurrent = [\"1\"]\ntimes_years = [1]".into());
     for source in ["rates", "life_table"] {
         add(

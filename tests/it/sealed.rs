@@ -240,7 +240,7 @@ pub const FURTHER: &str = "[[model]]\nid = \"n1\"\nkind = \"net_survival\"\nby =
     [[model]]\nid = \"n9\"\nkind = \"penalised_cox\"\ncovariates = [\"sex\"]\n\
     [[model]]\nid = \"n10\"\nkind = \"cox_patterns\"\ncovariates = [\"sex\"]\ntimes_years = [1]\nstandardise = \"sex\"\n\
     [[model]]\nid = \"n11\"\nkind = \"fine_gray\"\ncause = \"1\"\ncompeting = []\ncovariates = [\"sex\"]\n\
-    [[model]]\nid = \"n12\"\nkind = \"multi_state\"\nstate = \"event\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]\n\
+    [[model]]\nid = \"n12\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]\n\
     [[model]]\nid = \"n13\"\nkind = \"mean_cumulative_count\"\nrecurrent = [\"1\"]\ntimes_years = [1]\n\
     [[model]]\nid = \"n14\"\nkind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 3]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n\
     [[model]]\nid = \"n15\"\nkind = \"survival_lexis\"\ndate = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{ name = \"all\", diagnosed = [1983, 1987] }]\n";
