@@ -32,9 +32,11 @@ impl Sums {
     /// The same where several rows are of one person: the gate counts persons.
     pub fn of_persons(survival: &Survival, persons: usize) -> Self {
         let left_out = [survival.missing as f64, survival.never_at_risk as f64];
-        Self::new(persons)
-            .counts("persons", Vec::new(), vec![persons as f64])
-            .shown("left_out", vec![Axis::new("reason", ["missing", "never at risk"])], &left_out)
+        Self::new(persons).counts("persons", Vec::new(), vec![persons as f64]).shown(
+            "left_out",
+            vec![Axis::new("reason", ["missing", "never at risk"])],
+            &left_out,
+        )
     }
 
     /// No arrays yet; what will be added rests on `persons` rows.

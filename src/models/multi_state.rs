@@ -182,11 +182,9 @@ impl Model for MultiState {
         let axis = |name: &str| Axis::new(name, options.states.iter().cloned());
         let axes = vec![axis("from"), axis("to"), Axis::numbered("cell", cells)];
         let groups = options.states.iter().cloned().chain(["another state".to_owned()]).collect();
-        Ok(Sums::of_persons(&survival, persons).event_counts(&EventCounts { groups, table }).counts(
-            "transitions",
-            axes,
-            transitions,
-        ))
+        Ok(Sums::of_persons(&survival, persons)
+            .event_counts(&EventCounts { groups, table })
+            .counts("transitions", axes, transitions))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {

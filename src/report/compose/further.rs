@@ -16,8 +16,8 @@ const DAYS_PER_YEAR: f64 = 365.25;
 /// Tables of more rows are in the table files only.
 const MOST_ROWS: usize = 60;
 /// Tables that a figure shows, or that are there for machines.
-const NOT_PRINTED: [&str; 6] =
-    ["curve", "likelihood", "baseline", "cumulative_hazard", "excess_hazard", "knots"];
+const NOT_PRINTED: [&str; 7] =
+    ["curve", "at_risk", "likelihood", "baseline", "cumulative_hazard", "excess_hazard", "knots"];
 /// Columns that hold probabilities, by table; in the others they are numbers of another kind.
 const PROBABILITIES: [&str; 9] = [
     "times",
@@ -93,9 +93,15 @@ impl Composer<'_> {
         }
         let printed = |t: &&Table| t.name != "terms" && !NOT_PRINTED.contains(&t.name.as_str());
         for table in estimate.tables.iter().filter(printed) {
-            if !table.rows.is_empty() {
-                blocks.push(self.columns(model, table)?);
+            if table.rows.is_empty() {
+                continue;
             }
+            let laid_out = if table.columns.iter().any(|c| c == "reference") {
+                self.terms(model, estimate, table)?
+            } else {
+                self.columns(model, table)?
+            };
+            blocks.push(laid_out);
         }
         Ok(blocks)
     }
@@ -182,6 +188,10 @@ impl Composer<'_> {
             Value::Number(x) => self.number(column, table, row, *x, percent),
             Value::None => "–".into(),
             Value::Text(text) => match column {
+                "group" if table.name == "standardised" && model.by.is_none() => {
+                    let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
+                    self.group(variable, text)?
+                }
                 "group" | "reference" => match text.split_once(" − ") {
                     Some((a, b)) => format!(
                         "{} − {}",
@@ -245,6 +255,7 @@ impl Composer<'_> {
             .table("summary")
             .map(|s| ["n", "n_event"].map(|c| self.locale.count(s.number(0, c).unwrap_or(0.0))));
         let caption = match &counts {
+            _ if terms.name != "terms" => self.caption(model, terms),
             Some([n, events]) => self.say("table.terms", &[("n", n), ("events", events)])?,
             None => self.word("table.terms_plain")?,
         };
@@ -393,6 +404,19 @@ impl Composer<'_> {
                 risk.extend(number("n_risk").map(|n| (x / unit, n)));
             }
         }
+        for (key, s, risk) in &mut series {
+            if let Some(counted) = estimate.table("at_risk").filter(|_| curve.days) {
+                *risk = at_risk(counted, key, unit);
+                // The last value holds as long as enough are followed.
+                let end = risk.iter().filter(|(_, n)| *n >= AT_RISK_FLOOR).map(|(x, _)| *x);
+                if let (Some(end), Some(&(x, y, band))) = (end.last(), s.points.last())
+                    && end > x
+                {
+                    s.points.push((end, y, band));
+                }
+            }
+        }
+        let counted = estimate.table("at_risk").is_some();
         let varies = |i: usize| series.iter().any(|(k, _, _)| k[i] != series[0].0[i]);
         let shown: Vec<usize> = (0..curve.by.len()).filter(|&i| varies(i)).collect();
         let last =
@@ -414,7 +438,11 @@ impl Composer<'_> {
                 .collect();
             s.label = words?.join(", ");
             if curve.days {
-                let at = |t: f64| risk.iter().find(|(x, _)| *x >= t - 1e-9).map(|(_, n)| *n);
+                // Counts by time hold until the next; a curve's row has those at risk just before it.
+                let at = |t: f64| match counted {
+                    true => risk.iter().rfind(|(x, _)| *x <= t + 1e-9).map(|(_, n)| *n),
+                    false => risk.iter().find(|(x, _)| *x >= t - 1e-9).map(|(_, n)| *n),
+                };
                 s.numbers = x_marks
                     .iter()
                     .map(|(t, label)| match at(*t) {
@@ -527,6 +555,19 @@ impl Composer<'_> {
         let alt = self.word("figure.profile_likelihood.alt")?;
         Ok(vec![self.place(format!("{}.curve", model.id), lines(&plot), caption, alt)])
     }
+}
+
+/// Numbers at risk by time of the line that these words tell apart; the table's first column names the group or state.
+fn at_risk(counted: &Table, key: &[String], unit: f64) -> Vec<(f64, f64)> {
+    let whose = counted.columns.first().map_or("", String::as_str);
+    let rows = 0..counted.rows.len();
+    rows.filter(|&r| match whose {
+        // The key of a line of states is where it comes from and the state itself.
+        "state" => key.get(1).is_some_and(|state| counted.text(r, whose) == state),
+        _ => key.first().is_none_or(|group| counted.text(r, whose) == group),
+    })
+    .filter_map(|r| Some((counted.number(r, "time")? / unit, counted.number(r, "n_risk")?)))
+    .collect()
 }
 
 /// The column of exp(estimate).

@@ -51,7 +51,7 @@ pub(crate) fn forest(plot: &ForestPlot) -> Drawing {
         let labels = widest(&mut plot.rows.iter().map(|r| &r.label).chain([&plot.headings[0]]));
         let texts = widest(&mut plot.rows.iter().map(|r| &r.text).chain([&plot.headings[1]]));
         let seconds = widest(&mut plot.rows.iter().map(|r| &r.second).chain([&plot.headings[2]]));
-        let left = 1.06 * labels + 80.0;
+        let left = 1.12 * labels + 80.0;
         let text_at = WIDTH - seconds - 50.0;
         let right = text_at - 1.06 * texts - 50.0;
         let scale = Scale::new(plot, left, right);
