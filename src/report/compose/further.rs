@@ -404,19 +404,25 @@ impl Composer<'_> {
                 risk.extend(number("n_risk").map(|n| (x / unit, n)));
             }
         }
-        for (key, s, risk) in &mut series {
-            if let Some(counted) = estimate.table("at_risk").filter(|_| curve.days) {
+        let counted = estimate.table("at_risk").filter(|_| curve.days);
+        if let Some(counted) = counted {
+            let enough = |risk: &[(f64, f64)]| {
+                risk.iter().rfind(|(_, n)| *n >= AT_RISK_FLOOR).map_or(0.0, |(x, _)| *x)
+            };
+            for (key, _, risk) in &mut series {
                 *risk = at_risk(counted, key, unit);
-                // The last value holds as long as enough are followed.
-                let end = risk.iter().filter(|(_, n)| *n >= AT_RISK_FLOOR).map(|(x, _)| *x);
-                if let (Some(end), Some(&(x, y, band))) = (end.last(), s.points.last())
+            }
+            // The last value holds as long as enough are followed, a state's as long as in any state.
+            let any = series.iter().map(|(_, _, risk)| enough(risk)).fold(0.0, f64::max);
+            for (_, s, risk) in &mut series {
+                let end = if model.kind == "multi_state" { any } else { enough(risk) };
+                if let Some(&(x, y, band)) = s.points.last()
                     && end > x
                 {
                     s.points.push((end, y, band));
                 }
             }
         }
-        let counted = estimate.table("at_risk").is_some();
         let varies = |i: usize| series.iter().any(|(k, _, _)| k[i] != series[0].0[i]);
         let shown: Vec<usize> = (0..curve.by.len()).filter(|&i| varies(i)).collect();
         let last =
@@ -439,9 +445,13 @@ impl Composer<'_> {
             s.label = words?.join(", ");
             if curve.days {
                 // Counts by time hold until the next; a curve's row has those at risk just before it.
-                let at = |t: f64| match counted {
-                    true => risk.iter().rfind(|(x, _)| *x <= t + 1e-9).map(|(_, n)| *n),
-                    false => risk.iter().find(|(x, _)| *x >= t - 1e-9).map(|(_, n)| *n),
+                let at = |t: f64| {
+                    let row = if counted.is_some() {
+                        risk.iter().rfind(|(x, _)| *x <= t + 1e-9)
+                    } else {
+                        risk.iter().find(|(x, _)| *x >= t - 1e-9)
+                    };
+                    row.map(|(_, n)| *n)
                 };
                 s.numbers = x_marks
                     .iter()
