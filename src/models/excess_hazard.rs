@@ -314,7 +314,11 @@ impl Model for ExcessHazard {
         rounds: &[Round<Question, Sums>],
     ) -> Result<Step<Question>, FitError> {
         let first = rounds.first().ok_or(FitError::NoRounds)?;
-        let start = Start::read(&first.pooled)?;
+        let mut start = Start::read(&first.pooled)?;
+        // The baseline of uncentred covariates is in the family of the centred ones only where varying effects are not centred.
+        for j in options.varying() {
+            start.centre[j] = 0.0;
+        }
         let all = options.all_terms();
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);

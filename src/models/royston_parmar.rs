@@ -299,7 +299,11 @@ impl Model for RoystonParmar {
         rounds: &[Round<Question, Sums>],
     ) -> Result<Step<Question>, FitError> {
         let first = rounds.first().ok_or(FitError::NoRounds)?;
-        let start = Start::read(&first.pooled)?;
+        let mut start = Start::read(&first.pooled)?;
+        // The baseline of uncentred covariates is in the family of the centred ones only where varying effects are not centred.
+        for j in options.varying() {
+            start.centre[j] = 0.0;
+        }
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);

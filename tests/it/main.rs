@@ -24,6 +24,7 @@ mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent
 mod killing; // kill -9 at random moments
 mod laws; // what holds for every model of the registry
+mod likelihood;
 mod login; // login by a provider; TLS
 mod meta_oracles; // random effects against metafor
 mod net_survival;
