@@ -97,10 +97,7 @@ fn smooth_and_varying_excess_hazards_equal_their_likelihoods() {
     let frame = rdata();
     for (baseline, block) in [
         ("spline_years = [0.1, 1, 2.5, 5]\n", "excess_spline"),
-        (
-            "spline_years = [0.1, 1, 2.5, 5]\ntime_varying = [\"sex\"]\n",
-            "excess_spline_varying",
-        ),
+        ("spline_years = [0.1, 1, 2.5, 5]\ntime_varying = [\"sex\"]\n", "excess_spline_varying"),
         ("bands_years = [1, 3, 5]\ntime_varying = [\"sex\"]\n", "excess_bands_varying"),
     ] {
         for sites in [1, 5] {

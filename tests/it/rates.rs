@@ -54,6 +54,22 @@ fn piecewise_exponential_rates_equal_glm_on_the_split_rows() {
     }
 }
 
+/// One band: the rate model is the exponential one.
+#[test]
+fn one_band_is_the_exponential_model() {
+    let event = "event = \"event\"\n";
+    let rate =
+        fit(&lung(), event, "kind = \"poisson\"\nbands_years = [4]\ncovariates = [\"sex\"]\n", 5);
+    let options = "kind = \"parametric\"\ndistribution = \"exponential\"\ncovariates = [\"sex\"]\n";
+    let exponential = fit(&lung(), event, options, 5);
+    let likelihood = |m: &Estimate| number(m, "summary", &[], "log_likelihood");
+    close(likelihood(&rate), likelihood(&exponential), 1e-9, "log-likelihood");
+    for column in ["estimate", "std_error"] {
+        let a = number(&rate, "terms", &[("term", "sex=2")], column);
+        close(a, number(&exponential, "hazard_ratios", &[("term", "sex=2")], column), 1e-7, column);
+    }
+}
+
 #[test]
 fn excess_and_relative_mortality_equal_their_likelihoods() {
     let wanted = reference("rates_reference.csv");

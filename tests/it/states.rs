@@ -46,6 +46,66 @@ fn state_probabilities_equal_survfit_whatever_the_split() {
     }
 }
 
+/// By hand: of four healthy one falls ill on day 2, of three left one dies on day 3, the ill one dies on day 4. A healthy person's
+/// follow-up cut in two is one sojourn that goes on, no transition.
+#[test]
+fn a_sojourn_cut_in_two_is_no_transition() {
+    let copies = 10;
+    let rows = |cut: bool| {
+        // Person, state, start, stop, next state; 0 healthy, 1 ill, 2 dead, 3 censored.
+        let mut rows = vec![[0, 0, 0, 2, 1], [0, 1, 2, 4, 2], [1, 0, 0, 3, 2], [3, 0, 0, 6, 3]];
+        rows.extend(if cut {
+            vec![[2, 0, 0, 1, 0], [2, 0, 1, 5, 3]]
+        } else {
+            vec![[2, 0, 0, 5, 3]]
+        });
+        rows
+    };
+    let fit = |cut: bool| {
+        let rows: Vec<[i32; 5]> = (0..copies)
+            .flat_map(|c| rows(cut).into_iter().map(move |[p, s, a, b, n]| [4 * c + p, s, a, b, n]))
+            .collect();
+        let column = |i: usize| rows.iter().map(|r| f64::from(r[i])).collect::<Vec<f64>>();
+        let frame = Frame::of(
+            &[
+                ("id", column(0)),
+                ("state", column(1)),
+                ("start", column(2)),
+                ("stop", column(3)),
+                ("nxt", column(4)),
+            ],
+            "[dictionary.id]\ntype = \"integer\"\nlabel = \"Person\"\n\
+             [dictionary.start]\ntype = \"days\"\nlabel = \"Start\"\n\
+             [dictionary.stop]\ntype = \"days\"\nlabel = \"Stop\"\nrange = [0, 9]\n\
+             [dictionary.state]\ntype = \"category\"\nlabel = \"State\"\nlevels = [\"0\", \"1\", \"2\", \"3\"]\n\
+             [dictionary.nxt]\ntype = \"category\"\nlabel = \"Next\"\nlevels = [\"0\", \"1\", \"2\", \"3\"]\n",
+        );
+        let at = [2.0, 3.0, 4.0].map(|t: f64| (t / 365.25).to_string());
+        let model = format!(
+            "[[model]]\nid = \"m\"\nkind = \"multi_state\"\nstate = \"state\"\nstates = [\"0\", \"1\", \"2\"]\nperson = \"id\"\n\
+             times_years = [{}]\nfollowup = {{ time = \"stop\", entry = \"start\", event = \"nxt\" }}\n",
+            at.join(", ")
+        );
+        let m = frame.pool(&model, &[(0..rows.len()).collect()]).remove("m").unwrap();
+        let transitions = m.table("transitions").unwrap();
+        assert_eq!(transitions.rows.len(), 3);
+        for r in 0..3 {
+            assert_ne!(transitions.text(r, "from"), transitions.text(r, "to"));
+            assert_eq!(transitions.number(r, "n_event"), Some(f64::from(copies)));
+        }
+        at.map(|t| {
+            ["0", "1", "2"]
+                .map(|s| number(&m, "times", &[("state", s), ("time_years", &t)], "estimate"))
+        })
+    };
+    let wanted = [[0.75, 0.25, 0.0], [0.5, 0.25, 0.25], [0.5, 0.0, 0.5]];
+    for found in [fit(false), fit(true)] {
+        for (f, w) in found.iter().flatten().zip(wanted.iter().flatten()) {
+            assert!((f - w).abs() < 1e-12, "{found:?}");
+        }
+    }
+}
+
 #[test]
 fn mean_cumulative_counts_equal_survfit_with_ids() {
     let frame = Frame::read(
@@ -108,6 +168,25 @@ fn standardised_ratios_have_exact_limits() {
     close(at("excess"), excess, tol::CLOSED, "excess");
     assert!(at("ratio_low") < at("ratio") && at("ratio") < at("ratio_high"));
     assert_eq!(one.table("tests").unwrap().rows.len(), 2);
+    // Groups differ: 2 Σ O ln((O / E) / (ΣO / ΣE)), once the bands are summed.
+    let mut sums: std::collections::BTreeMap<String, [f64; 2]> = std::collections::BTreeMap::new();
+    for r in 0..table.rows.len() {
+        let (group, band) = (table.text(r, "group"), table.text(r, "band"));
+        if group != "all" && band != "all" {
+            let sum = sums.entry(group.to_owned()).or_default();
+            sum[0] += table.number(r, "observed").unwrap();
+            sum[1] += table.number(r, "expected").unwrap();
+        }
+    }
+    assert_eq!(sums.len(), 2);
+    let [o, e] = [0, 1].map(|i| sums.values().map(|s| s[i]).sum::<f64>());
+    let wanted: f64 = sums.values().map(|s| 2.0 * s[0] * ((s[0] / s[1]) / (o / e)).ln()).sum();
+    close(
+        number(&one, "tests", &[("test", "between groups")], "statistic"),
+        wanted,
+        1e-8,
+        "groups",
+    );
 }
 
 /// Published: 7 observed, 2.1 expected: 3.3333 (1.3401729 to 6.8679406); none of 1.3: 0 (0 to 2.8375996).
@@ -159,6 +238,8 @@ fn one_lexis_table_gives_period_and_complete_survival() {
                  approaches = [\n\
                    { name = \"complete\", diagnosed = [1993, 2013] },\n\
                    { name = \"period\", diagnosed = [1993, 2013], followed = [2008, 2012] },\n\
+                   { name = \"same\", diagnosed = [1993, 2013], followed = [2008, 2012], early_years = 1, early_followed = [2008, 2012] },\n\
+                   { name = \"early\", diagnosed = [1993, 2013], followed = [2006, 2010] },\n\
                    { name = \"hybrid\", diagnosed = [1993, 2013], followed = [2008, 2012], early_years = 1, early_followed = [2006, 2010] },\n\
                  ]\n";
     let m = fit(&frame, model, &frame.deal(5));
@@ -176,11 +257,15 @@ fn one_lexis_table_gives_period_and_complete_survival() {
             }
         }
     }
-    let hybrid = number(
-        &m,
-        "times",
-        &[("approach", "hybrid"), ("survival", "relative"), ("time_years", "5")],
-        "estimate",
-    );
-    assert!(hybrid > 0.55 && hybrid < 0.75);
+    // The first year from one window, the others from another, each a product of conditional survivals.
+    for survival in ["observed", "relative"] {
+        let at = |approach: &str, year: &str| {
+            let keys = [("approach", approach), ("survival", survival), ("time_years", year)];
+            number(&m, "times", &keys, "estimate")
+        };
+        close(at("same", "5"), at("period", "5"), tol::CLOSED, "equal windows");
+        close(at("hybrid", "1"), at("early", "1"), tol::CLOSED, "first year");
+        let wanted = at("early", "1") * at("period", "5") / at("period", "1");
+        close(at("hybrid", "5"), wanted, tol::CLOSED, "hybrid");
+    }
 }

@@ -29,6 +29,12 @@ raw <- read.csv("lung.csv"); raw$female <- raw$sex - 1
 out("offset", coxph(Surv(time, event) ~ female + offset(ecog) + strata(site), raw, control = ctl))
 f <- coxph(Surv(time, event) ~ female + age + strata(site), raw, control = ctl)
 u <- rowsum(residuals(f, "score"), raw$site); V <- vcov(f) %*% crossprod(u) %*% vcov(f); add("robust", "female", "se", sqrt(V[1, 1])); add("robust", "age", "se", sqrt(V[2, 2]))
+# CR2 (Bell & McCaffrey): a site's score times M (1 - M^-1 I_g M^-T)^-1/2 M^-1, I = M M'.
+ei <- eigen(solve(vcov(f)), symmetric = TRUE); M <- ei$vectors %*% diag(sqrt(ei$values)); S <- solve(M)
+u2 <- t(sapply(rownames(u), function(g) { s <- raw[raw$site == g, ]; if (!any(s$event == 1)) return(c(0, 0))
+  Ig <- apply(coxph.detail(coxph(Surv(time, event) ~ female + age, s, init = coef(f), control = coxph.control(iter.max = 0)))$imat, 1:2, sum)
+  e2 <- eigen(diag(2) - S %*% matrix(Ig, 2) %*% t(S), symmetric = TRUE); drop(M %*% e2$vectors %*% diag(1 / sqrt(e2$values)) %*% t(e2$vectors) %*% S %*% u[g, ]) }))
+V2 <- vcov(f) %*% crossprod(u2) %*% vcov(f); add("robust_cr2", "female", "se", sqrt(V2[1, 1])); add("robust_cr2", "age", "se", sqrt(V2[2, 2]))
 fp <- coxph(Surv(time, event) ~ female + age + strata(site) + cluster(seq_along(time)), raw, control = ctl); add("robust_person", "female", "se", sqrt(vcov(fp)[1, 1])); add("robust_person", "age", "se", sqrt(vcov(fp)[2, 2]))
 sp <- survSplit(Surv(time, event) ~ ., raw, cut = 365, episode = "band"); out("bands", coxph(Surv(tstart, time, event) ~ female + female:I(band == 2) + age + strata(site), sp, control = ctl))
 raw$w <- 1 + raw$ecog; out("weights", coxph(Surv(time, event) ~ female + age + strata(site), raw, weights = w, robust = FALSE, control = ctl))
