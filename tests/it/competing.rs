@@ -56,6 +56,30 @@ fn cumulative_incidence_equals_cuminc_and_survfit_whatever_the_split() {
     }
 }
 
+/// Causes as absorbing states: the Aalen–Johansen estimator and its Greenwood variance are those of survfit's other form.
+#[test]
+fn states_that_absorb_are_causes() {
+    let frame = mgus2();
+    let times = format!("times_years = [{}, {}]\n{FOLLOWUP}", years(60.0), years(240.0));
+    let model = format!(
+        "[[model]]\nid = \"m\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\", \"2\"]\n{times}\
+         [[model]]\nid = \"c\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\n{times}"
+    );
+    let all = frame.pool(&model, &frame.deal(5));
+    for time in [60.0, 240.0] {
+        let at = years(time).to_string();
+        for cause in ["1", "2"] {
+            let of = |model: &str, key: &str, column: &str| {
+                number(&all[model], "times", &[(key, cause), ("time_years", &at)], column)
+            };
+            let (state, incidence) = (of("m", "state", "estimate"), of("c", "cause", "estimate"));
+            close(state, incidence, tol::CLOSED, "incidence");
+            let (se, aalen) = (of("m", "state", "std_error"), of("c", "cause", "std_error"));
+            close(se, aalen, 5e-3, "standard error");
+        }
+    }
+}
+
 #[test]
 fn grays_test_equals_cuminc() {
     let frame = mgus2();

@@ -217,6 +217,25 @@ const SIRE: &str = "[[model]]\nid = \"net\"\nkind = \"net_survival\"\ngrid_days 
 const SIRE_FOLLOWUP: &str =
     "[followup]\ntime = \"time\"\nevent = \"status\"\nevent_is = [\"1\", \"2\"]\n";
 
+/// Weights of the study's own mix are all one: Brenner's weighted patients are the patients.
+#[test]
+fn weighting_to_the_own_mix_changes_nothing() {
+    let model = format!(
+        "{MODEL}horizon_days = 1826\nestimators = [\"pohar-perme\", \"ederer2\"]\nage_from = [0, 60, 70]\ntimes_years = [1, 5]\n"
+    );
+    let frame = colrec();
+    let net = &frame.pool(&model, &frame.deal(5))["net"];
+    for estimator in ["pohar-perme", "ederer2"] {
+        for years in ["1", "5"] {
+            let keys = [("estimator", estimator), ("time_years", years), ("method", "brenner")];
+            for column in ["estimate", "std_error"] {
+                let found = number(net, "standardised", &keys, column);
+                close(found, number(net, "times", &keys[..2], column), 1e-9, column);
+            }
+        }
+    }
+}
+
 /// Days against fractions of years, in age, calendar and interval: agreement is to the day, not to the digit.
 #[test]
 fn monthly_relative_survival_equals_popepi_to_the_day() {

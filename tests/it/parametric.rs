@@ -163,6 +163,31 @@ fn cure_models_equal_their_likelihoods_in_r() {
     }
 }
 
+/// By hand: 20 of 100 relapse on days 10 to 200, the others are followed to day 1000. All relapses are in (2·200 − 1000, 200]: α is
+/// (1 − 20/100)^100.
+#[test]
+fn the_gate_has_its_definition() {
+    let relapse = |i: i32| i < 20;
+    let time = (0..100).map(|i| f64::from(if relapse(i) { 10 * (i + 1) } else { 1000 })).collect();
+    let event = (0..100).map(|i| f64::from(u8::from(relapse(i)))).collect();
+    let frame = Frame::of(
+        &[("time", time), ("event", event)],
+        "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 2000]\n\
+         [dictionary.event]\ntype = \"flag\"\nlabel = \"Relapse\"\n",
+    );
+    let estimate = fit(&frame, "kind = \"cure\"\n", 4);
+    for (column, wanted) in [
+        ("last_event_days", 200.0),
+        ("followed_to_days", 1000.0),
+        ("plateau", 0.8),
+        ("n_risk", 80.0),
+        ("alpha", 0.8_f64.powi(100)),
+    ] {
+        close(number(&estimate, "gate", &[], column), wanted, 1e-9, column);
+    }
+    assert_eq!(estimate.table("gate").unwrap().text(0, "status"), "OK");
+}
+
 /// Relapses go on to the end of follow-up: nobody can say who is cured.
 #[test]
 fn without_a_plateau_no_cure_is_claimed() {

@@ -6,6 +6,7 @@ use tributary::{cohort::SiteTables, estimate::Estimate};
 use crate::{
     net_survival::{life_table, rdata, sire},
     pooling::{Frame, close, number, reference, tol},
+    survival_oracles::lung,
 };
 
 fn fit(frame: &Frame, model: &str, parts: &[Vec<usize>]) -> Estimate {
@@ -41,6 +42,26 @@ fn state_probabilities_equal_survfit_whatever_the_split() {
                     tol::CLOSED,
                     &format!("{t} {ours}"),
                 );
+            }
+        }
+    }
+}
+
+/// Alive or dead: Aalen–Johansen is Kaplan–Meier, its variance Greenwood's.
+#[test]
+fn two_states_are_kaplan_meier() {
+    let frame = lung();
+    let shared = "times_years = [0.5, 1, 2]\nfollowup = { time = \"time\", event = \"event\" }\n";
+    let model = format!(
+        "[[model]]\nid = \"m\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\"]\n{shared}[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\n{shared}"
+    );
+    let all = frame.pool(&model, &frame.deal(5));
+    for years in ["0.5", "1", "2"] {
+        for column in ["estimate", "std_error"] {
+            let km = number(&all["km"], "times", &[("time_years", years)], column);
+            for state in if column == "estimate" { &["0"][..] } else { &["0", "1"][..] } {
+                let keys = [("state", *state), ("time_years", years)];
+                close(number(&all["m"], "times", &keys, column), km, tol::CLOSED, column);
             }
         }
     }

@@ -229,6 +229,20 @@ fn weighted_log_rank_tests_have_their_definition() {
     }
 }
 
+/// Peto's one step on aml: U = 11 − 7.310664, V = U² / χ² of survdiff; ln HR = U / V.
+#[test]
+fn petos_one_step_is_the_score_over_its_variance() {
+    let model = format!(
+        "{FOLLOWUP}[[model]]\nid = \"t\"\nkind = \"log_rank\"\nby = \"group\"\nstratify_by_site = false\n"
+    );
+    let estimate = &aml().pool(&model, &aml().deal(3))["t"];
+    let chisq = oracle()["logrank_aml/all/chisq"];
+    let u = 11.0 - oracle()["logrank_aml/group=Nonmaintained/expected"];
+    let keys = [("group", "Nonmaintained"), ("reference", "Maintained")];
+    close(number(estimate, "peto", &keys, "estimate"), chisq / u, tol::CLOSED, "U / V");
+    close(number(estimate, "peto", &keys, "std_error"), chisq.sqrt() / u, tol::CLOSED, "1 / √V");
+}
+
 #[test]
 fn log_rank_tests_equal_survdiff() {
     let check = |frame: &Frame, by: &str, block: &str, options: &str, parts: &[Vec<usize>]| {
