@@ -22,6 +22,10 @@ use crate::{
 /// Largest reply that is read.
 const LARGEST_REPLY: u64 = 1 << 30;
 
+/// From how many bytes on a body waits until the server says that it takes it: a server that refuses a body halfway closes the
+/// connection, and its reason is lost.
+const ASK_FIRST: usize = 1 << 20;
+
 /// Who asks.
 #[derive(Clone)]
 pub enum Identity {
@@ -176,6 +180,9 @@ impl Client {
                     request = request.header(field, value);
                 }
             }
+        }
+        if body.len() >= ASK_FIRST {
+            request = request.header("expect", "100-continue");
         }
         let kind =
             if body.starts_with('{') { "application/json" } else { "text/plain; charset=utf-8" };

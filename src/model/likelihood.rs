@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::{DesignTerm, EventCounts, Sums, columns_of};
+use super::{DesignTerm, EventCounts, Round, Sums, Terms, columns_of};
 use crate::{
     cohort::{CohortError, Followup, SiteData, Survival},
     estimate::{Estimate, FitRecord, Notice, Status, Table, Value},
@@ -11,7 +11,7 @@ use crate::{
         event_table::{Rows, TimeGrid, event_table},
         likelihood::Derivatives,
         matrix::Inverse,
-        newton::{Evaluation, Next},
+        newton::{Evaluation, Next, newton},
     },
     summary::{Axis, LayoutError},
 };
@@ -33,6 +33,9 @@ pub enum Question {
         knots: Vec<f64>,
     },
 }
+
+/// Events that each parameter wants.
+const EVENTS_PER_PARAMETER: f64 = 3.0;
 
 /// Rows of one site with their covariates.
 #[derive(Debug)]
@@ -90,6 +93,20 @@ impl RegressionRows {
             .sums("sum_x", vec![term_axis(design)], sum_x)
     }
 
+    /// Names of the terms, if `theta` and `centre` have as many numbers as they want.
+    pub fn names(
+        &self,
+        terms: &[DesignTerm],
+        theta: &[f64],
+        centre: &[f64],
+    ) -> Result<Vec<String>, CohortError> {
+        if theta.len() != terms.len() || centre.len() != self.columns.len() {
+            let reason = format!("{} parameters for {} terms", theta.len(), terms.len());
+            return Err(CohortError::Question { reason });
+        }
+        Ok(terms.iter().map(DesignTerm::name).collect())
+    }
+
     /// The answer to [`Question::At`].
     pub fn answer(&self, names: &[String], derivatives: Derivatives) -> Sums {
         let pairs = names.len() * (names.len() + 1) / 2;
@@ -128,6 +145,32 @@ impl Start {
             persons,
             events: sums.one("n_event")?,
         })
+    }
+
+    /// Why so many parameters cannot be estimated, if they cannot.
+    pub fn refusal(&self, parameters: usize) -> Option<(Status, &'static str)> {
+        if self.events <= 0.0 {
+            Some((Status::NoEvents, "no-events"))
+        } else if EVENTS_PER_PARAMETER * parameters as f64 > self.events {
+            Some((Status::NotIdentified, "too-few-events"))
+        } else {
+            None
+        }
+    }
+
+    /// Says why nothing was fitted; the terms have no numbers.
+    pub fn refuse(
+        &self,
+        estimate: &mut Estimate,
+        (status, key): (Status, &str),
+        parameters: usize,
+        mut terms: Terms<'_>,
+    ) {
+        let values = [("parameters", parameters.to_string()), ("events", self.events.to_string())];
+        estimate.notice(Notice::new(status, key, &values));
+        terms.all(status);
+        let summary = summary_without_fit(self.persons, self.events, status);
+        estimate.tables.extend([terms.table, summary]);
     }
 
     /// Days of the events, once per event, in order; day 0 as half a day.
@@ -170,13 +213,40 @@ pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     (points.len() > 1 && xx > 0.0).then(|| (y - xy / xx * x, xy / xx))
 }
 
+/// How far the way up a likelihood has come.
+#[derive(Debug)]
+pub enum Ascent {
+    /// The next question.
+    Ask(Question),
+    /// The end.
+    Ended(Fitted),
+}
+
+/// The next step up the likelihood by Newton's method, after the answers in `rounds`; it begins at `first`.
+pub fn ascend(
+    rounds: &[Round<Question, Sums>],
+    max_evaluations: usize,
+    centre: &[f64],
+    knots: &[f64],
+    first: impl FnOnce() -> Vec<f64>,
+) -> Result<Ascent, LayoutError> {
+    let record = evaluations(rounds)?;
+    let next =
+        if record.is_empty() { Next::Try(first()) } else { newton(&record, max_evaluations) };
+    Ok(match next {
+        Next::Try(theta) => {
+            Ascent::Ask(Question::At { theta, centre: centre.to_vec(), knots: knots.to_vec() })
+        }
+        next => Ascent::Ended(Fitted::new(&record, next, rounds.len())),
+    })
+}
+
 /// Reads the pooled answers to [`Question::At`], oldest first.
-pub fn evaluations<'a>(
-    rounds: impl Iterator<Item = (&'a Question, &'a Sums)>,
-) -> Result<Vec<Evaluation>, LayoutError> {
+fn evaluations(rounds: &[Round<Question, Sums>]) -> Result<Vec<Evaluation>, LayoutError> {
     let mut record = Vec::new();
-    for (question, sums) in rounds {
-        if let Question::At { theta, .. } = question {
+    for round in rounds {
+        let sums = &round.pooled;
+        if let Question::At { theta, .. } = &round.params {
             let derivatives = Derivatives {
                 log_likelihood: sums.one("log_likelihood")?,
                 score: sums.get("score")?.to_vec(),
@@ -272,8 +342,30 @@ impl Fitted {
         (f(&theta), variance.max(0.0).sqrt())
     }
 
+    /// Says in the estimate how the fit ended, and adds its terms, each with the estimate and standard error that `of` gives: none
+    /// for those that run to infinity or were not found.
+    pub fn tell(
+        &self,
+        estimate: &mut Estimate,
+        all: &[DesignTerm],
+        mut terms: Terms<'_>,
+        of: impl Fn(usize) -> (f64, f64),
+    ) {
+        self.tell_end(estimate, &all.iter().map(DesignTerm::name).collect::<Vec<_>>());
+        let usable = matches!(self.status, Status::Ok | Status::Monotone);
+        for j in 0..all.len() {
+            if !usable || self.running.contains(&j) {
+                terms.push(j, &[], self.status);
+            } else {
+                let (b, se) = of(j);
+                terms.wald(j, b, se);
+            }
+        }
+        estimate.tables.push(terms.table);
+    }
+
     /// Says in the estimate how the fit ended.
-    pub fn tell(&self, estimate: &mut Estimate, names: &[String]) {
+    pub fn tell_end(&self, estimate: &mut Estimate, names: &[String]) {
         let running: Vec<String> = self.running.iter().map(|&j| names[j].clone()).collect();
         let (key, values) = match self.status {
             Status::Monotone => ("monotone", vec![("terms", running.join(", "))]),

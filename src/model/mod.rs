@@ -12,7 +12,7 @@ pub use design::{Columns, DesignTerm, SplineColumn, columns_of, needs_of};
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
 pub use likelihood::{
-    Fitted, Question, RegressionRows, Start, evaluations, line, summary_without_fit,
+    Ascent, Fitted, Question, RegressionRows, Start, ascend, line, summary_without_fit,
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use sums::Sums;

@@ -309,7 +309,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let null = record[0].clone();
     let fitted = Fitted::new(&record, next, 1);
     let names: Vec<String> = active.iter().map(|&j| options.design[j].name()).collect();
-    fitted.tell(&mut estimate, &names);
+    fitted.tell_end(&mut estimate, &names);
     if active.len() < p {
         let dropped = (0..p).filter(|j| !active.contains(j)).map(|j| options.design[j].name());
         let values = [("terms", dropped.collect::<Vec<_>>().join(", "))];

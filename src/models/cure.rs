@@ -16,16 +16,15 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
-        Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Patient,
-        Question, RegressionRows, Round, Start, Step, Sums, Terms, evaluations, needs_of,
-        patient_faults, predicted, summary_without_fit, values_of,
+        Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
+        Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
+        patient_faults, predicted, values_of,
     },
     spec::Fault,
     stats::{
         distribution::normal_point,
         jet::Jet,
         likelihood::{Predictor, sum_rows},
-        newton::{Next, newton},
         parametric::{Distribution, log_curves},
         product_limit::product_limit,
     },
@@ -322,12 +321,8 @@ impl Model for Cure {
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
-        let names: Vec<String> = options.all_terms().iter().map(DesignTerm::name).collect();
+        let names = rows.names(&options.all_terms(), theta, centre)?;
         let p = options.design.len();
-        if theta.len() != names.len() || centre.len() != p {
-            let reason = format!("{} parameters for {} terms", theta.len(), names.len());
-            return Err(CohortError::Question { reason });
-        }
         let one = [1.0];
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let z = rows.with_intercept(i, centre);
@@ -353,31 +348,15 @@ impl Model for Cure {
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
         let gate = Gate::new(&start);
-        let refused = if start.events <= 0.0 {
-            Some((Status::NoEvents, "no-events"))
-        } else if 3.0 * all.len() as f64 > start.events {
-            Some((Status::NotIdentified, "too-few-events"))
-        } else if !gate.open() && !options.without_gate {
-            Some((Status::NotIdentified, "cure-gate"))
-        } else {
-            None
-        };
-        if let Some((status, key)) = refused {
-            let values =
-                [("parameters", all.len().to_string()), ("events", start.events.to_string())];
-            estimate.notice(Notice::new(status, key, &values));
-            let mut terms = Terms::new(&all, "ratio", options.level());
-            terms.all(status);
-            estimate.tables.push(terms.table);
-            estimate.tables.push(summary_without_fit(start.persons, start.events, status));
+        let closed =
+            (!gate.open() && !options.without_gate).then_some((Status::NotIdentified, "cure-gate"));
+        if let Some(why) = start.refusal(all.len()).or(closed) {
+            let terms = Terms::new(&all, "ratio", options.level());
+            start.refuse(&mut estimate, why, all.len(), terms);
             estimate.tables.push(gate.table());
             return Ok(Step::Done(Box::new(estimate)));
         }
-        let centre = start.centre.clone();
-        let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at =
-            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
-        if record.is_empty() {
+        let first = || {
             let plateau = gate.plateau.clamp(0.05, 0.95);
             let cure = match options.form {
                 Form::Mixture => (plateau / (1.0 - plateau)).ln(),
@@ -388,14 +367,13 @@ impl Model for Cure {
             let mut theta = vec![0.0; all.len()];
             theta[0] = cure;
             theta[options.design.len() + 1] = median.ln() + 0.2;
-            return Ok(at(theta));
-        }
-        let next = match newton(&record, options.max_evaluations) {
-            Next::Try(theta) => return Ok(at(theta)),
-            next => next,
+            theta
         };
-        let mut fitted = Fitted::new(&record, next, rounds.len());
-        fitted.uncentre(&centre);
+        let mut fitted = match ascend(rounds, options.max_evaluations, &start.centre, &[], first)? {
+            Ascent::Ask(question) => return Ok(Step::Ask(question)),
+            Ascent::Ended(fitted) => fitted,
+        };
+        fitted.uncentre(&start.centre);
         tables(options, &mut estimate, &fitted, &start);
         estimate.tables.push(gate.table());
         if !gate.open() {
@@ -407,19 +385,9 @@ impl Model for Cure {
 
 fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
     let all = options.all_terms();
-    let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
-    fitted.tell(estimate, &names);
     let ratio = if options.form == Form::Mixture { "odds_ratio" } else { "hazard_ratio" };
-    let mut terms = Terms::new(&all, ratio, options.level());
-    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
-    for j in 0..all.len() {
-        if !usable || fitted.running.contains(&j) {
-            terms.push(j, &[], fitted.status);
-        } else {
-            terms.wald(j, fitted.theta[j], fitted.std_error(j));
-        }
-    }
-    estimate.tables.push(terms.table);
+    let terms = Terms::new(&all, ratio, options.level());
+    fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     if fitted.status == Status::Ok {
         estimate.tables.push(cured(options, fitted));

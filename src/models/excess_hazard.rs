@@ -13,11 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::kaplan_meier::{horizon_from_dictionary, no_followup};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table},
+    estimate::{Estimate, Exactness, Status, Table},
     model::{
-        Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
-        Question, RegressionRows, Round, Start, Step, Sums, Terms, evaluations, needs_of,
-        summary_without_fit,
+        Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
+        ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
     },
     spec::{Fault, suggestion},
     stats::{
@@ -25,7 +24,6 @@ use crate::{
         jet::Jet,
         life_table::AGE_YEAR,
         likelihood::{Predictor, sum_rows},
-        newton::{Next, newton},
         quadrature::legendre_nodes,
         spline::harrell,
     },
@@ -268,11 +266,7 @@ impl Model for ExcessHazard {
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
-        let names: Vec<String> = options.all_terms().iter().map(DesignTerm::name).collect();
-        if theta.len() != names.len() || centre.len() != options.design.len() {
-            let reason = format!("{} parameters for {} terms", theta.len(), names.len());
-            return Err(CohortError::Question { reason });
-        }
+        let names = rows.names(&options.all_terms(), theta, centre)?;
         let persons = options.background.persons(data, &rows.survival.rows)?;
         let (varying, pieces) = (options.varying(), options.pieces());
         let nodes = legendre_nodes(NODES);
@@ -323,65 +317,41 @@ impl Model for ExcessHazard {
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
-        let refused = if start.events <= 0.0 {
-            Some((Status::NoEvents, "no-events"))
-        } else if 3.0 * all.len() as f64 > start.events {
-            Some((Status::NotIdentified, "too-few-events"))
-        } else {
-            None
-        };
-        if let Some((status, key)) = refused {
-            let values =
-                [("parameters", all.len().to_string()), ("events", start.events.to_string())];
-            estimate.notice(Notice::new(status, key, &values));
-            let mut terms = Terms::new(&all, "excess_hazard_ratio", options.level());
-            terms.all(status);
-            estimate.tables.push(terms.table);
-            estimate.tables.push(summary_without_fit(start.persons, start.events, status));
+        let terms = Terms::new(&all, "excess_hazard_ratio", options.level());
+        if let Some(why) = start.refusal(all.len()) {
+            start.refuse(&mut estimate, why, all.len(), terms);
             return Ok(Step::Done(Box::new(estimate)));
         }
-        let centre = start.centre.clone();
-        let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at =
-            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
+        let centre = &start.centre;
         let p = options.design.len();
-        if record.is_empty() {
+        let first = || {
             let rate = 0.5 * start.events / (start.person_days() / AGE_YEAR).max(1e-9);
             let mut theta = vec![0.0; all.len()];
             let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
             theta[p..p + constant].fill(rate.ln());
-            return Ok(at(theta));
-        }
-        let next = match newton(&record, options.max_evaluations) {
-            Next::Try(theta) => return Ok(at(theta)),
-            next => next,
+            theta
         };
-        let fitted = Fitted::new(&record, next, rounds.len());
-        let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
-        fitted.tell(&mut estimate, &names);
-        let mut terms = Terms::new(&all, "excess_hazard_ratio", options.level());
-        let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
+        let fitted = match ascend(rounds, options.max_evaluations, centre, &[], first)? {
+            Ascent::Ask(question) => return Ok(Step::Ask(question)),
+            Ascent::Ended(fitted) => fitted,
+        };
         // Bands are levels of their own, a spline has one constant: either is moved by the centring.
         let shifted = |j: usize| {
             let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
             (p..p + constant).contains(&j)
         };
-        for j in 0..all.len() {
-            if !usable || fitted.running.contains(&j) {
-                terms.push(j, &[], fitted.status);
-            } else if shifted(j) {
-                let (b, se) = fitted.delta(|theta| {
+        fitted.tell(&mut estimate, &all, terms, |j| {
+            if shifted(j) {
+                fitted.delta(|theta| {
                     theta[j] - centre.iter().zip(theta).map(|(c, b)| c * b).sum::<f64>()
-                });
-                terms.wald(j, b, se);
+                })
             } else {
-                terms.wald(j, fitted.theta[j], fitted.std_error(j));
+                (fitted.theta[j], fitted.std_error(j))
             }
-        }
-        estimate.tables.push(terms.table);
+        });
         estimate.tables.push(fitted.summary(start.persons, start.events));
         if fitted.status == Status::Ok {
-            estimate.tables.push(hazard(options, &fitted, &centre));
+            estimate.tables.push(hazard(options, &fitted, centre));
         }
         estimate.fit = Some(fitted.record);
         Ok(Step::Done(Box::new(estimate)))

@@ -13,16 +13,15 @@ use serde::{Deserialize, Serialize};
 use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Status, Table, Value},
     model::{
-        Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Patient,
-        Question, RegressionRows, Round, Start, Step, Sums, Terms, evaluations, line, needs_of,
-        patient_faults, predicted, summary_without_fit,
+        Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
+        Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
+        patient_faults, predicted,
     },
     spec::Fault,
     stats::{
         likelihood::{Predictor, sum_rows},
-        newton::{Next, newton},
         parametric::{Distribution, contribution, log_curves},
     },
     summary::Visibility,
@@ -272,11 +271,7 @@ impl Model for Parametric {
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
-        let names: Vec<String> = options.all_terms().iter().map(DesignTerm::name).collect();
-        if theta.len() != names.len() || centre.len() != options.design.len() {
-            let reason = format!("{} parameters for {} terms", theta.len(), names.len());
-            return Err(CohortError::Question { reason });
-        }
+        let names = rows.names(&options.all_terms(), theta, centre)?;
         let (unit, p) = (options.time_unit.days(), options.design.len());
         let distribution = options.distribution();
         let one = [1.0];
@@ -305,40 +300,21 @@ impl Model for Parametric {
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
-        let refused = if start.events <= 0.0 {
-            Some((Status::NoEvents, "no-events"))
-        } else if 3.0 * parameters as f64 > start.events {
-            Some((Status::NotIdentified, "too-few-events"))
-        } else {
-            None
-        };
-        if let Some((status, key)) = refused {
-            let values =
-                [("parameters", parameters.to_string()), ("events", start.events.to_string())];
-            estimate.notice(Notice::new(status, key, &values));
-            let terms = options.all_terms();
-            let mut table = Terms::new(&terms, ratio(options), options.level());
-            table.all(status);
-            estimate.tables.push(table.table);
-            estimate.tables.push(summary_without_fit(start.persons, start.events, status));
-            if status == Status::NoEvents {
+        if let Some(why) = start.refusal(parameters) {
+            let all = options.all_terms();
+            let terms = Terms::new(&all, ratio(options), options.level());
+            start.refuse(&mut estimate, why, parameters, terms);
+            if start.events <= 0.0 {
                 estimate.tables.push(rate_limit(options, &start));
             }
             return Ok(Step::Done(Box::new(estimate)));
         }
-        let centre = start.centre.clone();
-        let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at =
-            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: Vec::new() });
-        if record.is_empty() {
-            return Ok(at(options.start(&start)));
-        }
-        let next = match newton(&record, options.max_evaluations) {
-            Next::Try(theta) => return Ok(at(theta)),
-            next => next,
+        let first = || options.start(&start);
+        let mut fitted = match ascend(rounds, options.max_evaluations, &start.centre, &[], first)? {
+            Ascent::Ask(question) => return Ok(Step::Ask(question)),
+            Ascent::Ended(fitted) => fitted,
         };
-        let mut fitted = Fitted::new(&record, next, rounds.len());
-        fitted.uncentre(&centre);
+        fitted.uncentre(&start.centre);
         tables(options, &mut estimate, &fitted, &start);
         Ok(Step::Done(Box::new(estimate)))
     }
@@ -360,18 +336,8 @@ fn rate_limit(options: &Options, start: &Start) -> Table {
 
 fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
     let all = options.all_terms();
-    let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
-    fitted.tell(estimate, &names);
-    let mut terms = Terms::new(&all, ratio(options), options.level());
-    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
-    for j in 0..all.len() {
-        if !usable || fitted.running.contains(&j) {
-            terms.push(j, &[], fitted.status);
-        } else {
-            terms.wald(j, fitted.theta[j], fitted.std_error(j));
-        }
-    }
-    estimate.tables.push(terms.table);
+    let terms = Terms::new(&all, ratio(options), options.level());
+    fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     if fitted.status == Status::Ok {
         let p = options.design.len();

@@ -346,7 +346,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let PoissonFit { record, next } = fit(&reduced, options.mean(), &pick(&start), options.firth);
     let fitted = Fitted::new(&record, next, 1);
     let names: Vec<String> = active.iter().map(|&j| all[j].name()).collect();
-    fitted.tell(&mut estimate, &names);
+    fitted.tell_end(&mut estimate, &names);
     let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
     for j in 0..all.len() {
         match active.iter().position(|&k| k == j) {

@@ -16,15 +16,14 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
     model::{
-        Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Patient,
-        Question, RegressionRows, Round, Start, Step, Sums, Terms, evaluations, line, needs_of,
-        patient_faults, predicted, summary_without_fit,
+        Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
+        Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
+        patient_faults, predicted,
     },
     spec::{Fault, suggestion},
     stats::{
         jet::Jet,
         likelihood::{Predictor, sum_rows},
-        newton::{Next, newton},
         spline::{royston_parmar, royston_parmar_slope},
     },
     summary::Visibility,
@@ -270,12 +269,11 @@ impl Model for RoystonParmar {
         let Question::At { theta, centre, knots } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
-        let names: Vec<String> =
-            options.all_terms(knots.len()).iter().map(DesignTerm::name).collect();
-        if theta.len() != names.len() || centre.len() != options.design.len() || knots.len() < 2 {
-            let reason = format!("{} parameters for {} terms", theta.len(), names.len());
+        if knots.len() < 2 {
+            let reason = format!("{} knots, 2 or more are wanted", knots.len());
             return Err(CohortError::Question { reason });
         }
+        let names = rows.names(&options.all_terms(knots.len()), theta, centre)?;
         let varying = options.varying();
         let shape = options.shape(knots, &varying);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
@@ -313,41 +311,26 @@ impl Model for RoystonParmar {
             days.dedup();
             days.len()
         };
-        let refused = if start.events <= 0.0 {
-            Some((Status::NoEvents, "no-events"))
-        } else if 3.0 * parameters as f64 > start.events || distinct < 2 {
-            Some((Status::NotIdentified, "too-few-events"))
-        } else {
-            None
-        };
-        if let Some((status, key)) = refused {
-            let values =
-                [("parameters", parameters.to_string()), ("events", start.events.to_string())];
-            estimate.notice(Notice::new(status, key, &values));
-            let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
-            terms.all(status);
-            estimate.tables.push(terms.table);
-            estimate.tables.push(summary_without_fit(start.persons, start.events, status));
+        let one_day = (distinct < 2).then_some((Status::NotIdentified, "too-few-events"));
+        if let Some(why) = start.refusal(parameters).or(one_day) {
+            let terms = Terms::new(&options.design, "hazard_ratio", options.level());
+            start.refuse(&mut estimate, why, parameters, terms);
             return Ok(Step::Done(Box::new(estimate)));
         }
         let knots = options.knots(&start);
-        let centre = start.centre.clone();
-        let record = evaluations(rounds.iter().map(|r| (&r.params, &r.pooled)))?;
-        let at =
-            |theta| Step::Ask(Question::At { theta, centre: centre.clone(), knots: knots.clone() });
-        if record.is_empty() {
+        let first = || {
             let (intercept, slope) = line(&start.log_log(DAYS_PER_YEAR))
                 .filter(|(_, slope)| *slope > 0.05)
                 .unwrap_or(((start.events / start.person_days() * DAYS_PER_YEAR).ln(), 1.0));
             let mut theta = vec![0.0; options.all_terms(knots.len()).len()];
             (theta[0], theta[1]) = (intercept, slope);
-            return Ok(at(theta));
-        }
-        let next = match newton(&record, options.max_evaluations) {
-            Next::Try(theta) => return Ok(at(theta)),
-            next => next,
+            theta
         };
-        let fitted = Fitted::new(&record, next, rounds.len());
+        let most = options.max_evaluations;
+        let fitted = match ascend(rounds, most, &start.centre, &knots, first)? {
+            Ascent::Ask(question) => return Ok(Step::Ask(question)),
+            Ascent::Ended(fitted) => fitted,
+        };
         if knots.len() < options.knots + 2 {
             let values = [("n", (knots.len() - 2).to_string())];
             estimate.notices.push(Notice::new(Status::Ok, "fewer-knots", &values));
@@ -365,13 +348,9 @@ fn tables(
     knots: &[f64],
 ) {
     let all = options.all_terms(knots.len());
-    let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
-    fitted.tell(estimate, &names);
     let varying = options.varying();
     let shape = options.shape(knots, &varying);
-    let mut terms = Terms::new(&all, "hazard_ratio", options.level());
-    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
-    // The baseline is that of covariates at 0: undo the centring for every column of the spline.
+    // The baseline is that of covariates at 0: undo the centring.
     let m = knots.len();
     let baseline = |theta: &[f64], k: usize| {
         let mut value = theta[k];
@@ -380,17 +359,14 @@ fn tables(
         }
         value
     };
-    for j in 0..all.len() {
-        if !usable || fitted.running.contains(&j) {
-            terms.push(j, &[], fitted.status);
-        } else if j < m {
-            let (b, se) = fitted.delta(|theta| baseline(theta, j));
-            terms.wald(j, b, se);
+    let terms = Terms::new(&all, "hazard_ratio", options.level());
+    fitted.tell(estimate, &all, terms, |j| {
+        if j < m {
+            fitted.delta(|theta| baseline(theta, j))
         } else {
-            terms.wald(j, fitted.theta[j], fitted.std_error(j));
+            (fitted.theta[j], fitted.std_error(j))
         }
-    }
-    estimate.tables.push(terms.table);
+    });
     estimate.tables.push(fitted.summary(start.persons, start.events));
     let mut table = Table::new("knots", &["knot", "log_years", "years"]);
     for (k, knot) in knots.iter().enumerate() {

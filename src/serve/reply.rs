@@ -18,6 +18,7 @@ use tower_governor::{
 use tower_http::{
     catch_panic::CatchPanicLayer,
     compression::CompressionLayer,
+    limit::RequestBodyLimitLayer,
     timeout::{RequestBodyTimeoutLayer, TimeoutLayer},
 };
 use uuid::Uuid;
@@ -96,6 +97,8 @@ pub fn layers(router: Router, limits: &Limits, metrics: Metrics) -> Router {
     // The middleware sees each request last and each reply first, so that no reply leaves without its form.
     let router = router
         .layer(DefaultBodyLimit::max(limits.max_body_bytes))
+        // Refuses by the announced length, before any of the body is read.
+        .layer(RequestBodyLimitLayer::new(limits.max_body_bytes))
         .layer(RequestBodyTimeoutLayer::new(Duration::from_mins(1)))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
