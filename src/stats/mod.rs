@@ -7,6 +7,7 @@
 
 pub mod actuarial;
 pub mod beta_product;
+pub mod between;
 pub mod competing;
 pub mod cox;
 pub mod cumulative_hazard;
@@ -15,6 +16,7 @@ pub mod event_table;
 pub mod fine_gray;
 pub mod histogram;
 pub mod jet;
+pub mod joinpoint;
 pub mod kappa;
 pub mod life_table;
 pub mod likelihood;
@@ -30,7 +32,10 @@ pub mod poisson;
 pub mod product_limit;
 pub mod quadrature;
 pub mod random_effects;
+pub mod rate;
+pub mod rate_ratio;
 pub mod recurrent;
 pub mod root;
 pub mod spline;
 pub mod sum;
+pub mod trend;

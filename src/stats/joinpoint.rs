@@ -1,0 +1,509 @@
+//! Joinpoint regression: straight lines on the log scale that meet at joinpoints, whose number and places the data choose.
+//!
+//! The series is least squares of log rates with weights, or Poisson counts with expected counts as offset. Joinpoints lie on
+//! observed years (grid search; the first of equal fits, which is the smallest) or anywhere between (Hudson's continuous fit, by
+//! complete enumeration of which joinpoints lie on an observation).
+//!
+//! Sources: Kim, Fay, Feuer & Midthune (2000) for the grid and the permutation test; Hudson (1966); Zhang & Siegmund (2007) and
+//! Kim, Chen, Byrne, Wheeler & Feuer (2022) for BIC3 and the weighted BIC; Clegg, Hankey, Tiwari, Feuer & Edwards (2009) for the
+//! average change.
+
+use nalgebra::{DMatrix, DVector};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::{
+    matrix::invert,
+    sum::neumaier,
+    trend::{Slope, least_squares},
+};
+
+/// A yearly series.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Years, ascending.
+    pub x: Vec<f64>,
+    /// What is observed.
+    pub response: Response,
+}
+
+/// What a series observes each year.
+#[derive(Debug, Clone)]
+pub enum Response {
+    /// Log rates with the weights of least squares.
+    LogRate {
+        /// Log rates.
+        y: Vec<f64>,
+        /// Weights: 1, or 1 over the variance of the log rate.
+        weights: Vec<f64>,
+    },
+    /// Counts with the counts expected of a rate without trend.
+    Count {
+        /// Counts.
+        events: Vec<f64>,
+        /// Expected counts, all positive.
+        expected: Vec<f64>,
+    },
+}
+
+/// Where joinpoints may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Observations before the first and after the last joinpoint, the joinpoint not counted.
+    pub at_ends: usize,
+    /// Observations between two joinpoints, the joinpoints not counted.
+    pub between: usize,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self { at_ends: 2, between: 2 }
+    }
+}
+
+/// A fit with given joinpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fit {
+    /// Joinpoints, ascending.
+    pub joinpoints: Vec<f64>,
+    /// Sum of squares, or deviance.
+    pub loss: f64,
+    /// Value at the first year and slope of each segment.
+    pub intercept: f64,
+    /// Slopes of the log rate.
+    pub slopes: Vec<f64>,
+    /// Covariance of the slopes, given the joinpoints.
+    pub covariance: DMatrix<f64>,
+    /// Degrees of freedom of the residual: n − 2 (k + 1).
+    pub df: f64,
+    /// Fitted log rate, or log ratio of the mean to the expected count, by year.
+    pub fitted: Vec<f64>,
+}
+
+impl Fit {
+    /// Slope of a segment; normal where counts are fitted.
+    pub fn slope(&self, segment: usize, normal: bool) -> Slope {
+        let df = if normal { f64::INFINITY } else { self.df };
+        Slope {
+            slope: self.slopes[segment],
+            std_error: self.covariance[(segment, segment)].max(0.0).sqrt(),
+            df,
+        }
+    }
+
+    /// Average of the slopes over the years `from` to `to`, weighted by the length of each segment in them; t where one segment
+    /// covers all and squares are fitted, else normal.
+    pub fn average(&self, from: f64, to: f64, normal: bool) -> Slope {
+        let lengths: Vec<f64> = (0..self.slopes.len())
+            .map(|i| {
+                let start = if i == 0 { f64::NEG_INFINITY } else { self.joinpoints[i - 1] };
+                let end = self.joinpoints.get(i).copied().unwrap_or(f64::INFINITY);
+                (end.min(to) - start.max(from)).max(0.0)
+            })
+            .collect();
+        let total: f64 = lengths.iter().sum();
+        if let Some(only) = lengths.iter().position(|l| (l - total).abs() < 1e-12) {
+            return self.slope(only, normal);
+        }
+        let w = DVector::from_iterator(lengths.len(), lengths.iter().map(|l| l / total));
+        let slope = w.iter().zip(&self.slopes).map(|(w, b)| w * b).sum();
+        let variance = (w.transpose() * &self.covariance * &w)[(0, 0)];
+        Slope { slope, std_error: variance.max(0.0).sqrt(), df: f64::INFINITY }
+    }
+}
+
+/// Columns 1, x, (x − τ)₊ … of years.
+fn design(x: &[f64], joinpoints: &[f64]) -> DMatrix<f64> {
+    DMatrix::from_fn(x.len(), 2 + joinpoints.len(), |i, j| match j {
+        0 => 1.0,
+        1 => x[i] - x[0],
+        _ => (x[i] - joinpoints[j - 2]).max(0.0),
+    })
+}
+
+/// Deviance of counts, and log-linear coefficients, by iterated least squares.
+fn poisson(z: &DMatrix<f64>, events: &[f64], expected: &[f64]) -> (f64, DVector<f64>, DMatrix<f64>) {
+    let n = events.len();
+    let mean_ratio = (events.iter().sum::<f64>() + 0.1) / expected.iter().sum::<f64>();
+    let mut eta: Vec<f64> = (0..n)
+        .map(|i| f64::midpoint(((events[i] + 0.5) / (expected[i] + 0.5)).ln(), mean_ratio.ln()))
+        .collect();
+    let deviance = |eta: &[f64]| {
+        2.0 * neumaier((0..n).map(|i| {
+            let mu = expected[i] * eta[i].exp();
+            let gain = if events[i] > 0.0 { events[i] * (events[i] / mu).ln() } else { 0.0 };
+            gain - (events[i] - mu)
+        }))
+    };
+    let mut coefficients = DVector::zeros(z.ncols());
+    let mut inverse = DMatrix::zeros(z.ncols(), z.ncols());
+    let mut before = f64::INFINITY;
+    for _ in 0..60 {
+        let w = DVector::from_iterator(n, (0..n).map(|i| expected[i] * eta[i].exp()));
+        let working = DVector::from_iterator(n, (0..n).map(|i| eta[i] + (events[i] - w[i]) / w[i]));
+        let weighted = DMatrix::from_fn(n, z.ncols(), |i, j| z[(i, j)] * w[i]);
+        inverse = invert(&(z.transpose() * &weighted)).matrix;
+        coefficients = &inverse * (weighted.transpose() * working);
+        eta = (z * &coefficients).iter().map(|e| e.clamp(-60.0, 60.0)).collect();
+        let now = deviance(&eta);
+        if (before - now).abs() <= 1e-12 * (now.abs() + 1.0) {
+            break;
+        }
+        before = now;
+    }
+    (deviance(&eta), coefficients, inverse)
+}
+
+impl Series {
+    fn len(&self) -> usize {
+        self.x.len()
+    }
+
+    /// Fits with given joinpoints.
+    pub fn fit(&self, joinpoints: &[f64]) -> Fit {
+        let z = design(&self.x, joinpoints);
+        let (n, p) = (self.len(), z.ncols());
+        let df = n as f64 - 2.0 * (joinpoints.len() as f64 + 1.0);
+        let (loss, coefficients, covariance) = match &self.response {
+            Response::LogRate { y, weights } => {
+                let weighted = DMatrix::from_fn(n, p, |i, j| z[(i, j)] * weights[i]);
+                let inverse = invert(&(z.transpose() * &weighted)).matrix;
+                let coefficients = &inverse * (weighted.transpose() * DVector::from_row_slice(y));
+                let fitted = &z * &coefficients;
+                let loss = neumaier((0..n).map(|i| weights[i] * (y[i] - fitted[i]).powi(2)));
+                let scale = if df > 0.0 { loss / df } else { 0.0 };
+                (loss, coefficients, inverse * scale)
+            }
+            Response::Count { events, expected } => poisson(&z, events, expected),
+        };
+        // Slopes are running sums of the coefficients of x and its hinges.
+        let sums = DMatrix::from_fn(p - 1, p, |i, j| f64::from(u8::from(j >= 1 && j <= i + 1)));
+        let slopes = &sums * &coefficients;
+        Fit {
+            joinpoints: joinpoints.to_vec(),
+            loss,
+            intercept: coefficients[0],
+            slopes: slopes.iter().copied().collect(),
+            covariance: &sums * covariance * sums.transpose(),
+            df,
+            fitted: (z * coefficients).iter().copied().collect(),
+        }
+    }
+
+    /// Sets of `k` positions at which joinpoints may lie, in order.
+    fn places(&self, k: usize, rule: Places) -> Vec<Vec<usize>> {
+        let mut found = Vec::new();
+        let mut chosen = Vec::new();
+        self.extend_places(k, rule, &mut chosen, &mut found);
+        found
+    }
+
+    fn extend_places(
+        &self,
+        k: usize,
+        rule: Places,
+        chosen: &mut Vec<usize>,
+        found: &mut Vec<Vec<usize>>,
+    ) {
+        if chosen.len() == k {
+            found.push(chosen.clone());
+            return;
+        }
+        let from = chosen.last().map_or(rule.at_ends, |last| last + rule.between + 1);
+        for at in from..self.len().saturating_sub(rule.at_ends) {
+            chosen.push(at);
+            self.extend_places(k, rule, chosen, found);
+            chosen.pop();
+        }
+    }
+
+    /// The best fit of `k` joinpoints on observed years; `None` if the series is too short for them.
+    pub fn grid(&self, k: usize, rule: Places) -> Option<Fit> {
+        let places = self.places(k, rule);
+        let losses: Vec<f64> = match &self.response {
+            Response::LogRate { y, weights } => {
+                let y = DMatrix::from_fn(self.len(), 1, |i, _| y[i] * weights[i].sqrt());
+                self.least_losses(&places, &y, weights)
+            }
+            Response::Count { events, expected } => places
+                .par_iter()
+                .map(|at| {
+                    let joinpoints: Vec<f64> = at.iter().map(|&i| self.x[i]).collect();
+                    poisson(&design(&self.x, &joinpoints), events, expected).0
+                })
+                .collect(),
+        };
+        let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        let slack = 1e-12 * smallest.abs();
+        let at = losses.iter().position(|l| *l <= smallest + slack)?;
+        let joinpoints: Vec<f64> = places[at].iter().map(|&i| self.x[i]).collect();
+        Some(self.fit(&joinpoints))
+    }
+
+    /// Sums of squares of one response (the only column of `y`, times the roots of the weights) for each set of places.
+    fn least_losses(&self, places: &[Vec<usize>], y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
+        places.par_iter().map(|at| self.residual(at, y, weights)[0]).collect()
+    }
+
+    /// Orthonormal columns of the weighted design.
+    fn basis(&self, at: &[usize], weights: &[f64]) -> DMatrix<f64> {
+        let joinpoints: Vec<f64> = at.iter().map(|&i| self.x[i]).collect();
+        let z = design(&self.x, &joinpoints);
+        DMatrix::from_fn(z.nrows(), z.ncols(), |i, j| z[(i, j)] * weights[i].sqrt()).qr().q()
+    }
+
+    /// Sum of squares of each column of `y` about its fit.
+    fn residual(&self, at: &[usize], y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
+        let q = self.basis(at, weights);
+        let projected = q.transpose() * y;
+        (0..y.ncols())
+            .map(|c| {
+                let fitted = &q * projected.column(c);
+                (y.column(c) - fitted).norm_squared()
+            })
+            .collect()
+    }
+
+    /// Smallest sum of squares of each column of `y` over all places of `k` joinpoints.
+    fn smallest_losses(&self, k: usize, rule: Places, y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
+        let totals: Vec<f64> = y.column_iter().map(|c| c.norm_squared()).collect();
+        let none = || vec![0.0_f64; y.ncols()];
+        // ‖y‖² − ‖Q'y‖²: the largest projection wins.
+        let largest = self
+            .places(k, rule)
+            .par_iter()
+            .fold(none, |mut best, at| {
+                let projected = self.basis(at, weights).transpose() * y;
+                for (b, column) in best.iter_mut().zip(projected.column_iter()) {
+                    *b = b.max(column.norm_squared());
+                }
+                best
+            })
+            .reduce(none, |a, b| a.iter().zip(&b).map(|(a, b)| a.max(*b)).collect());
+        totals.iter().zip(largest).map(|(t, l)| (t - l).max(0.0)).collect()
+    }
+
+    /// P-value of `few` against `many` joinpoints: residuals about the fit of the few are permuted `draws` times (generator
+    /// ChaCha8 from `seed`). Least squares only.
+    pub fn permutation_p_value(
+        &self,
+        [few, many]: [usize; 2],
+        rule: Places,
+        draws: usize,
+        seed: u64,
+    ) -> Option<f64> {
+        let Response::LogRate { y, weights } = &self.response else { return None };
+        let null = self.grid(few, rule)?;
+        let alternative = self.grid(many, rule)?;
+        let n = self.len();
+        let residuals: Vec<f64> =
+            (0..n).map(|i| (y[i] - null.fitted[i]) * weights[i].sqrt()).collect();
+        let mut generator = ChaCha8Rng::seed_from_u64(seed ^ ((few as u64) << 32 | many as u64));
+        let mut permuted = DMatrix::zeros(n, draws);
+        let mut order: Vec<usize> = (0..n).collect();
+        for c in 0..draws {
+            order.shuffle(&mut generator);
+            for i in 0..n {
+                permuted[(i, c)] = null.fitted[i] * weights[i].sqrt() + residuals[order[i]];
+            }
+        }
+        let small = self.smallest_losses(few, rule, &permuted, weights);
+        let large = self.smallest_losses(many, rule, &permuted, weights);
+        let seen = null.loss / alternative.loss.max(f64::MIN_POSITIVE);
+        let as_far = (0..draws)
+            .filter(|&c| small[c] >= seen * (1.0 - 1e-12) * large[c])
+            .count();
+        Some((as_far as f64 + 1.0) / (draws as f64 + 1.0))
+    }
+
+    /// The best fit of `k` joinpoints anywhere between the years that [`Places`] allows: each lies on an observation, or inside a
+    /// gap where the lines of its two sides meet. `None` if the series is too short.
+    pub fn hudson(&self, k: usize, rule: Places) -> Option<Fit> {
+        let mut best = self.grid(k, rule)?;
+        let first = rule.at_ends;
+        let last = self.len().saturating_sub(rule.at_ends + 1);
+        // A code 2i is observation i, 2i + 1 the gap after it.
+        let codes: Vec<usize> = (2 * first..=2 * last).collect();
+        let mut sets = vec![Vec::new()];
+        for _ in 0..k {
+            sets = sets
+                .into_iter()
+                .flat_map(|set: Vec<usize>| {
+                    let least = set.last().map_or(0, |c| self.after(*c, rule));
+                    codes
+                        .iter()
+                        .filter(move |c| **c >= least)
+                        .map(|c| [&set[..], &[*c]].concat())
+                        .collect::<Vec<_>>()
+                })
+                .collect();
+        }
+        let candidates: Vec<Vec<f64>> = sets
+            .par_iter()
+            .filter(|set| set.iter().any(|c| c % 2 == 1))
+            .filter_map(|set| self.meeting_points(set))
+            .collect();
+        for joinpoints in candidates {
+            let fit = self.fit(&joinpoints);
+            if fit.loss < best.loss * (1.0 - 1e-12) {
+                best = fit;
+            }
+        }
+        Some(best)
+    }
+
+    /// The smallest code of a joinpoint after one at `code`, so that enough observations lie between.
+    fn after(&self, code: usize, rule: Places) -> usize {
+        // The first observation after the joinpoint is position code / 2 + 1; `between` of them come before the next one.
+        let next = code / 2 + rule.between;
+        2 * next + 1
+    }
+
+    /// Joinpoints of a set of codes, if the lines on both sides of each free one meet inside its gap.
+    fn meeting_points(&self, set: &[usize]) -> Option<Vec<f64>> {
+        let n = self.len();
+        // Runs of observations between free joinpoints are fitted on their own.
+        let mut joinpoints = vec![f64::NAN; set.len()];
+        let mut start = 0;
+        let mut left: Option<[f64; 2]> = None;
+        let mut fixed = Vec::new();
+        let mut free_before = None;
+        for j in 0..=set.len() {
+            if let Some(code) = set.get(j).filter(|c| *c % 2 == 0) {
+                fixed.push(self.x[code / 2]);
+                joinpoints[j] = self.x[code / 2];
+                continue;
+            }
+            let end = set.get(j).map_or(n, |code| code / 2 + 1);
+            let run = self.part(start, end);
+            if run.len() < 2 + fixed.len() {
+                return None;
+            }
+            let fit = run.fit(&fixed);
+            // Lines at the two ends of the run, as value at x = 0 of the series and slope.
+            let line = |at: f64, value: f64, slope: f64| [value - slope * (at - self.x[0]), slope];
+            let head = line(run.x[0], fit.intercept, fit.slopes[0]);
+            if let Some(before) = left {
+                let gap: usize = free_before?;
+                let slope = head[1] - before[1];
+                let meet = self.x[0] + (before[0] - head[0]) / slope;
+                if !(meet > self.x[gap] && meet < self.x[gap + 1]) {
+                    return None;
+                }
+                joinpoints[set.iter().position(|c| *c == 2 * gap + 1)?] = meet;
+            }
+            let slope = *fit.slopes.last()?;
+            left = Some(line(*run.x.last()?, *fit.fitted.last()?, slope));
+            free_before = set.get(j).map(|code| code / 2);
+            start = end;
+            fixed.clear();
+        }
+        Some(joinpoints)
+    }
+
+    fn part(&self, start: usize, end: usize) -> Self {
+        let cut = |v: &[f64]| v[start..end].to_vec();
+        let response = match &self.response {
+            Response::LogRate { y, weights } => {
+                Response::LogRate { y: cut(y), weights: cut(weights) }
+            }
+            Response::Count { events, expected } => {
+                Response::Count { events: cut(events), expected: cut(expected) }
+            }
+        };
+        Self { x: cut(&self.x), response }
+    }
+
+    /// The largest share of squares that one change of slope explains in its two segments, as the weighted BIC has it: 0 without
+    /// joinpoints.
+    pub fn largest_partial_r2(&self, fit: &Fit) -> f64 {
+        let (y, weights) = match &self.response {
+            Response::LogRate { y, weights } => (y.clone(), weights.clone()),
+            // The working response and weights at the fit.
+            Response::Count { events, expected } => {
+                let mu = |i: usize| expected[i] * fit.fitted[i].exp();
+                let y = (0..self.len()).map(|i| fit.fitted[i] + (events[i] - mu(i)) / mu(i)).collect();
+                (y, (0..self.len()).map(mu).collect())
+            }
+        };
+        let mut ends = vec![f64::NEG_INFINITY];
+        ends.extend(&fit.joinpoints);
+        ends.push(f64::INFINITY);
+        let partial = |j: usize| {
+            let inside: Vec<usize> =
+                (0..self.len()).filter(|&i| self.x[i] >= ends[j] && self.x[i] <= ends[j + 2]).collect();
+            let pick = |v: &[f64]| inside.iter().map(|&i| v[i]).collect::<Vec<f64>>();
+            let part = Self {
+                x: pick(&self.x),
+                response: Response::LogRate { y: pick(&y), weights: pick(&weights) },
+            };
+            let (line, bent) = (part.fit(&[]).loss, part.fit(&[ends[j + 1]]).loss);
+            if line > 0.0 { ((line - bent) / line).clamp(0.0, 1.0) } else { 0.0 }
+        };
+        (0..fit.joinpoints.len()).map(partial).fold(0.0, f64::max)
+    }
+
+    /// BIC with `penalty` parameters per joinpoint: ln(SSE / n) + (penalty k + 2) ln n / n; for counts deviance / n in place of the
+    /// logarithm.
+    pub fn bic(&self, fit: &Fit, penalty: f64) -> f64 {
+        let n = self.len() as f64;
+        let loss = match self.response {
+            Response::LogRate { .. } => (fit.loss.max(f64::MIN_POSITIVE) / n).ln(),
+            Response::Count { .. } => fit.loss / n,
+        };
+        loss + (penalty * fit.joinpoints.len() as f64 + 2.0) * n.ln() / n
+    }
+}
+
+/// One comparison of a permutation test.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Comparison {
+    /// Joinpoints of the null hypothesis.
+    pub few: usize,
+    /// Joinpoints of the alternative.
+    pub many: usize,
+    /// P-value.
+    pub p_value: f64,
+    /// Level at which it is read.
+    pub alpha: f64,
+}
+
+/// The number of joinpoints by a sequence of permutation tests, each at α / (most − few), so that too many are chosen with
+/// probability α at most.
+pub fn by_permutation(
+    series: &Series,
+    most: usize,
+    rule: Places,
+    alpha: f64,
+    draws: usize,
+    seed: u64,
+) -> Option<(usize, Vec<Comparison>)> {
+    let (mut few, mut many) = (0, most);
+    let mut record = Vec::new();
+    while few < many {
+        let level = alpha / (most - few) as f64;
+        let p_value = series.permutation_p_value([few, many], rule, draws, seed)?;
+        record.push(Comparison { few, many, p_value, alpha: level });
+        if p_value <= level {
+            few += 1;
+        } else {
+            many -= 1;
+        }
+    }
+    Some((few, record))
+}
+
+/// The most joinpoints that are looked for, by length of the series: 7–11 years one, then one more for every five years, up to
+/// five.
+pub fn default_most(years: usize) -> usize {
+    if years < 7 { 0 } else { (years.saturating_sub(2) / 5).clamp(1, 5) }
+}
+
+/// A straight line through a whole log-rate series, for what has no joinpoints to offer.
+pub fn straight(series: &Series) -> Option<Slope> {
+    match &series.response {
+        Response::LogRate { y, weights } => least_squares(&series.x, y, weights),
+        Response::Count { .. } => Some(series.fit(&[]).slope(0, true)),
+    }
+}
