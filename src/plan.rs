@@ -125,6 +125,7 @@ fn prepare(
     let context = Context {
         dictionary: &study.dictionary,
         followup: spec.followup.as_ref(),
+        incidence: spec.incidence.as_ref(),
         confidence_level: spec.pooling.confidence_level,
         earlier,
     };

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, sex_position},
     spec::{Fault, VariableKind},
     stats::life_table::{AGE_YEAR, BOTH, Person},
 };
@@ -47,7 +47,7 @@ impl Background {
         };
         let name = self.sex.clone().unwrap_or_default();
         let levels = context.dictionary.get(&name).map_or_else(Vec::new, |v| v.model_levels());
-        if let Some(level) = levels.iter().find(|level| sex(level).is_none()) {
+        if let Some(level) = levels.iter().find(|level| sex_position(level).is_none()) {
             let message = format!("level `{level}` of `{name}` is no sex of a life table");
             let hint = "levels are 1 and 2, m and f, or male and female; leave others out by the population";
             faults.push(Fault::new(format!("{at}/sex"), message).hint(hint));
@@ -83,7 +83,9 @@ impl Background {
             .map(|&row| {
                 let sex = match &coded {
                     None => Some(BOTH),
-                    Some((codes, levels)) => codes[row].and_then(|c| sex(&levels[c as usize])),
+                    Some((codes, levels)) => {
+                        codes[row].and_then(|c| sex_position(&levels[c as usize]))
+                    }
                 };
                 let sex = sex.ok_or_else(|| {
                     lookup(self.sex.as_deref().unwrap_or_default(), "a row has no sex")
@@ -96,14 +98,5 @@ impl Background {
                 Ok(Person { sex, age_days, start })
             })
             .collect()
-    }
-}
-
-/// Position of a sex in life tables.
-fn sex(level: &str) -> Option<usize> {
-    match level.to_ascii_lowercase().as_str() {
-        "1" | "m" | "male" | "boy" => Some(0),
-        "2" | "f" | "female" | "girl" => Some(1),
-        _ => None,
     }
 }

@@ -5,6 +5,7 @@ mod event_counts;
 mod expected;
 mod likelihood;
 mod prediction;
+mod rates;
 mod sums;
 mod terms;
 
@@ -15,6 +16,10 @@ pub use likelihood::{
     Ascent, Fitted, Question, RegressionRows, Start, ascend, line, summary_without_fit,
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
+pub use rates::{
+    RateCells, Year, incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
+    prepare_incidence, rate_sums,
+};
 pub use sums::Sums;
 pub use terms::Terms;
 
@@ -25,7 +30,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
-    cohort::{CohortError, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, Incidence, SiteData},
     estimate::Estimate,
     spec::{Dictionary, Fault, ModelSpec, VariableKind, schema_faults},
     summary::{Draft, LayoutError, Summary, Visibility},
@@ -89,6 +94,8 @@ pub struct Context<'a> {
     pub dictionary: &'a Dictionary,
     /// The analysis's follow-up.
     pub followup: Option<&'a Followup>,
+    /// The analysis's cells of incidence.
+    pub incidence: Option<&'a Incidence>,
     /// The analysis's confidence level.
     pub confidence_level: f64,
     /// Models before this one, their options made ready.

@@ -57,7 +57,7 @@ impl Sums {
 
     /// Adds whole counts whose pooled cells are printed as they are.
     #[must_use]
-    fn shown(mut self, name: &str, axes: Vec<Axis>, cells: &[f64]) -> Self {
+    pub fn shown(mut self, name: &str, axes: Vec<Axis>, cells: &[f64]) -> Self {
         self = self.with(name, axes, Kind::Count, cells.to_vec());
         if let Some(entry) = self.arrays.last_mut() {
             entry.shown = true;

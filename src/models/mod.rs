@@ -8,6 +8,8 @@ pub mod cox_patterns;
 pub mod cure;
 pub mod excess_hazard;
 pub mod fine_gray;
+pub mod incidence_rates;
+pub mod joinpoint;
 pub mod kaplan_meier;
 pub mod log_rank;
 pub mod mean_cumulative_count;
@@ -19,6 +21,7 @@ pub mod participation;
 pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
+pub mod rate_trend;
 pub mod royston_parmar;
 pub mod standardised_ratio;
 pub mod survival_lexis;
@@ -49,6 +52,9 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &survival_lexis::SurvivalLexis,
     &mean_cumulative_count::MeanCumulativeCount,
     &excess_hazard::ExcessHazard,
+    &incidence_rates::IncidenceRates,
+    &rate_trend::RateTrend,
+    &joinpoint::Joinpoint,
 ];
 
 /// The model of this kind.

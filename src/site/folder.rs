@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::life_table::RateFile;
+use super::{life_table::RateFile, population::PopulationFile};
 use crate::{
     spec::{Fault, Faults, Source},
     summary::{Policy, PolicyError, SiteId, preset},
@@ -99,6 +99,9 @@ struct Tables {
     /// Incidence or other rates of the general population, for standardised ratios.
     #[serde(default)]
     rates: Option<RateFile>,
+    /// Person-years by sex, year and age, for incidence rates.
+    #[serde(default)]
+    population: Option<PopulationFile>,
 }
 
 /// One file and how it is read.
@@ -135,6 +138,8 @@ pub struct SiteFolder {
     pub life_table: Option<RateFile>,
     /// Other rates of the general population.
     pub rates: Option<RateFile>,
+    /// Person-years.
+    pub population: Option<PopulationFile>,
 }
 
 /// Reads a text file, or says which one is missing.
@@ -185,6 +190,7 @@ impl SiteFolder {
                 folder: folder.to_owned(),
                 life_table: file.tables.life_table,
                 rates: file.tables.rates,
+                population: file.tables.population,
             }),
             _ => Err(source.faults(&faults).into()),
         }

@@ -16,7 +16,10 @@ use super::{
     folder::{SiteError, read_text},
     reader::{RawTable, TextFormat, read},
 };
-use crate::stats::life_table::{AGE_YEAR, LifeTable};
+use crate::{
+    cohort::sex_position,
+    stats::life_table::{AGE_YEAR, LifeTable},
+};
 
 /// How a table of rates is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,14 +80,6 @@ pub(super) fn read_rates(folder: &Path, file: &RateFile) -> Result<LifeTable, Si
     table(&path, &rates)
 }
 
-fn sex(text: &str) -> Option<usize> {
-    match text.trim().to_ascii_lowercase().as_str() {
-        "1" | "m" | "male" | "males" | "men" => Some(0),
-        "2" | "f" | "female" | "females" | "women" => Some(1),
-        _ => None,
-    }
-}
-
 /// The whole number that a cell starts with: `110+` is 110.
 fn leading(text: &str) -> Option<i32> {
     let digits: String = text.trim().chars().take_while(char::is_ascii_digit).collect();
@@ -135,7 +130,7 @@ fn delimited(path: &Path, file: &RateFile) -> Result<Rates, SiteError> {
         }
         let cell = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
         let value = cell(values).parse().ok().and_then(convert);
-        let key = (sex(&cell(sexes)), leading(&cell(years)), leading(&cell(ages)));
+        let key = (sex_position(&cell(sexes)), leading(&cell(years)), leading(&cell(ages)));
         let ((Some(sex), Some(year), Some(age)), Some(rate)) = (key, value) else {
             let reason = format!("line {}: sex, year, age or {name} cannot be read", row + 2);
             let hint = "sex is 1 or 2 (male, female), year and age are whole numbers, rates are not negative";

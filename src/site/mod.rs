@@ -7,6 +7,7 @@ mod check;
 mod folder;
 mod life_table;
 mod mapping;
+mod population;
 mod reader;
 mod records;
 mod table;

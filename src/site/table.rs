@@ -6,6 +6,7 @@ use super::{
     folder::{SiteError, SiteFolder},
     life_table::{RateFile, read_rates},
     mapping::Mapping,
+    population::read_population,
     reader::read,
     records::{Records, Values},
 };
@@ -38,8 +39,14 @@ impl Registry {
             let read = |file: &RateFile| read_rates(&folder.folder, file).map(Arc::new);
             file.as_ref().map(read).transpose()
         };
-        let tables =
-            SiteTables { life_table: rates(&folder.life_table)?, rates: rates(&folder.rates)? };
+        let population = folder.population.as_ref();
+        let population =
+            population.map(|file| read_population(&folder.folder, file)).transpose()?;
+        let tables = SiteTables {
+            life_table: rates(&folder.life_table)?,
+            rates: rates(&folder.rates)?,
+            population: population.map(Arc::new),
+        };
         Ok(Self { folder, records, tables })
     }
 

@@ -10,7 +10,7 @@ use super::{
     source::{Fault, Faults, Source, suggestion},
     study::Study,
 };
-use crate::cohort::Followup;
+use crate::cohort::{Followup, Incidence};
 
 /// Lower and upper bound, both included; either may be left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -165,6 +165,9 @@ pub struct AnalysisSpec {
     pub population: Population,
     /// Follow-up that survival models use unless they name their own.
     pub followup: Option<Followup>,
+    /// Cells in which models of incidence count, unless they name their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incidence: Option<Incidence>,
     /// Models, in the order of the report.
     pub models: Vec<ModelSpec>,
     /// How answers are pooled.
@@ -192,6 +195,9 @@ struct AnalysisFile {
     /// Follow-up that survival models use unless they name their own.
     #[serde(default)]
     followup: Option<Followup>,
+    /// Cells in which models of incidence count, unless they name their own.
+    #[serde(default)]
+    incidence: Option<Incidence>,
     /// Models, in the order of the report.
     model: Vec<Map<String, Value>>,
     /// How answers are pooled.
@@ -260,10 +266,29 @@ impl AnalysisSpec {
         }
         faults.extend(report_faults(&file.report, &models));
         let AnalysisFile {
-            id, title, question, study, population, followup, pooling, report, ..
+            id,
+            title,
+            question,
+            study,
+            population,
+            followup,
+            incidence,
+            pooling,
+            report,
+            ..
         } = file;
-        let spec =
-            Self { id, title, question, study, population, followup, models, pooling, report };
+        let spec = Self {
+            id,
+            title,
+            question,
+            study,
+            population,
+            followup,
+            incidence,
+            models,
+            pooling,
+            report,
+        };
         (Some(spec), faults)
     }
 

@@ -33,7 +33,12 @@ pub struct Homogeneity {
 
 /// Tests of equal ratios over countries with expected events; given the total, the counts are multinomial. `draws` tables are
 /// drawn with the generator ChaCha8 from `seed`. `None` with fewer than two such countries or no event.
-pub fn homogeneity(observed: &[f64], expected: &[f64], draws: usize, seed: u64) -> Option<Homogeneity> {
+pub fn homogeneity(
+    observed: &[f64],
+    expected: &[f64],
+    draws: usize,
+    seed: u64,
+) -> Option<Homogeneity> {
     let used: Vec<(f64, f64)> =
         observed.iter().zip(expected).filter(|(_, e)| **e > 0.0).map(|(o, e)| (*o, *e)).collect();
     let n = neumaier(used.iter().map(|u| u.0));
@@ -134,14 +139,25 @@ pub fn shrink_by_moments(observed: &[f64], expected: &[f64]) -> Option<Shrunk> {
     let mean = n / total;
     let used = expected.iter().filter(|e| **e > 0.0).count() as f64;
     let spread = neumaier(
-        observed.iter().zip(expected).filter(|(_, e)| **e > 0.0).map(|(o, e)| e * (o / e - mean).powi(2)),
+        observed
+            .iter()
+            .zip(expected)
+            .filter(|(_, e)| **e > 0.0)
+            .map(|(o, e)| e * (o / e - mean).powi(2)),
     ) / total;
     let variance = (spread - mean / (total / used)).max(0.0);
-    let ratios = observed
-        .iter()
-        .zip(expected)
-        .map(|(o, e)| if *e > 0.0 { mean + variance / (variance + mean / e) * (o / e - mean) } else { mean })
-        .collect();
+    let ratios =
+        observed
+            .iter()
+            .zip(expected)
+            .map(|(o, e)| {
+                if *e > 0.0 {
+                    mean + variance / (variance + mean / e) * (o / e - mean)
+                } else {
+                    mean
+                }
+            })
+            .collect();
     Some(Shrunk { mean, variance, ratios })
 }
 
@@ -223,7 +239,9 @@ mod tests {
     #[test]
     fn shrinkage_pulls_small_countries_most() {
         let (observed, expected) = ([200.0, 4.0, 80.0, 0.0], [100.0, 1.0, 100.0, 2.0]);
-        for shrunk in [shrink_by_moments(&observed, &expected), shrink_by_likelihood(&observed, &expected)] {
+        for shrunk in
+            [shrink_by_moments(&observed, &expected), shrink_by_likelihood(&observed, &expected)]
+        {
             let shrunk = shrunk.unwrap();
             assert!(shrunk.variance > 0.0);
             assert!(shrunk.ratios[1] < 4.0 && shrunk.ratios[1] > shrunk.mean);

@@ -123,7 +123,11 @@ fn design(x: &[f64], joinpoints: &[f64]) -> DMatrix<f64> {
 }
 
 /// Deviance of counts, and log-linear coefficients, by iterated least squares.
-fn poisson(z: &DMatrix<f64>, events: &[f64], expected: &[f64]) -> (f64, DVector<f64>, DMatrix<f64>) {
+fn poisson(
+    z: &DMatrix<f64>,
+    events: &[f64],
+    expected: &[f64],
+) -> (f64, DVector<f64>, DMatrix<f64>) {
     let n = events.len();
     let mean_ratio = (events.iter().sum::<f64>() + 0.1) / expected.iter().sum::<f64>();
     let mut eta: Vec<f64> = (0..n)
@@ -154,6 +158,108 @@ fn poisson(z: &DMatrix<f64>, events: &[f64], expected: &[f64]) -> (f64, DVector<
     }
     (deviance(&eta), coefficients, inverse)
 }
+
+/// Sets of squares that are fitted with full precision after all have been ranked.
+const FITTED_SQUARES: usize = 16;
+/// The same for counts, whose ranking is approximate.
+const FITTED_COUNTS: usize = 300;
+/// Most rankings of counts.
+const MOST_RANKINGS: usize = 10;
+
+/// Positions of the `n` smallest values.
+fn best(values: &[f64], n: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..values.len()).collect();
+    if n < order.len() {
+        order.select_nth_unstable_by(n, |&a, &b| values[a].total_cmp(&values[b]));
+        order.truncate(n);
+    }
+    order.sort_unstable();
+    order
+}
+
+/// Weighted products of the columns 1, x and all hinges, so that the normal equations of any set of places are looked up.
+struct Products {
+    /// Columns, about the middle of the years: 1, x, then a hinge at each observation.
+    columns: DMatrix<f64>,
+    weights: Vec<f64>,
+    gram: DMatrix<f64>,
+}
+
+impl Products {
+    fn new(series: &Series, weights: &[f64]) -> Self {
+        let x = &series.x;
+        let n = x.len();
+        let (middle, half) = (f64::midpoint(x[0], x[n - 1]), 0.5 * (x[n - 1] - x[0]));
+        let columns = DMatrix::from_fn(n, n + 2, |i, j| match j {
+            0 => 1.0,
+            1 => (x[i] - middle) / half,
+            _ => ((x[i] - x[j - 2]) / half).max(0.0),
+        });
+        let weighted = DMatrix::from_fn(n, n + 2, |i, j| columns[(i, j)] * weights[i]);
+        let gram = columns.transpose() * weighted;
+        Self { columns, weights: weights.to_vec(), gram }
+    }
+
+    /// Products of all columns with each response, one row per column.
+    fn right(&self, y: &DMatrix<f64>) -> Vec<Vec<f64>> {
+        let weighted = DMatrix::from_fn(y.nrows(), y.ncols(), |i, j| y[(i, j)] * self.weights[i]);
+        let products = self.columns.transpose() * weighted;
+        products.row_iter().map(|row| row.iter().copied().collect()).collect()
+    }
+
+    fn total(&self, y: &[f64]) -> f64 {
+        neumaier(y.iter().zip(&self.weights).map(|(y, w)| w * y * y))
+    }
+
+    /// Raises `largest` to the sum of squares that the columns at these places explain of each response.
+    fn explained(&self, at: &[usize], right: &[Vec<f64>], largest: &mut [f64]) {
+        let p = 2 + at.len();
+        let column = |j: usize| if j < 2 { j } else { at[j - 2] + 2 };
+        let mut lower = [[0.0_f64; MOST_COLUMNS]; MOST_COLUMNS];
+        for i in 0..p {
+            for j in 0..=i {
+                let mut sum = self.gram[(column(i), column(j))];
+                for k in 0..j {
+                    sum -= lower[i][k] * lower[j][k];
+                }
+                if i == j {
+                    if sum <= 0.0 {
+                        return;
+                    }
+                    lower[i][i] = sum.sqrt();
+                } else {
+                    lower[i][j] = sum / lower[j][j];
+                }
+            }
+        }
+        // L z = X'Wy, block by block: Σ z² is what is explained.
+        let mut z = [[0.0_f64; BLOCK]; MOST_COLUMNS];
+        for (block, best) in largest.chunks_mut(BLOCK).enumerate() {
+            let width = best.len();
+            let mut sum = [0.0_f64; BLOCK];
+            for i in 0..p {
+                let (before, rest) = z.split_at_mut(i);
+                let own = &mut rest[0][..width];
+                own.copy_from_slice(&right[column(i)][block * BLOCK..block * BLOCK + width]);
+                for (k, earlier) in before.iter().enumerate() {
+                    let factor = lower[i][k];
+                    own.iter_mut().zip(&earlier[..width]).for_each(|(a, b)| *a -= factor * b);
+                }
+                let scale = 1.0 / lower[i][i];
+                for (a, s) in own.iter_mut().zip(&mut sum[..width]) {
+                    *a *= scale;
+                    *s += *a * *a;
+                }
+            }
+            best.iter_mut().zip(&sum[..width]).for_each(|(b, s)| *b = b.max(*s));
+        }
+    }
+}
+
+/// Responses that are solved side by side.
+const BLOCK: usize = 64;
+/// Columns of the largest design: a line and nine hinges.
+const MOST_COLUMNS: usize = 11;
 
 impl Series {
     fn len(&self) -> usize {
@@ -218,70 +324,97 @@ impl Series {
         }
     }
 
-    /// The best fit of `k` joinpoints on observed years; `None` if the series is too short for them.
+    /// The best fit of `k` joinpoints on observed years; `None` if the series is too short for them. Squares of all sets are found
+    /// from products of the columns; counts are ranked by one Newton step from the best fit so far, the best few hundred sets
+    /// fitted, and ranked again until the best one stays.
     pub fn grid(&self, k: usize, rule: Places) -> Option<Fit> {
         let places = self.places(k, rule);
-        let losses: Vec<f64> = match &self.response {
+        let at = |i: usize| places[i].iter().map(|&i| self.x[i]).collect::<Vec<f64>>();
+        match &self.response {
             Response::LogRate { y, weights } => {
-                let y = DMatrix::from_fn(self.len(), 1, |i, _| y[i] * weights[i].sqrt());
-                self.least_losses(&places, &y, weights)
+                let losses = self.losses(&places, y, weights);
+                self.best_of(best(&losses, FITTED_SQUARES).into_iter().map(at))
             }
-            Response::Count { events, expected } => places
-                .par_iter()
-                .map(|at| {
-                    let joinpoints: Vec<f64> = at.iter().map(|&i| self.x[i]).collect();
-                    poisson(&design(&self.x, &joinpoints), events, expected).0
-                })
-                .collect(),
-        };
-        let smallest = losses.iter().copied().fold(f64::INFINITY, f64::min);
-        let slack = 1e-12 * smallest.abs();
-        let at = losses.iter().position(|l| *l <= smallest + slack)?;
-        let joinpoints: Vec<f64> = places[at].iter().map(|&i| self.x[i]).collect();
-        Some(self.fit(&joinpoints))
+            Response::Count { .. } => {
+                let mut found = self.fit(&places.first().map(|_| at(0))?);
+                for _ in 0..MOST_RANKINGS {
+                    let (y, weights) = self.working(&found);
+                    let losses = self.losses(&places, &y, &weights);
+                    let next = self.best_of(best(&losses, FITTED_COUNTS).into_iter().map(at))?;
+                    let stays = next.joinpoints == found.joinpoints;
+                    found = if next.loss <= found.loss { next } else { return Some(found) };
+                    if stays {
+                        break;
+                    }
+                }
+                Some(found)
+            }
+        }
     }
 
-    /// Sums of squares of one response (the only column of `y`, times the roots of the weights) for each set of places.
-    fn least_losses(&self, places: &[Vec<usize>], y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
-        places.par_iter().map(|at| self.residual(at, y, weights)[0]).collect()
+    /// The fit of smallest loss; the first of equal ones.
+    fn best_of(&self, sets: impl Iterator<Item = Vec<f64>>) -> Option<Fit> {
+        let sets: Vec<Vec<f64>> = sets.collect();
+        let mut fits: Vec<Fit> = sets.par_iter().map(|joinpoints| self.fit(joinpoints)).collect();
+        fits.sort_by(|a, b| {
+            let tie = (a.loss - b.loss).abs() <= 1e-12 * a.loss.abs();
+            let places =
+                || a.joinpoints.partial_cmp(&b.joinpoints).unwrap_or(std::cmp::Ordering::Equal);
+            if tie { places() } else { a.loss.total_cmp(&b.loss) }
+        });
+        fits.into_iter().next()
     }
 
-    /// Orthonormal columns of the weighted design.
-    fn basis(&self, at: &[usize], weights: &[f64]) -> DMatrix<f64> {
-        let joinpoints: Vec<f64> = at.iter().map(|&i| self.x[i]).collect();
-        let z = design(&self.x, &joinpoints);
-        DMatrix::from_fn(z.nrows(), z.ncols(), |i, j| z[(i, j)] * weights[i].sqrt()).qr().q()
+    /// Working response and weights of counts at a fit.
+    fn working(&self, fit: &Fit) -> (Vec<f64>, Vec<f64>) {
+        match &self.response {
+            Response::LogRate { y, weights } => (y.clone(), weights.clone()),
+            Response::Count { events, expected } => {
+                let mu: Vec<f64> =
+                    expected.iter().zip(&fit.fitted).map(|(e, f)| e * f.exp()).collect();
+                let y =
+                    (0..self.len()).map(|i| fit.fitted[i] + (events[i] - mu[i]) / mu[i]).collect();
+                (y, mu)
+            }
+        }
     }
 
-    /// Sum of squares of each column of `y` about its fit.
-    fn residual(&self, at: &[usize], y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
-        let q = self.basis(at, weights);
-        let projected = q.transpose() * y;
-        (0..y.ncols())
-            .map(|c| {
-                let fitted = &q * projected.column(c);
-                (y.column(c) - fitted).norm_squared()
+    /// Sums of squares for each set of places.
+    fn losses(&self, places: &[Vec<usize>], y: &[f64], weights: &[f64]) -> Vec<f64> {
+        let products = Products::new(self, weights);
+        let right = products.right(&DMatrix::from_column_slice(y.len(), 1, y));
+        let total = products.total(y);
+        places
+            .par_iter()
+            .map(|at| {
+                let mut largest = [0.0];
+                products.explained(at, &right, &mut largest);
+                total - largest[0]
             })
             .collect()
     }
 
     /// Smallest sum of squares of each column of `y` over all places of `k` joinpoints.
-    fn smallest_losses(&self, k: usize, rule: Places, y: &DMatrix<f64>, weights: &[f64]) -> Vec<f64> {
-        let totals: Vec<f64> = y.column_iter().map(|c| c.norm_squared()).collect();
+    fn smallest_losses(
+        &self,
+        k: usize,
+        rule: Places,
+        y: &DMatrix<f64>,
+        weights: &[f64],
+    ) -> Vec<f64> {
+        let products = Products::new(self, weights);
+        let right = products.right(y);
         let none = || vec![0.0_f64; y.ncols()];
-        // ‖y‖² − ‖Q'y‖²: the largest projection wins.
         let largest = self
             .places(k, rule)
             .par_iter()
             .fold(none, |mut best, at| {
-                let projected = self.basis(at, weights).transpose() * y;
-                for (b, column) in best.iter_mut().zip(projected.column_iter()) {
-                    *b = b.max(column.norm_squared());
-                }
+                products.explained(at, &right, &mut best);
                 best
             })
             .reduce(none, |a, b| a.iter().zip(&b).map(|(a, b)| a.max(*b)).collect());
-        totals.iter().zip(largest).map(|(t, l)| (t - l).max(0.0)).collect()
+        let columns = y.column_iter().map(|c| products.total(c.as_slice()));
+        columns.zip(largest).map(|(t, l)| (t - l).max(0.0)).collect()
     }
 
     /// P-value of `few` against `many` joinpoints: residuals about the fit of the few are permuted `draws` times (generator
@@ -299,65 +432,55 @@ impl Series {
         let n = self.len();
         let residuals: Vec<f64> =
             (0..n).map(|i| (y[i] - null.fitted[i]) * weights[i].sqrt()).collect();
+        // Weighted residuals have one variance: they are permuted, and weighted back.
         let mut generator = ChaCha8Rng::seed_from_u64(seed ^ ((few as u64) << 32 | many as u64));
         let mut permuted = DMatrix::zeros(n, draws);
+        let root: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
         let mut order: Vec<usize> = (0..n).collect();
         for c in 0..draws {
             order.shuffle(&mut generator);
             for i in 0..n {
-                permuted[(i, c)] = null.fitted[i] * weights[i].sqrt() + residuals[order[i]];
+                permuted[(i, c)] = null.fitted[i] + residuals[order[i]] / root[i];
             }
         }
         let small = self.smallest_losses(few, rule, &permuted, weights);
         let large = self.smallest_losses(many, rule, &permuted, weights);
         let seen = null.loss / alternative.loss.max(f64::MIN_POSITIVE);
-        let as_far = (0..draws)
-            .filter(|&c| small[c] >= seen * (1.0 - 1e-12) * large[c])
-            .count();
+        let as_far = (0..draws).filter(|&c| small[c] >= seen * (1.0 - 1e-12) * large[c]).count();
         Some((as_far as f64 + 1.0) / (draws as f64 + 1.0))
     }
 
     /// The best fit of `k` joinpoints anywhere between the years that [`Places`] allows: each lies on an observation, or inside a
-    /// gap where the lines of its two sides meet. `None` if the series is too short.
+    /// gap where the lines of its two sides meet. An observation on which a joinpoint lies counts on one of its sides. `None` if
+    /// the series is too short.
     pub fn hudson(&self, k: usize, rule: Places) -> Option<Fit> {
-        let mut best = self.grid(k, rule)?;
         let first = rule.at_ends;
         let last = self.len().saturating_sub(rule.at_ends + 1);
-        // A code 2i is observation i, 2i + 1 the gap after it.
-        let codes: Vec<usize> = (2 * first..=2 * last).collect();
-        let mut sets = vec![Vec::new()];
+        if first > last && k > 0 {
+            return None;
+        }
+        // A code 2i is observation i, 2i + 1 the gap after it; with each set goes the gap of its last joinpoint.
+        let mut sets = vec![(Vec::new(), None)];
         for _ in 0..k {
             sets = sets
                 .into_iter()
-                .flat_map(|set: Vec<usize>| {
-                    let least = set.last().map_or(0, |c| self.after(*c, rule));
-                    codes
-                        .iter()
-                        .filter(move |c| **c >= least)
-                        .map(|c| [&set[..], &[*c]].concat())
+                .flat_map(|(set, gap): (Vec<usize>, Option<usize>)| {
+                    let least = gap.map_or(0, |gap| gap + rule.between);
+                    (2 * first..=2 * last)
+                        .filter_map(|code| {
+                            let at = code / 2;
+                            let own =
+                                if code % 2 == 1 { at } else { least.max(at.saturating_sub(1)) };
+                            (own >= least && own <= at)
+                                .then(|| ([&set[..], &[code]].concat(), Some(own)))
+                        })
                         .collect::<Vec<_>>()
                 })
                 .collect();
         }
-        let candidates: Vec<Vec<f64>> = sets
-            .par_iter()
-            .filter(|set| set.iter().any(|c| c % 2 == 1))
-            .filter_map(|set| self.meeting_points(set))
-            .collect();
-        for joinpoints in candidates {
-            let fit = self.fit(&joinpoints);
-            if fit.loss < best.loss * (1.0 - 1e-12) {
-                best = fit;
-            }
-        }
-        Some(best)
-    }
-
-    /// The smallest code of a joinpoint after one at `code`, so that enough observations lie between.
-    fn after(&self, code: usize, rule: Places) -> usize {
-        // The first observation after the joinpoint is position code / 2 + 1; `between` of them come before the next one.
-        let next = code / 2 + rule.between;
-        2 * next + 1
+        let candidates: Vec<Vec<f64>> =
+            sets.par_iter().filter_map(|(set, _)| self.meeting_points(set)).collect();
+        self.best_of(candidates.into_iter())
     }
 
     /// Joinpoints of a set of codes, if the lines on both sides of each free one meet inside its gap.
@@ -418,21 +541,14 @@ impl Series {
     /// The largest share of squares that one change of slope explains in its two segments, as the weighted BIC has it: 0 without
     /// joinpoints.
     pub fn largest_partial_r2(&self, fit: &Fit) -> f64 {
-        let (y, weights) = match &self.response {
-            Response::LogRate { y, weights } => (y.clone(), weights.clone()),
-            // The working response and weights at the fit.
-            Response::Count { events, expected } => {
-                let mu = |i: usize| expected[i] * fit.fitted[i].exp();
-                let y = (0..self.len()).map(|i| fit.fitted[i] + (events[i] - mu(i)) / mu(i)).collect();
-                (y, (0..self.len()).map(mu).collect())
-            }
-        };
+        let (y, weights) = self.working(fit);
         let mut ends = vec![f64::NEG_INFINITY];
         ends.extend(&fit.joinpoints);
         ends.push(f64::INFINITY);
         let partial = |j: usize| {
-            let inside: Vec<usize> =
-                (0..self.len()).filter(|&i| self.x[i] >= ends[j] && self.x[i] <= ends[j + 2]).collect();
+            let inside: Vec<usize> = (0..self.len())
+                .filter(|&i| self.x[i] >= ends[j] && self.x[i] <= ends[j + 2])
+                .collect();
             let pick = |v: &[f64]| inside.iter().map(|&i| v[i]).collect::<Vec<f64>>();
             let part = Self {
                 x: pick(&self.x),

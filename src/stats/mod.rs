@@ -6,6 +6,7 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod actuarial;
+pub mod age_period_cohort;
 pub mod beta_product;
 pub mod between;
 pub mod competing;
@@ -24,6 +25,7 @@ pub mod likelihood_curve;
 pub mod log_rank;
 pub mod matrix;
 pub mod multi_state;
+pub mod negative_binomial;
 pub mod net_survival;
 pub mod newton;
 pub mod parametric;

@@ -34,7 +34,11 @@ pub fn count_interval(count: f64, level: f64, interval: CountInterval) -> Option
         CountInterval::MidP => Some(mid_p(count, level)),
         CountInterval::Byar => {
             let byar = |d: f64, z: f64| {
-                if d > 0.0 { d * (1.0 - 1.0 / (9.0 * d) + z / (3.0 * d.sqrt())).powi(3) } else { 0.0 }
+                if d > 0.0 {
+                    d * (1.0 - 1.0 / (9.0 * d) + z / (3.0 * d.sqrt())).powi(3)
+                } else {
+                    0.0
+                }
             };
             Some([byar(count, -z).max(0.0), byar(count + 1.0, z)])
         }
@@ -187,11 +191,18 @@ impl WeightedRate {
             RateInterval::MidPGamma => {
                 let (mean, variance) = self.with_one_more(interval);
                 let mixed = |x: f64| {
-                    f64::midpoint(gamma_cdf(x, self.rate, self.variance), gamma_cdf(x, mean, variance))
+                    f64::midpoint(
+                        gamma_cdf(x, self.rate, self.variance),
+                        gamma_cdf(x, mean, variance),
+                    )
                 };
                 let top = gamma_quantile(1.0 - 0.5 * alpha, mean, variance);
                 let at = |p: f64| {
-                    if mixed(0.0) >= p { 0.0 } else { brent(|x| mixed(x) - p, 0.0, top).unwrap_or(top) }
+                    if mixed(0.0) >= p {
+                        0.0
+                    } else {
+                        brent(|x| mixed(x) - p, 0.0, top).unwrap_or(top)
+                    }
                 };
                 Some([at(alpha), at(1.0 - alpha)])
             }
@@ -205,7 +216,10 @@ mod tests {
 
     fn close(found: [f64; 2], wanted: [f64; 2], tolerance: f64) {
         for (f, w) in found.iter().zip(wanted) {
-            assert!((f - w).abs() <= tolerance * w.abs().max(1e-300), "found {found:?}, wanted {wanted:?}");
+            assert!(
+                (f - w).abs() <= tolerance * w.abs().max(1e-300),
+                "found {found:?}, wanted {wanted:?}"
+            );
         }
     }
 
@@ -280,7 +294,8 @@ mod tests {
     #[test]
     fn childhood_rates_without_or_with_one_case_have_limits() {
         let weights = [12.0, 10.0, 9.0].map(|w| 1e6 * w / 31.0);
-        let of = |cases: [f64; 3]| WeightedRate::new(&cases, &[1.2e6, 1.3e6, 1.25e6], &weights).unwrap();
+        let of =
+            |cases: [f64; 3]| WeightedRate::new(&cases, &[1.2e6, 1.3e6, 1.25e6], &weights).unwrap();
         let three = of([3.0, 2.0, 1.0]);
         assert!((three.rate - 1.6962779).abs() < 1e-7);
         close(three.interval(0.95, RateInterval::FayFeuer).unwrap(), [0.614683, 3.785175], 1e-6);

@@ -35,7 +35,13 @@ pub struct Ratio {
 
 /// P(X ≥ x) of a binomial variable.
 fn binomial_upper(x: f64, n: f64, p: f64) -> f64 {
-    if x <= 0.0 { 1.0 } else if x > n { 0.0 } else { beta::beta_reg(x, n - x + 1.0, p) }
+    if x <= 0.0 {
+        1.0
+    } else if x > n {
+        0.0
+    } else {
+        beta::beta_reg(x, n - x + 1.0, p)
+    }
 }
 
 /// The ratio given the total of events: exact, or with half the probability of what was seen. `None` without events or
@@ -227,7 +233,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, wanted: f64, tolerance: f64) {
-        assert!((found - wanted).abs() <= tolerance * wanted.abs(), "found {found}, wanted {wanted}");
+        assert!(
+            (found - wanted).abs() <= tolerance * wanted.abs(),
+            "found {found}, wanted {wanted}"
+        );
     }
 
     fn rate(events: f64, time: f64) -> Rate {

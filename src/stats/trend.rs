@@ -3,7 +3,10 @@
 //! Sources: Hankey et al. (2000) for the change from the log rate; McCullagh & Nelder (1989) for Poisson regression and its
 //! overdispersion.
 
-use super::{distribution::{normal_point, student_point, student_two_sided}, sum::neumaier};
+use super::{
+    distribution::{normal_point, student_point, student_two_sided},
+    sum::neumaier,
+};
 
 /// A slope of the log rate per year.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +27,8 @@ impl Slope {
 
     /// Limits of the change per year, per cent.
     pub fn limits(&self, level: f64) -> [f64; 2] {
-        let point = if self.df.is_finite() { student_point(level, self.df) } else { normal_point(level) };
+        let point =
+            if self.df.is_finite() { student_point(level, self.df) } else { normal_point(level) };
         [-1.0, 1.0].map(|sign| 100.0 * (self.slope + sign * point * self.std_error).exp_m1())
     }
 

@@ -47,7 +47,7 @@ pub fn flat_tables() -> SiteTables {
         let (starts, end, ages) = (vec![0], 40_000, vec![0.0]);
         Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3] }))
     };
-    SiteTables { life_table: flat(1e-6), rates: flat(1e-5) }
+    SiteTables { life_table: flat(1e-6), rates: flat(1e-5), population: None }
 }
 
 fn sites(plan: &Plan, codes: &[&str]) -> Vec<(SiteId, SiteData)> {

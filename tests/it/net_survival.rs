@@ -60,7 +60,8 @@ const MODEL: &str = "[followup]\ntime = \"time\"\nevent = \"dead\"\nzero = \"as_
 
 fn frame(file: &str, table: &str, more: &str) -> Frame {
     let mut frame = Frame::read(file, &format!("{DICTIONARY}{more}"));
-    frame.tables = SiteTables { life_table: Some(life_table(table)), rates: None };
+    frame.tables =
+        SiteTables { life_table: Some(life_table(table)), rates: None, ..SiteTables::default() };
     frame
 }
 
@@ -208,7 +209,11 @@ pub fn sire() -> Frame {
          [dictionary.date]\ntype = \"date\"\nlabel = \"Diagnosis\"\n\
          [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n",
     );
-    frame.tables = SiteTables { life_table: Some(life_table("popmort.csv")), rates: None };
+    frame.tables = SiteTables {
+        life_table: Some(life_table("popmort.csv")),
+        rates: None,
+        ..SiteTables::default()
+    };
     frame
 }
 

@@ -169,6 +169,7 @@ fn standardised_ratios_have_exact_limits() {
     frame.tables = SiteTables {
         life_table: Some(life_table("slopop.csv")),
         rates: Some(life_table("slopop.csv")),
+        population: None,
     };
     let model = "kind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 5, 10]\n\
                  background = { sex = \"sex\", age = \"age_days\", date = \"date\" }\n\
@@ -239,7 +240,11 @@ fn published_exact_limits_come_out() {
             ages: vec![0.0],
             hazard: vec![hazard; 3],
         };
-        frame.tables = SiteTables { life_table: None, rates: Some(std::sync::Arc::new(table)) };
+        frame.tables = SiteTables {
+            life_table: None,
+            rates: Some(std::sync::Arc::new(table)),
+            ..SiteTables::default()
+        };
         let model = "kind = \"standardised_ratio\"\nbands_years = [5]\nbackground = { age = \"age\", date = \"date\" }\n\
                      followup = { time = \"time\", event = \"event\" }\n";
         let m = fit(&frame, model, &frame.deal(2));

@@ -1,6 +1,10 @@
 //! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
 
+mod population;
+
 use std::{collections::BTreeMap, sync::Arc};
+
+pub use population::{Incidence, IncidenceCounts, PersonYears, PopulationCell, sex_position};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -186,6 +190,8 @@ pub struct SiteTables {
     pub life_table: Option<Arc<LifeTable>>,
     /// Incidence, or other rates.
     pub rates: Option<Arc<LifeTable>>,
+    /// Person-years.
+    pub population: Option<Arc<PersonYears>>,
 }
 
 /// What becomes of a follow-up of 0 days.

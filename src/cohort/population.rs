@@ -1,0 +1,259 @@
+//! Cases in cells of sex, year and age, and the person-years of the population in which they arose.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CohortError, ColumnKind, ColumnNeed, SiteData};
+
+/// Person-years of one sex, year and range of ages.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PopulationCell {
+    /// 0 males, 1 females, `None` where the table does not tell them apart.
+    pub sex: Option<usize>,
+    /// Calendar year.
+    pub year: i32,
+    /// First age, completed years.
+    pub from: u32,
+    /// First age no longer in it; `u32::MAX` where it is open.
+    pub to: u32,
+    /// Person-years.
+    pub person_years: f64,
+}
+
+/// Person-years of a population: about nobody in the registry.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PersonYears {
+    /// Cells, no two of which overlap.
+    pub cells: Vec<PopulationCell>,
+}
+
+/// Names the variables that place a case, and the bands in which cases and person-years are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Incidence {
+    /// Age at diagnosis: days (type `days`), or a number in the dictionary's unit, months or years.
+    pub age: String,
+    /// Day or calendar year of diagnosis.
+    pub year: String,
+    /// Sex; males and females are counted together where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sex: Option<String>,
+    /// Number of cases that a row stands for, where the file holds counts; one if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<String>,
+    /// First age of each band, completed years, ascending.
+    pub ages: Vec<u32>,
+    /// First age no longer counted; the last band is open if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_end: Option<u32>,
+    /// First and last year.
+    pub years: [i32; 2],
+    /// Years in a unit of age; from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub age_unit: f64,
+    /// Levels of `sex`; from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub sexes: Vec<String>,
+}
+
+/// Cases and person-years of one site, by sex, year and age band; cases by group too.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct IncidenceCounts {
+    /// Cases, `((sex * groups + group) * years + year) * bands + band`.
+    pub cases: Vec<f64>,
+    /// Cases of unknown age, `(sex * groups + group) * years + year`.
+    pub unknown_age: Vec<f64>,
+    /// Person-years, `(sex * years + year) * bands + band`.
+    pub person_years: Vec<f64>,
+    /// Cases left out: without year, sex or group; of other years or ages; where the population table has no person-years.
+    pub left_out: [f64; 3],
+}
+
+impl Incidence {
+    /// Number of sexes told apart, 1 if none.
+    pub fn sexes(&self) -> usize {
+        self.sexes.len().max(1)
+    }
+
+    /// Number of years.
+    pub fn len(&self) -> usize {
+        (self.years[1] - self.years[0] + 1).max(0) as usize
+    }
+
+    /// Whether there is no year.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// First age and first age no longer in it of a band; `u32::MAX` where it is open.
+    pub fn band(&self, i: usize) -> [u32; 2] {
+        let next = self.ages.get(i + 1).copied();
+        [self.ages[i], next.or(self.age_end).unwrap_or(u32::MAX)]
+    }
+
+    /// Names of the bands, such as `0`, `1–4` or `85+`.
+    pub fn band_names(&self) -> Vec<String> {
+        let name = |i: usize| match self.band(i) {
+            [from, u32::MAX] => format!("{from}+"),
+            [from, to] if to == from + 1 => from.to_string(),
+            [from, to] => format!("{from}–{}", to - 1),
+        };
+        (0..self.ages.len()).map(name).collect()
+    }
+
+    /// Whether the cells are of children and adolescents, whose rates are told per million.
+    pub fn is_childhood(&self) -> bool {
+        self.age_end.is_some_and(|end| end <= 20)
+    }
+
+    fn band_of(&self, age: f64) -> Option<usize> {
+        let at = self.ages.partition_point(|from| f64::from(*from) <= age).checked_sub(1)?;
+        let [_, to] = self.band(at);
+        (to == u32::MAX || age < f64::from(to)).then_some(at)
+    }
+
+    fn year_of(&self, year: i32) -> Option<usize> {
+        (self.years[0]..=self.years[1]).contains(&year).then(|| (year - self.years[0]) as usize)
+    }
+
+    /// Columns that are needed; `by` splits the cases.
+    pub fn needs(&self, by: Option<&str>, year: ColumnKind, age: ColumnKind) -> Vec<ColumnNeed> {
+        let need = |name: &str, kind| ColumnNeed { name: name.to_owned(), kind };
+        let mut needs = vec![need(&self.age, age), need(&self.year, year)];
+        needs.extend(self.sex.iter().map(|sex| need(sex, ColumnKind::Category)));
+        needs.extend(self.count.iter().map(|count| need(count, ColumnKind::Real)));
+        needs.extend(by.map(|by| need(by, ColumnKind::Category)));
+        needs.sort();
+        needs.dedup();
+        needs
+    }
+
+    /// Counts the cases and person-years of a site.
+    pub fn count(
+        &self,
+        by: Option<&str>,
+        groups: usize,
+        data: &SiteData,
+    ) -> Result<IncidenceCounts, CohortError> {
+        let population =
+            data.tables.population.as_ref().ok_or(CohortError::NoTable { table: "population" })?;
+        let (sexes, years, bands) = (self.sexes(), self.len(), self.ages.len());
+        let mut counts = IncidenceCounts {
+            cases: vec![0.0; sexes * groups * years * bands],
+            unknown_age: vec![0.0; sexes * groups * years],
+            person_years: vec![0.0; sexes * years * bands],
+            left_out: [0.0; 3],
+        };
+        for cell in &population.cells {
+            self.add_population(cell, &mut counts)?;
+        }
+        let cohort = &data.cohort;
+        let age = cohort.numbers(&self.age)?;
+        let year = self.calendar_years(data)?;
+        let sex = self.sex.as_ref().map(|name| cohort.levels(name)).transpose()?;
+        let group = by.map(|name| cohort.levels(name)).transpose()?;
+        let count = self.count.as_ref().map(|name| cohort.numbers(name)).transpose()?;
+        for row in 0..cohort.rows() {
+            let n = count.as_ref().map_or(1.0, |count| count[row]);
+            if n.is_nan() || n < 0.0 || n.fract() != 0.0 {
+                let name = self.count.clone().unwrap_or_default();
+                let reason = "a number of cases is missing, negative or not whole".to_owned();
+                return Err(CohortError::Lookup { name, reason });
+            }
+            let code = |column: &Option<(Vec<Option<u32>>, Vec<String>)>| match column {
+                None => Some(0),
+                Some((codes, _)) => codes[row].map(|c| c as usize),
+            };
+            let (Some(sex), Some(group), Some(year)) = (code(&sex), code(&group), year[row]) else {
+                counts.left_out[0] += n;
+                continue;
+            };
+            let Some(year) = self.year_of(year) else {
+                counts.left_out[1] += n;
+                continue;
+            };
+            let line = (sex * groups + group) * years + year;
+            if age[row].is_nan() {
+                counts.unknown_age[line] += n;
+                continue;
+            }
+            // Whole years: an age in months is turned into years and cut.
+            let Some(band) = self.band_of((age[row] * self.age_unit + 1e-9).floor()) else {
+                counts.left_out[1] += n;
+                continue;
+            };
+            if counts.person_years[(sex * years + year) * bands + band] <= 0.0 {
+                counts.left_out[2] += n;
+                continue;
+            }
+            counts.cases[line * bands + band] += n;
+        }
+        Ok(counts)
+    }
+
+    fn calendar_years(&self, data: &SiteData) -> Result<Vec<Option<i32>>, CohortError> {
+        let epoch = jiff::civil::date(1970, 1, 1);
+        Ok(match data.cohort.column(&self.year)? {
+            super::Column::Day(days) => days
+                .iter()
+                .map(|day| {
+                    let day = jiff::Span::new().try_days(i64::from((*day)?)).ok()?;
+                    epoch.checked_add(day).ok().map(|date| i32::from(date.year()))
+                })
+                .collect(),
+            super::Column::Real(_) | super::Column::Flag(_) | super::Column::Category { .. } => {
+                data.cohort
+                    .numbers(&self.year)?
+                    .iter()
+                    .map(|year| (!year.is_nan()).then_some(*year as i32))
+                    .collect()
+            }
+        })
+    }
+
+    fn add_population(
+        &self,
+        cell: &PopulationCell,
+        counts: &mut IncidenceCounts,
+    ) -> Result<(), CohortError> {
+        let fault = |reason: String| CohortError::Lookup { name: "population".into(), reason };
+        let Some(year) = self.year_of(cell.year) else { return Ok(()) };
+        let outside = cell.to <= self.ages.first().copied().unwrap_or(0)
+            || self.age_end.is_some_and(|end| cell.from >= end);
+        if outside {
+            return Ok(());
+        }
+        let band = self.band_of(f64::from(cell.from)).filter(|&i| cell.to <= self.band(i)[1]);
+        let Some(band) = band else {
+            let to =
+                if cell.to == u32::MAX { "+".to_owned() } else { format!("–{}", cell.to - 1) };
+            let reason = format!("its ages {}{to} lie in no single band of `ages`", cell.from);
+            return Err(fault(reason));
+        };
+        let sex = match (self.sexes.is_empty(), cell.sex) {
+            (true, _) => 0,
+            (false, Some(sex)) => self
+                .sexes
+                .iter()
+                .position(|level| sex_position(level) == Some(sex))
+                .ok_or_else(|| fault("a sex of the table is no level of the variable".into()))?,
+            (false, None) => {
+                return Err(fault("the table does not tell males and females apart".into()));
+            }
+        };
+        let at = (sex * self.len() + year) * self.ages.len() + band;
+        counts.person_years[at] += cell.person_years;
+        Ok(())
+    }
+}
+
+/// Position of a sex in tables about the population: 0 males, 1 females.
+pub fn sex_position(level: &str) -> Option<usize> {
+    match level.trim().to_ascii_lowercase().as_str() {
+        "1" | "m" | "male" | "males" | "men" | "boy" | "boys" => Some(0),
+        "2" | "f" | "female" | "females" | "women" | "girl" | "girls" => Some(1),
+        _ => None,
+    }
+}

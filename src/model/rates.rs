@@ -1,0 +1,269 @@
+//! Cases and person-years by sex, group, year and age: the statistic of the models of incidence.
+
+use super::{Context, Sums};
+use crate::{
+    cohort::{
+        CohortError, ColumnKind, ColumnNeed, Incidence, IncidenceCounts, SiteData, sex_position,
+    },
+    estimate::{Estimate, Notice, Status},
+    spec::{Fault, VariableKind},
+    stats::{life_table::AGE_YEAR, rate::WeightedRate, rate_ratio::Rate},
+    summary::{Axis, LayoutError},
+};
+
+/// What the models of incidence share: cells, groups and periods.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateCells {
+    /// Levels by which cases are split, `all` if they are not.
+    pub groups: Vec<String>,
+    /// Names of the sexes, `all` if they are not told apart.
+    pub sexes: Vec<String>,
+    /// Calendar years.
+    pub years: Vec<i32>,
+    /// Names of the age bands.
+    pub bands: Vec<String>,
+    /// Cases, `((sex * groups + group) * years + year) * bands + band`.
+    cases: Vec<f64>,
+    /// Cases of unknown age, `(sex * groups + group) * years + year`.
+    unknown_age: Vec<f64>,
+    /// Person-years, `(sex * years + year) * bands + band`.
+    person_years: Vec<f64>,
+}
+
+/// Fills a model's cells from the analysis and checks them.
+pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> Vec<Fault> {
+    use VariableKind::{Category, Date, Days, Flag, Integer, Real};
+    let at = if own.is_some() { "/incidence" } else { "" };
+    if own.is_none() {
+        *own = context.incidence.cloned();
+    }
+    let Some(cells) = own else {
+        let hint = "add a table [incidence] with age, year, ages and years to the analysis";
+        return vec![Fault::new("", "a model of incidence needs its cells").hint(hint)];
+    };
+    let mut faults: Vec<Fault> = [
+        context.check(&format!("{at}/age"), &cells.age, &[Days, Integer, Real]),
+        context.check(&format!("{at}/year"), &cells.year, &[Date, Integer]),
+        cells.sex.as_ref().and_then(|s| context.check(&format!("{at}/sex"), s, &[Category, Flag])),
+        cells.count.as_ref().and_then(|c| context.check(&format!("{at}/count"), c, &[Integer])),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let age = context.dictionary.get(&cells.age);
+    cells.age_unit = match age.map(|v| (v.kind, v.unit.as_deref())) {
+        Some((Days, _)) => 1.0 / AGE_YEAR,
+        Some((_, Some("months"))) => 1.0 / 12.0,
+        _ => 1.0,
+    };
+    let levels =
+        |name: &String| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+    cells.sexes = cells.sex.as_ref().map_or_else(Vec::new, levels);
+    if let Some(level) = cells.sexes.iter().find(|level| sex_position(level).is_none()) {
+        let message = format!("level `{level}` is no sex of a population table");
+        let hint =
+            "levels are 1 and 2, m and f, or male and female; leave others out by the population";
+        faults.push(Fault::new(format!("{at}/sex"), message).hint(hint));
+    }
+    let end = cells.age_end.unwrap_or(u32::MAX);
+    let ascending = cells.ages.windows(2).all(|w| w[0] < w[1]);
+    if cells.ages.is_empty() || !ascending || cells.ages.last().is_some_and(|last| *last >= end) {
+        let message = "ages are the first ages of bands, ascending and below age_end";
+        let hint = "ages = [0, 1, 5, 10, 15] and age_end = 20";
+        faults.push(Fault::new(format!("{at}/ages"), message).hint(hint));
+    }
+    let [from, to] = cells.years;
+    if from > to || to - from > 250 || !(1500..=3000).contains(&from) {
+        let message = format!("years {from} to {to} are no span of calendar years");
+        faults.push(Fault::new(format!("{at}/years"), message).hint("years = [2000, 2019]"));
+    }
+    faults
+}
+
+/// Levels of the variable that splits the cases.
+pub fn incidence_groups(by: Option<&str>, context: &Context<'_>) -> Result<Vec<String>, Fault> {
+    let Some(by) = by else { return Ok(vec!["all".to_owned()]) };
+    match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
+        Some(fault) => Err(fault),
+        None => Ok(context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels())),
+    }
+}
+
+/// Columns that cells need.
+pub fn incidence_needs(cells: Option<&Incidence>, by: Option<&str>) -> Vec<ColumnNeed> {
+    // Kinds are those of the dictionary; the site hands over whatever kind a variable has.
+    cells.map_or_else(Vec::new, |c| c.needs(by, ColumnKind::Real, ColumnKind::Real))
+}
+
+/// Faults of periods: spans of years inside the cells' own.
+pub fn period_faults(periods: &mut Vec<[i32; 2]>, cells: &Incidence) -> Vec<Fault> {
+    if periods.is_empty() {
+        periods.push(cells.years);
+    }
+    let [first, last] = cells.years;
+    let outside = |p: &[i32; 2]| p[0] > p[1] || p[0] < first || p[1] > last;
+    let fault = |(i, p): (usize, &[i32; 2])| {
+        let message = format!("{} to {} is no span of the years {first} to {last}", p[0], p[1]);
+        Fault::new(format!("/periods/{i}"), message)
+    };
+    periods.iter().enumerate().filter(|(_, p)| outside(p)).map(fault).collect()
+}
+
+/// Name of a period.
+pub fn period_name([from, to]: [i32; 2]) -> String {
+    if from == to { from.to_string() } else { format!("{from}–{to}") }
+}
+
+/// What a site sends, before more is added: its cells, and what was left out.
+pub fn rate_sums(
+    cells: &Incidence,
+    by: Option<&str>,
+    groups: &[String],
+    data: &SiteData,
+) -> Result<(Sums, IncidenceCounts), CohortError> {
+    let counts = cells.count(by, groups.len(), data)?;
+    let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
+    let sex = || {
+        let none = ["all".to_owned()];
+        let levels = if cells.sexes.is_empty() { &none[..] } else { &cells.sexes[..] };
+        Axis::new("sex", levels.iter().cloned())
+    };
+    let group = || Axis::new("group", groups.iter().cloned());
+    let year = || Axis::new("year", (cells.years[0]..=cells.years[1]).map(|y| y.to_string()));
+    let age = || Axis::new("age", cells.band_names());
+    let reason = Axis::new("reason", ["missing", "other years or ages", "no population"]);
+    let sums = Sums::new(persons)
+        .counts("cases", vec![sex(), group(), year(), age()], counts.cases.clone())
+        .counts("unknown_age", vec![sex(), group(), year()], counts.unknown_age.clone())
+        .person_time("person_years", vec![sex(), year(), age()], counts.person_years.clone())
+        .shown("left_out", vec![reason], &counts.left_out);
+    Ok((sums, counts))
+}
+
+impl RateCells {
+    /// Reads the pooled cells.
+    pub fn read(cells: &Incidence, groups: &[String], sums: &Sums) -> Result<Self, LayoutError> {
+        let none = vec!["all".to_owned()];
+        Ok(Self {
+            groups: groups.to_vec(),
+            sexes: if cells.sexes.is_empty() { none } else { cells.sexes.clone() },
+            years: (cells.years[0]..=cells.years[1]).collect(),
+            bands: cells.band_names(),
+            cases: sums.get("cases")?.to_vec(),
+            unknown_age: sums.get("unknown_age")?.to_vec(),
+            person_years: sums.get("person_years")?.to_vec(),
+        })
+    }
+
+    fn sexes_of(&self, sex: Option<usize>) -> std::ops::Range<usize> {
+        sex.map_or(0..self.sexes.len(), |s| s..s + 1)
+    }
+
+    fn groups_of(&self, group: Option<usize>) -> std::ops::Range<usize> {
+        group.map_or(0..self.groups.len(), |g| g..g + 1)
+    }
+
+    fn years_of(&self, [from, to]: [i32; 2]) -> impl Iterator<Item = usize> + '_ {
+        (0..self.years.len()).filter(move |&i| (from..=to).contains(&self.years[i]))
+    }
+
+    /// Cases by age band; `None` sums over sexes or groups.
+    pub fn cases(&self, sex: Option<usize>, group: Option<usize>, period: [i32; 2]) -> Vec<f64> {
+        let bands = self.bands.len();
+        let mut sum = vec![0.0; bands];
+        for s in self.sexes_of(sex) {
+            for g in self.groups_of(group) {
+                for y in self.years_of(period) {
+                    let at = ((s * self.groups.len() + g) * self.years.len() + y) * bands;
+                    sum.iter_mut().zip(&self.cases[at..at + bands]).for_each(|(a, b)| *a += b);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Cases of unknown age.
+    pub fn unknown_age(&self, sex: Option<usize>, group: Option<usize>, period: [i32; 2]) -> f64 {
+        let mut sum = 0.0;
+        for s in self.sexes_of(sex) {
+            for g in self.groups_of(group) {
+                let at = (s * self.groups.len() + g) * self.years.len();
+                sum += self.years_of(period).map(|y| self.unknown_age[at + y]).sum::<f64>();
+            }
+        }
+        sum
+    }
+
+    /// Person-years by age band.
+    pub fn person_years(&self, sex: Option<usize>, period: [i32; 2]) -> Vec<f64> {
+        let bands = self.bands.len();
+        let mut sum = vec![0.0; bands];
+        for s in self.sexes_of(sex) {
+            for y in self.years_of(period) {
+                let at = (s * self.years.len() + y) * bands;
+                sum.iter_mut().zip(&self.person_years[at..at + bands]).for_each(|(a, b)| *a += b);
+            }
+        }
+        sum
+    }
+
+    /// Sexes told apart, each with its position, and both together as `None` first.
+    pub fn each_sex(&self) -> Vec<(String, Option<usize>)> {
+        let mut each = vec![("all".to_owned(), None)];
+        if self.sexes.len() > 1 {
+            each.extend(self.sexes.iter().enumerate().map(|(i, s)| (s.clone(), Some(i))));
+        }
+        each
+    }
+}
+
+/// Says how many cases were left out, and why.
+pub fn left_out_cases(sums: &Sums, estimate: &mut Estimate) {
+    let Ok(left_out) = sums.get("left_out") else { return };
+    let keys = ["cases-missing", "cases-outside", "cases-without-population"];
+    for (key, n) in keys.into_iter().zip(left_out) {
+        if *n > 0.0 {
+            let status =
+                if key == "cases-without-population" { Status::NotIdentified } else { Status::Ok };
+            let notice = Notice::new(status, key, &[("n", n.to_string())]);
+            if status == Status::Ok {
+                estimate.notices.push(notice);
+            } else {
+                estimate.notice(notice);
+            }
+        }
+    }
+}
+
+/// One year of a series.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Year {
+    /// Calendar year.
+    pub year: i32,
+    /// Cases, and person-years.
+    pub rate: Rate,
+    /// Cases expected of the age-specific rates of all years together.
+    pub expected: f64,
+    /// Standardised rate; `None` where a band has no person-years.
+    pub standardised: Option<WeightedRate>,
+}
+
+impl RateCells {
+    /// The series of years of a sex and group, standardised with `weights` of the age bands.
+    pub fn series(&self, sex: Option<usize>, group: Option<usize>, weights: &[f64]) -> Vec<Year> {
+        let whole = [self.years[0], self.years[self.years.len() - 1]];
+        let (cases, time) = (self.cases(sex, group, whole), self.person_years(sex, whole));
+        let overall: Vec<f64> =
+            cases.iter().zip(&time).map(|(d, y)| if *y > 0.0 { d / y } else { 0.0 }).collect();
+        let one = |&year: &i32| {
+            let (d, y) = (self.cases(sex, group, [year; 2]), self.person_years(sex, [year; 2]));
+            Year {
+                year,
+                rate: Rate { events: d.iter().sum(), time: y.iter().sum() },
+                expected: y.iter().zip(&overall).map(|(y, r)| y * r).sum(),
+                standardised: WeightedRate::new(&d, &y, weights),
+            }
+        };
+        self.years.iter().map(one).collect()
+    }
+}

@@ -1,0 +1,633 @@
+//! Incidence rates: crude, age-specific, standardised and cumulative, by group, sex and period.
+//!
+//! *Estimates* rates per person-years with their limits, the cumulative risk, and the sex ratio. *A site sends*, once, cases by
+//! sex, group, year and age, and the person-years of its population. *Sums*: cell by cell. *The hub* forms the rates. *Differs from
+//! pooling rows*: not at all. *Not done*: delay adjustment. *Sources*: Segi (1960); Garwood (1936); Dobson et al. (1991); Fay &
+//! Feuer (1997); Tiwari, Clegg & Zou (2006); Day (1987) for the cumulative rate; Cancer Incidence in Five Continents for cases of
+//! unknown age.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums,
+        incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
+        prepare_incidence, rate_sums,
+    },
+    spec::{Fault, suggestion},
+    stats::{
+        rate::{CountInterval, RateInterval, WeightedRate, count_interval},
+        rate_ratio::{Rate, StandardisedRatioInterval, exact_ratio, standardised_ratio},
+    },
+    summary::{Axis, LayoutError, Visibility},
+    vocabulary::population_standards,
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct IncidenceRates;
+
+/// Interval of a crude or age-specific rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum CrudeInterval {
+    /// Exact (Garwood).
+    #[default]
+    Exact,
+    /// Exact with half the probability of the count seen.
+    MidP,
+    /// Byar's approximation.
+    Byar,
+    /// Inverted score test.
+    Score,
+    /// Normal on the log scale.
+    Log,
+}
+
+impl CrudeInterval {
+    fn rule(self) -> CountInterval {
+        match self {
+            Self::Exact => CountInterval::Exact,
+            Self::MidP => CountInterval::MidP,
+            Self::Byar => CountInterval::Byar,
+            Self::Score => CountInterval::Score,
+            Self::Log => CountInterval::Log,
+        }
+    }
+}
+
+/// Interval of a standardised rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StandardInterval {
+    /// Gamma (Fay & Feuer): holds its level however few the cases are.
+    #[default]
+    FayFeuer,
+    /// Gamma with mean weights, as SEER*Stat.
+    Tiwari,
+    /// Gamma with half the probability of what was seen.
+    MidPGamma,
+    /// Exact limits of the cases, scaled.
+    Dobson,
+    /// Normal.
+    Normal,
+    /// Normal on the log scale.
+    Log,
+}
+
+impl StandardInterval {
+    fn rule(self) -> RateInterval {
+        match self {
+            Self::FayFeuer => RateInterval::FayFeuer,
+            Self::Tiwari => RateInterval::Tiwari,
+            Self::MidPGamma => RateInterval::MidPGamma,
+            Self::Dobson => RateInterval::Dobson,
+            Self::Normal => RateInterval::Normal,
+            Self::Log => RateInterval::Log,
+        }
+    }
+}
+
+/// A standard population of one's own.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OwnStandard {
+    /// Name in tables.
+    name: String,
+    /// Weight of each age band.
+    weights: Vec<f64>,
+}
+
+/// Options of `incidence_rates`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Variable whose levels have rates of their own, such as the diagnosis.
+    #[serde(default)]
+    by: Option<String>,
+    /// First and last year of each period; all years together if absent.
+    #[serde(default)]
+    periods: Vec<[i32; 2]>,
+    /// Standard populations: `world`, `who2000`, `europe1976`, `europe2013`, `us2000`, `nordic2000`.
+    #[serde(default = "world")]
+    standards: Vec<String>,
+    /// Standard populations of one's own.
+    #[serde(default)]
+    own_standards: Vec<OwnStandard>,
+    /// Ages (first, first no longer counted) over which rates are standardised and cumulated; all ages if absent.
+    #[serde(default)]
+    truncated: Vec<[u32; 2]>,
+    /// Person-years for which rates are told: a million if nobody is 20 or over, else 100 000.
+    #[serde(default)]
+    per: Option<f64>,
+    /// Interval of crude and age-specific rates.
+    #[serde(default)]
+    interval: CrudeInterval,
+    /// Interval of standardised and cumulative rates.
+    #[serde(default)]
+    standard_interval: StandardInterval,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn world() -> Vec<String> {
+    vec!["world".to_owned()]
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "incidence_rates",
+    title: "Incidence rates",
+    estimates: "crude, age-specific, standardised and cumulative rates, cumulative risk and sex ratio, by group and period",
+    sends: "once: cases by sex, group, year and age band, and the person-years of its population",
+    pools: "cells add; the hub forms rates with their limits",
+    differs: "not at all",
+    not_done: "adjustment for delayed reports",
+    exchanges: Exchanges::One,
+    sources: "Segi 1960; Garwood 1936; Dobson et al. 1991; Fay & Feuer 1997; Tiwari, Clegg & Zou 2006; Day 1987",
+    example: "id = \"rates\"\nkind = \"incidence_rates\"\nby = \"x_hist_central\"\nperiods = [[2000, 2004], [2005, 2009]]\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+
+    fn bands(&self) -> Vec<[u32; 2]> {
+        self.incidence
+            .as_ref()
+            .map_or_else(Vec::new, |c| (0..c.ages.len()).map(|i| c.band(i)).collect())
+    }
+
+    /// Names, ages and weights of each standardisation.
+    fn standardisations(&self) -> Vec<(String, [u32; 2], Option<Vec<f64>>)> {
+        let bands = self.bands();
+        let own = |s: &OwnStandard, ages: [u32; 2]| {
+            let inside = |b: &[u32; 2]| b[0] >= ages[0] && b[1] <= ages[1];
+            let cut = bands.iter().zip(&s.weights).map(|(b, w)| if inside(b) { *w } else { 0.0 });
+            let cut: Vec<f64> = cut.collect();
+            let total: f64 = cut.iter().sum();
+            (total > 0.0).then(|| cut.iter().map(|w| w / total).collect())
+        };
+        let mut found = Vec::new();
+        for ages in &self.truncated {
+            for name in &self.standards {
+                found.push((
+                    name.clone(),
+                    *ages,
+                    population_standards::weights(name, &bands, *ages),
+                ));
+            }
+            found.extend(self.own_standards.iter().map(|s| (s.name.clone(), *ages, own(s, *ages))));
+        }
+        found
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let bands = self.bands();
+        let known: Vec<String> =
+            population_standards::names().iter().map(|n| (*n).to_owned()).collect();
+        for (i, name) in self.standards.iter().enumerate().filter(|(_, n)| !known.contains(n)) {
+            let message = format!("there is no standard population `{name}`");
+            faults.push(
+                Fault::new(format!("/standards/{i}"), message).hint(suggestion(name, &known)),
+            );
+        }
+        for (i, own) in self.own_standards.iter().enumerate() {
+            if own.weights.len() != bands.len()
+                || own.weights.iter().any(|w| w.is_nan() || *w < 0.0)
+            {
+                let message =
+                    format!("{} weights for {} age bands", own.weights.len(), bands.len());
+                faults.push(Fault::new(format!("/own_standards/{i}/weights"), message));
+            }
+        }
+        for (i, [from, to]) in self.truncated.iter().enumerate() {
+            let starts = bands.iter().any(|b| b[0] == *from);
+            if !starts || !bands.iter().any(|b| b[1] == *to) {
+                let message = format!("ages {from} to {to} do not start and end with age bands");
+                faults.push(Fault::new(format!("/truncated/{i}"), message));
+            }
+        }
+        if faults.is_empty() {
+            let without = self.standardisations().into_iter().find(|s| s.2.is_none());
+            if let Some((name, [from, to], _)) = without {
+                let message =
+                    format!("`{name}` has no weights for the age bands from {from} to {to}");
+                let hint = "bands run along those of the standard: five years wide, the first year of life apart if it must be";
+                faults.push(Fault::new("/standards", message).hint(hint));
+            }
+        }
+        faults
+    }
+}
+
+impl Model for IncidenceRates {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = prepare_incidence(&mut options.incidence, context);
+        match incidence_groups(options.by.as_deref(), context) {
+            Ok(groups) => options.groups = groups,
+            Err(fault) => faults.push(fault),
+        }
+        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+            return faults;
+        };
+        faults.extend(period_faults(&mut options.periods, cells));
+        let per = if cells.is_childhood() { 1e6 } else { 1e5 };
+        if options.per.get_or_insert(per).is_nan() || options.per.is_some_and(|per| per <= 0.0) {
+            faults.push(Fault::new("/per", "`per` is a positive number of person-years"));
+        }
+        if options.truncated.is_empty() {
+            options.truncated = vec![[cells.ages[0], cells.age_end.unwrap_or(u32::MAX)]];
+        }
+        faults.extend(options.faults());
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let none = || CohortError::Question { reason: "the options name no cells".into() };
+        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
+        let (groups, years, bands) = (options.groups.len(), cells.len(), cells.ages.len());
+        // The counts that are printed: by period, with both sexes apart.
+        let mut printed = vec![0.0; cells.sexes() * groups * options.periods.len() * bands];
+        for (line, cases) in counts.cases.chunks(bands).enumerate() {
+            let year = cells.years[0] + (line % years) as i32;
+            for (p, _) in
+                options.periods.iter().enumerate().filter(|(_, p)| (p[0]..=p[1]).contains(&year))
+            {
+                let at = (line / years * options.periods.len() + p) * bands;
+                printed[at..at + bands].iter_mut().zip(cases).for_each(|(a, b)| *a += b);
+            }
+        }
+        let sexes =
+            if cells.sexes.is_empty() { vec!["all".to_owned()] } else { cells.sexes.clone() };
+        let axes = vec![
+            Axis::new("sex", sexes),
+            Axis::new("group", options.groups.iter().cloned()),
+            Axis::new("period", options.periods.iter().map(|p| period_name(*p))),
+            Axis::new("age", cells.band_names()),
+        ];
+        Ok(sums.shown("printed", axes, &printed))
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    let none = || LayoutError::Missing { array: "cells".into() };
+    let layout = options.incidence.as_ref().ok_or_else(none)?;
+    let cells = RateCells::read(layout, &options.groups, sums)?;
+    card_lines(&mut estimate, options, layout);
+    left_out_cases(sums, &mut estimate);
+    let mut tables = Tables::new();
+    let whole = sums.get("printed")?;
+    for (g, group) in options.groups.iter().enumerate() {
+        for (p, period) in options.periods.iter().enumerate() {
+            for (name, sex) in cells.each_sex() {
+                let line = Line { group, sex: &name, period: period_name(*period) };
+                // A cell is hidden if one of those it adds up is.
+                let bands = cells.bands.len();
+                let sexes = sex.map_or(0..cells.sexes.len(), |s| s..s + 1);
+                let hidden: Vec<bool> = (0..bands)
+                    .map(|b| {
+                        sexes.clone().any(|s| {
+                            let at = (s * options.groups.len() + g) * options.periods.len() + p;
+                            whole[at * bands + b].is_nan()
+                        })
+                    })
+                    .collect();
+                let counts = Counts {
+                    cases: cells.cases(sex, Some(g), *period),
+                    time: cells.person_years(sex, *period),
+                    unknown: cells.unknown_age(sex, Some(g), *period),
+                    hidden,
+                };
+                tables.add(options, layout, &line, &counts);
+            }
+            if cells.sexes.len() == 2 {
+                let side = |s: usize| {
+                    (cells.cases(Some(s), Some(g), *period), cells.person_years(Some(s), *period))
+                };
+                tables.add_sex_ratio(options, group, &period_name(*period), &side(0), &side(1));
+            }
+        }
+    }
+    let total: f64 =
+        (0..options.groups.len()).flat_map(|g| cells.cases(None, Some(g), layout.years)).sum();
+    if total <= 0.0 {
+        estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+    }
+    estimate.tables.extend(tables.finish());
+    Ok(estimate)
+}
+
+struct Line<'a> {
+    group: &'a str,
+    sex: &'a str,
+    period: String,
+}
+
+struct Counts {
+    cases: Vec<f64>,
+    time: Vec<f64>,
+    unknown: f64,
+    hidden: Vec<bool>,
+}
+
+struct Tables {
+    rates: Table,
+    standardised: Table,
+    cumulative: Table,
+    sex_ratio: Table,
+}
+
+impl Tables {
+    fn new() -> Self {
+        let head = ["group", "sex", "period"];
+        let with = |rest: &[&'static str]| [&head[..], rest].concat();
+        let limits = ["conf_low", "conf_high", "status"];
+        Self {
+            rates: Table::new(
+                "rates",
+                &with(&[&["age", "cases", "person_years", "rate"][..], &limits].concat()),
+            ),
+            standardised: Table::new(
+                "standardised_rates",
+                &with(&[&["standard", "ages", "cases", "rate", "std_error"][..], &limits].concat()),
+            ),
+            cumulative: Table::new(
+                "cumulative",
+                &with(&[
+                    "ages",
+                    "cumulative_rate",
+                    "cumulative_rate_low",
+                    "cumulative_rate_high",
+                    "risk",
+                    "risk_low",
+                    "risk_high",
+                    "status",
+                ]),
+            ),
+            sex_ratio: Table::new(
+                "sex_ratio",
+                &[
+                    "group",
+                    "period",
+                    "standard",
+                    "ages",
+                    "cases_ratio",
+                    "rate_ratio",
+                    "rate_ratio_low",
+                    "rate_ratio_high",
+                    "p_value",
+                    "status",
+                ],
+            ),
+        }
+    }
+
+    fn add(&mut self, options: &Options, layout: &Incidence, line: &Line<'_>, counts: &Counts) {
+        let head = || -> Vec<Value> {
+            vec![line.group.into(), line.sex.into(), line.period.as_str().into()]
+        };
+        let any_hidden = counts.hidden.iter().any(|h| *h);
+        let all_cases: f64 = counts.cases.iter().sum::<f64>() + counts.unknown;
+        let all_time: f64 = counts.time.iter().sum();
+        self.rates.push(crude_row(options, head(), "all", all_cases, all_time));
+        for (b, name) in layout.band_names().iter().enumerate() {
+            if counts.hidden[b] {
+                let mut row = head();
+                row.extend([name.as_str().into(), Value::None, counts.time[b].into()]);
+                row.extend([Value::None, Value::None, Value::None, Status::Suppressed.into()]);
+                self.rates.push(row);
+            } else {
+                self.rates.push(crude_row(options, head(), name, counts.cases[b], counts.time[b]));
+            }
+        }
+        let known = all_cases - counts.unknown;
+        // Cases of unknown age have the ages of the others.
+        let correction = if known > 0.0 { all_cases / known } else { 1.0 };
+        let per = options.per.unwrap_or(1e5);
+        for (standard, ages, weights) in options.standardisations() {
+            let mut row = head();
+            row.extend([standard.into(), ages_name(ages).into()]);
+            let weighted = weights.and_then(|w| WeightedRate::new(&counts.cases, &counts.time, &w));
+            let Some(w) = weighted else {
+                row.extend([Value::None, Value::None, Value::None, Value::None, Value::None]);
+                row.push(Status::NotIdentified.into());
+                self.standardised.push(row);
+                continue;
+            };
+            let scale = per * correction;
+            // Where a band is hidden, the cases of some bands only could give it away.
+            let whole = ages == [layout.ages[0], layout.age_end.unwrap_or(u32::MAX)];
+            let cases = if any_hidden && !whole { Value::None } else { w.events.into() };
+            let limits = w.interval(options.level(), options.standard_interval.rule());
+            row.extend([cases, (w.rate * scale).into(), (w.variance.sqrt() * scale).into()]);
+            row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
+            row.push(count_status(w.events, limits.is_some()).into());
+            self.standardised.push(row);
+        }
+        for ages in &options.truncated {
+            self.cumulative.push(cumulative_row(
+                options,
+                layout,
+                head(),
+                *ages,
+                counts,
+                correction,
+            ));
+        }
+    }
+
+    fn add_sex_ratio(
+        &mut self,
+        options: &Options,
+        group: &str,
+        period: &str,
+        males: &(Vec<f64>, Vec<f64>),
+        females: &(Vec<f64>, Vec<f64>),
+    ) {
+        let sum = |v: &[f64]| v.iter().sum::<f64>();
+        let level = options.level();
+        let row = |standard: &str,
+                   ages: String,
+                   ratio: Option<(f64, Option<[f64; 2]>)>,
+                   p: Option<f64>| {
+            let cases = sum(&males.0) / sum(&females.0);
+            let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
+            let status = match ratio {
+                None => Status::NoEvents,
+                Some((r, _)) if r == 0.0 || r.is_infinite() => Status::OneSided,
+                Some(_) => Status::Ok,
+            };
+            vec![
+                group.into(),
+                period.into(),
+                standard.into(),
+                ages.into(),
+                finite(cases),
+                ratio.map_or(Value::None, |r| finite(r.0)),
+                ratio.and_then(|r| r.1).map_or(Value::None, |l| finite(l[0])),
+                ratio.and_then(|r| r.1).map_or(Value::None, |l| finite(l[1])),
+                p.into(),
+                status.into(),
+            ]
+        };
+        let side = |s: &(Vec<f64>, Vec<f64>)| Rate { events: sum(&s.0), time: sum(&s.1) };
+        let crude = exact_ratio(side(males), side(females), level, false);
+        let cells = crude.map(|r| (r.estimate, Some(r.limits)));
+        self.sex_ratio.push(row("crude", "all".into(), cells, crude.map(|r| r.p_value)));
+        for (standard, ages, weights) in options.standardisations() {
+            let weighted = |s: &(Vec<f64>, Vec<f64>)| {
+                weights.as_ref().and_then(|w| WeightedRate::new(&s.0, &s.1, w))
+            };
+            let ratio = weighted(males).zip(weighted(females)).and_then(|(m, f)| {
+                standardised_ratio(&m, &f, level, StandardisedRatioInterval::Fay)
+            });
+            self.sex_ratio.push(row(&standard, ages_name(ages), ratio, None));
+        }
+    }
+
+    fn finish(self) -> Vec<Table> {
+        let tables = [self.standardised, self.rates, self.cumulative, self.sex_ratio];
+        tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
+    }
+}
+
+fn limit_cells(limits: Option<[f64; 2]>) -> [Value; 2] {
+    limits.map_or([Value::None, Value::None], |l| l.map(Value::number))
+}
+
+fn count_status(events: f64, limits: bool) -> Status {
+    match (events > 0.0, limits) {
+        (true, _) => Status::Ok,
+        (false, true) => Status::OneSided,
+        (false, false) => Status::NoEvents,
+    }
+}
+
+fn ages_name([from, to]: [u32; 2]) -> String {
+    if to == u32::MAX { format!("{from}+") } else { format!("{from}–{}", to - 1) }
+}
+
+fn crude_row(
+    options: &Options,
+    mut row: Vec<Value>,
+    age: &str,
+    cases: f64,
+    time: f64,
+) -> Vec<Value> {
+    row.extend([age.into(), cases.into(), time.into()]);
+    if time <= 0.0 {
+        row.extend([Value::None, Value::None, Value::None, Status::NoRiskSet.into()]);
+        return row;
+    }
+    let scale = options.per.unwrap_or(1e5) / time;
+    let limits = count_interval(cases, options.level(), options.interval.rule());
+    row.push((cases * scale).into());
+    row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
+    row.push(count_status(cases, limits.is_some()).into());
+    row
+}
+
+/// Σ width · rate over the ages, per cent, and the risk 1 − e^−Σ.
+fn cumulative_row(
+    options: &Options,
+    layout: &Incidence,
+    mut row: Vec<Value>,
+    ages: [u32; 2],
+    counts: &Counts,
+    correction: f64,
+) -> Vec<Value> {
+    row.push(ages_name(ages).into());
+    let widths: Vec<f64> = (0..layout.ages.len())
+        .map(|i| {
+            let [from, to] = layout.band(i);
+            // An open band has no width: it is not part of a cumulative rate.
+            if from >= ages[0] && to <= ages[1] && to != u32::MAX {
+                f64::from(to - from)
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    let Some(w) = WeightedRate::new(&counts.cases, &counts.time, &widths) else {
+        row.resize(row.len() + 6, Value::None);
+        row.push(Status::NotIdentified.into());
+        return row;
+    };
+    let limits = w.interval(options.level(), options.standard_interval.rule());
+    let scaled = [Some(w.rate), limits.map(|l| l[0]), limits.map(|l| l[1])]
+        .map(|x| x.map(|x| x * correction));
+    row.extend(scaled.map(|x| Value::from(x.map(|x| 100.0 * x))));
+    row.extend(scaled.map(|x| Value::from(x.map(|x| 100.0 * -(-x).exp_m1()))));
+    row.push(count_status(w.events, limits.is_some()).into());
+    row
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options, layout: &Incidence) {
+    estimate.line("rate-per", "person-years", &[("per", options.per.unwrap_or(1e5).to_string())]);
+    let names = layout.band_names();
+    estimate.line("age-bands", "of", &[("bands", names.join(", "))]);
+    if !options.standards.is_empty() {
+        estimate.line("standard", "populations", &[("names", options.standards.join(", "))]);
+    }
+    let level = (100.0 * options.level()).to_string();
+    let crude = match options.interval {
+        CrudeInterval::Exact => "exact-poisson",
+        CrudeInterval::MidP => "mid-p-poisson",
+        CrudeInterval::Byar => "byar",
+        CrudeInterval::Score => "score-poisson",
+        CrudeInterval::Log => "log-poisson",
+    };
+    estimate.line("interval", crude, &[("level", level.clone())]);
+    let standard = match options.standard_interval {
+        StandardInterval::FayFeuer => "fay-feuer",
+        StandardInterval::Tiwari => "tiwari",
+        StandardInterval::MidPGamma => "mid-p-gamma",
+        StandardInterval::Dobson => "dobson",
+        StandardInterval::Normal => "normal-rate",
+        StandardInterval::Log => "log-rate",
+    };
+    estimate.line("standard-interval", standard, &[("level", level)]);
+    estimate.line("unknown-age", "as-known", &[]);
+}

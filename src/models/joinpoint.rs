@@ -1,0 +1,535 @@
+//! Joinpoint regression of incidence: where, if anywhere, the trend changes.
+//!
+//! *Estimates* the joinpoints, the change per year in each segment and on average. *A site sends*, once, cases and person-years by
+//! sex, group, year and age. *Sums*: cell by cell. *The hub* searches and chooses. *Differs from pooling rows*: not at all. *Not
+//! done*: autocorrelated errors; intervals of the places of joinpoints; counts are adjusted for age by their expected number, from
+//! the age-specific rates of all years together. *Sources*: Kim, Fay, Feuer & Midthune (2000); Hudson (1966); Kim et al. (2022);
+//! Clegg et al. (2009).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::rate_trend::standard_weights;
+use crate::{
+    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, Year,
+        incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
+        prepare_incidence, rate_sums,
+    },
+    spec::Fault,
+    stats::{
+        joinpoint::{Comparison, Fit, Places, Response, Series, by_permutation, default_most},
+        trend::Slope,
+    },
+    summary::{LayoutError, Visibility},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Joinpoint;
+
+/// What is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Scale {
+    /// Poisson counts, adjusted for age: years without cases are data.
+    #[default]
+    Count,
+    /// Least squares of the log of the standardised rate, weighted by its variance, as NCI's program.
+    LogRate,
+    /// The same with equal weights.
+    LogRateUnweighted,
+}
+
+/// Where joinpoints may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Search {
+    /// On observed years.
+    #[default]
+    Grid,
+    /// Anywhere (Hudson).
+    Hudson,
+}
+
+/// How their number is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Selection {
+    /// BIC.
+    Bic,
+    /// BIC with three parameters per joinpoint.
+    Bic3,
+    /// BIC between the two, by the size of the changes.
+    WeightedBic,
+    /// A sequence of permutation tests; least squares on the grid only.
+    Permutation,
+}
+
+/// Options of `joinpoint`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Variable whose levels have trends of their own.
+    #[serde(default)]
+    by: Option<String>,
+    /// Whether males and females have trends of their own too.
+    #[serde(default)]
+    each_sex: bool,
+    /// Standard population of the yearly rates.
+    #[serde(default = "world")]
+    standard: String,
+    /// What is fitted.
+    #[serde(default)]
+    scale: Scale,
+    /// Where joinpoints may lie.
+    #[serde(default)]
+    search: Search,
+    /// How their number is chosen.
+    #[serde(default = "weighted")]
+    selection: Selection,
+    /// The most joinpoints; by the number of years if absent (one from 7 years on, one more for every five, up to five).
+    #[serde(default)]
+    most: Option<usize>,
+    /// Years before the first and after the last joinpoint.
+    #[serde(default = "two")]
+    years_at_ends: usize,
+    /// Years between two joinpoints.
+    #[serde(default = "two")]
+    years_between: usize,
+    /// Adds half a case to years without one, as NCI's program does; log rates only.
+    #[serde(default)]
+    add_half: bool,
+    /// Permutations of a test.
+    #[serde(default = "permutations")]
+    permutations: usize,
+    /// Seed of the permutations.
+    #[serde(default = "seed")]
+    seed: u64,
+    /// Level of the permutation tests together.
+    #[serde(default = "alpha")]
+    alpha: f64,
+    /// Spans of years whose average change is told; all years if absent.
+    #[serde(default)]
+    averages: Vec<[i32; 2]>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn world() -> String {
+    "world".into()
+}
+
+fn weighted() -> Selection {
+    Selection::WeightedBic
+}
+
+fn two() -> usize {
+    2
+}
+
+fn permutations() -> usize {
+    4499
+}
+
+fn seed() -> u64 {
+    7160
+}
+
+fn alpha() -> f64 {
+    0.05
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "joinpoint",
+    title: "Joinpoint regression",
+    estimates: "the years at which the trend of incidence changes, the change per year between them and on average",
+    sends: "once: cases by sex, group, year and age band, and the person-years of its population",
+    pools: "cells add; the hub searches for joinpoints and chooses their number",
+    differs: "not at all",
+    not_done: "autocorrelated errors; intervals of the places of joinpoints",
+    exchanges: Exchanges::One,
+    sources: "Kim, Fay, Feuer & Midthune 2000; Hudson 1966; Kim et al. 2022; Clegg et al. 2009",
+    example: "id = \"joinpoint\"\nkind = \"joinpoint\"\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+
+    fn places(&self) -> Places {
+        Places { at_ends: self.years_at_ends, between: self.years_between }
+    }
+
+    fn is_normal(&self) -> bool {
+        self.scale == Scale::Count
+    }
+}
+
+impl Model for Joinpoint {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = prepare_incidence(&mut options.incidence, context);
+        match incidence_groups(options.by.as_deref(), context) {
+            Ok(groups) => options.groups = groups,
+            Err(fault) => faults.push(fault),
+        }
+        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+            return faults;
+        };
+        faults.extend(standard_weights(&options.standard, cells).err());
+        let periods = period_faults(&mut options.averages, cells);
+        faults.extend(
+            periods
+                .into_iter()
+                .map(|f| Fault { pointer: f.pointer.replace("/periods", "/averages"), ..f }),
+        );
+        if cells.len() < 5 {
+            faults
+                .push(Fault::new("", format!("joinpoints need five years, found {}", cells.len())));
+        }
+        if options.selection == Selection::Permutation
+            && (options.scale == Scale::Count || options.search == Search::Hudson)
+        {
+            let message = "the permutation test permutes residuals of least squares on the grid";
+            let hint =
+                "write scale = \"log_rate\" and search = \"grid\", or choose another selection";
+            faults.push(Fault::new("/selection", message).hint(hint));
+        }
+        if options.search == Search::Hudson && options.most.is_some_and(|most| most > 3) {
+            let message = "a continuous search enumerates three joinpoints at most";
+            faults.push(Fault::new("/most", message).hint("write most = 3, or search = \"grid\""));
+        }
+        if options.years_at_ends < 1 || options.most.is_some_and(|most| most > 9) {
+            let message = "at least one year stands before the first joinpoint, and at most nine joinpoints are sought";
+            faults.push(Fault::new("/most", message));
+        }
+        if !(20..=1_000_000).contains(&options.permutations) || !(0.0..0.5).contains(&options.alpha)
+        {
+            let message = "permutations lie between 20 and a million, alpha between 0 and 0.5";
+            faults.push(Fault::new("/permutations", message));
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let none = || CohortError::Question { reason: "the options name no cells".into() };
+        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+struct Tables {
+    segments: Table,
+    averages: Table,
+    selection: Table,
+    tests: Table,
+    series: Table,
+}
+
+impl Tables {
+    fn new() -> Self {
+        let head = ["group", "sex"];
+        let with = |rest: &[&'static str]| [&head[..], rest].concat();
+        Self {
+            segments: Table::new(
+                "segments",
+                &with(&[
+                    "from_year",
+                    "to_year",
+                    "percent",
+                    "percent_low",
+                    "percent_high",
+                    "p_value",
+                    "status",
+                ]),
+            ),
+            averages: Table::new(
+                "averages",
+                &with(&["years", "percent", "percent_low", "percent_high", "p_value", "status"]),
+            ),
+            selection: Table::new(
+                "selection",
+                &with(&["joinpoints", "years", "loss", "bic", "bic3", "weighted_bic", "chosen"]),
+            ),
+            tests: Table::new("tests", &with(&["test", "p_value", "alpha"])),
+            series: Table::new(
+                "series",
+                &with(&[
+                    "year",
+                    "cases",
+                    "person_years",
+                    "rate",
+                    "conf_low",
+                    "conf_high",
+                    "modelled",
+                    "status",
+                ]),
+            ),
+        }
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let none = || LayoutError::Missing { array: "cells".into() };
+    let layout = options.incidence.as_ref().ok_or_else(none)?;
+    let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
+    let cells = RateCells::read(layout, &options.groups, sums)?;
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    left_out_cases(sums, &mut estimate);
+    let mut tables = Tables::new();
+    let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+    for (g, group) in options.groups.iter().enumerate() {
+        for (sex_name, sex) in
+            cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
+        {
+            let years = cells.series(*sex, Some(g), &weights);
+            let head = [Value::from(group), Value::from(sex_name)];
+            one(options, &mut estimate, &mut tables, &head, &years, per);
+        }
+    }
+    let Tables { segments, averages, selection, tests, series } = tables;
+    let all = [segments, averages, selection, tests, series];
+    estimate.tables.extend(all.into_iter().filter(|t| !t.rows.is_empty()));
+    Ok(estimate)
+}
+
+/// The series that is fitted, or why there is none.
+fn series_of(options: &Options, years: &[Year]) -> Result<Series, Status> {
+    let used: Vec<&Year> = years.iter().filter(|y| y.rate.time > 0.0).collect();
+    if used.iter().all(|y| y.rate.events <= 0.0) {
+        return Err(Status::NoEvents);
+    }
+    let x = used.iter().map(|y| f64::from(y.year)).collect();
+    let response = if options.scale == Scale::Count {
+        if used.iter().any(|y| y.expected <= 0.0) {
+            return Err(Status::NotIdentified);
+        }
+        Response::Count {
+            events: used.iter().map(|y| y.rate.events).collect(),
+            expected: used.iter().map(|y| y.expected).collect(),
+        }
+    } else {
+        let mut y = Vec::new();
+        let mut weights = Vec::new();
+        for year in &used {
+            let standardised = year.standardised.ok_or(Status::NotIdentified)?;
+            let (rate, variance) = match (standardised.rate > 0.0, options.add_half) {
+                (true, _) => (standardised.rate, standardised.variance),
+                // Half a case at the mean weight of an age.
+                (false, true) => (0.5 * standardised.mean, 0.5 * standardised.mean_square),
+                (false, false) => return Err(Status::NotIdentified),
+            };
+            y.push(rate.ln());
+            weights.push(if options.scale == Scale::LogRate {
+                rate * rate / variance
+            } else {
+                1.0
+            });
+        }
+        Response::LogRate { y, weights }
+    };
+    Ok(Series { x, response })
+}
+
+fn one(
+    options: &Options,
+    estimate: &mut Estimate,
+    tables: &mut Tables,
+    head: &[Value; 2],
+    years: &[Year],
+    per: f64,
+) {
+    let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
+    let series = match series_of(options, years) {
+        Ok(series) => series,
+        Err(status) => {
+            if status == Status::NotIdentified {
+                estimate.notice(Notice::new(status, "zero-years", &[]));
+            }
+            let mut row = vec![Value::None; 6];
+            row.push(status.into());
+            tables.segments.push(with(row));
+            return;
+        }
+    };
+    let usual = default_most(series.x.len());
+    let usual = if options.search == Search::Hudson { usual.min(3) } else { usual };
+    let most = options.most.unwrap_or(usual);
+    let fits: Vec<Fit> = (0..=most)
+        .map_while(|k| match options.search {
+            Search::Grid => series.grid(k, options.places()),
+            Search::Hudson => series.hudson(k, options.places()),
+        })
+        .collect();
+    let criteria: Vec<[f64; 3]> = fits
+        .iter()
+        .map(|fit| {
+            let weight = series.largest_partial_r2(fit);
+            [2.0, 3.0, 2.0 + weight].map(|penalty| series.bic(fit, penalty))
+        })
+        .collect();
+    let smallest = |c: usize| {
+        (0..fits.len()).min_by(|&a, &b| criteria[a][c].total_cmp(&criteria[b][c])).unwrap_or(0)
+    };
+    let mut record: Vec<Comparison> = Vec::new();
+    let chosen = match options.selection {
+        Selection::Bic => smallest(0),
+        Selection::Bic3 => smallest(1),
+        Selection::WeightedBic => smallest(2),
+        Selection::Permutation => {
+            let (k, tests) = by_permutation(
+                &series,
+                fits.len() - 1,
+                options.places(),
+                options.alpha,
+                options.permutations,
+                options.seed,
+            )
+            .unwrap_or_default();
+            record = tests;
+            k
+        }
+    };
+    for test in &record {
+        let words = format!("{} / {}", test.few, test.many);
+        tables.tests.push(with(vec![words.into(), test.p_value.into(), test.alpha.into()]));
+    }
+    for (k, (fit, criteria)) in fits.iter().zip(&criteria).enumerate() {
+        let places: Vec<String> = fit.joinpoints.iter().map(|x| show_year(*x)).collect();
+        let mut row = vec![(k as f64).into(), places.join(", ").into(), fit.loss.into()];
+        row.extend(criteria.map(Value::from));
+        row.push(if k == chosen { "yes" } else { "" }.into());
+        tables.selection.push(with(row));
+    }
+    let Some(fit) = fits.get(chosen) else { return };
+    let normal = options.is_normal();
+    let (first, last) = (series.x[0], series.x[series.x.len() - 1]);
+    let cells = |slope: Slope| {
+        let [low, high] = slope.limits(options.level());
+        let mut row: Vec<Value> = [slope.percent(), low, high].map(Value::number).into();
+        row.extend([slope.p_value().into(), Status::Ok.into()]);
+        row
+    };
+    for segment in 0..=chosen {
+        let from = if segment == 0 { first } else { fit.joinpoints[segment - 1] };
+        let to = fit.joinpoints.get(segment).copied().unwrap_or(last);
+        let mut row: Vec<Value> = vec![from.into(), to.into()];
+        row.extend(cells(fit.slope(segment, normal)));
+        tables.segments.push(with(row));
+    }
+    for span in &options.averages {
+        let average = fit.average(f64::from(span[0]), f64::from(span[1]), normal);
+        let mut row: Vec<Value> = vec![period_name(*span).into()];
+        row.extend(cells(average));
+        tables.averages.push(with(row));
+    }
+    // Counts are fitted as ratios to expected cases: the ratio times the mean rate is told.
+    let total =
+        years.iter().fold([0.0, 0.0], |[d, y], year| [d + year.rate.events, y + year.rate.time]);
+    for year in years {
+        let mut row =
+            super::rate_trend::yearly_row("", "", year, per, options.level()).split_off(2);
+        let status = row.pop().unwrap_or(Value::None);
+        if options.scale == Scale::Count {
+            // Rates adjusted for age in the same way as what is fitted.
+            let adjust = |d: f64| {
+                if year.expected > 0.0 {
+                    Some(per * total[0] / total[1] * d / year.expected)
+                } else {
+                    None
+                }
+            };
+            let [low, high] =
+                crate::stats::distribution::garwood(year.rate.events, options.level());
+            let values = [adjust(year.rate.events), adjust(low), adjust(high)];
+            for (cell, value) in row[3..6].iter_mut().zip(values) {
+                *cell = value.into();
+            }
+        }
+        let at = series.x.iter().position(|x| (x - f64::from(year.year)).abs() < 0.5);
+        let scale = if options.scale == Scale::Count { total[0] / total[1] } else { 1.0 };
+        row.push(at.map(|i| per * scale * fit.fitted[i].exp()).into());
+        row.push(status);
+        tables.series.push(with(row));
+    }
+}
+
+/// A year, with decimals where a joinpoint lies between years.
+fn show_year(x: f64) -> String {
+    if (x - x.round()).abs() < 1e-9 { format!("{x:.0}") } else { format!("{x:.2}") }
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    let scale = match options.scale {
+        Scale::Count => "count",
+        Scale::LogRate => "log-rate",
+        Scale::LogRateUnweighted => "log-rate-unweighted",
+    };
+    estimate.line("joinpoint-scale", scale, &[]);
+    let search = if options.search == Search::Grid { "grid" } else { "hudson" };
+    let values = [
+        ("ends", options.years_at_ends.to_string()),
+        ("between", options.years_between.to_string()),
+    ];
+    estimate.line("joinpoint-search", search, &values);
+    let selection = match options.selection {
+        Selection::Bic => "bic",
+        Selection::Bic3 => "bic3",
+        Selection::WeightedBic => "weighted-bic",
+        Selection::Permutation => "permutation",
+    };
+    let values = [
+        ("n", options.permutations.to_string()),
+        ("seed", options.seed.to_string()),
+        ("alpha", options.alpha.to_string()),
+    ];
+    estimate.line("joinpoint-selection", selection, &values);
+    if options.scale == Scale::Count {
+        estimate.line("zero-years", "as-data", &[]);
+    } else {
+        estimate.line("standard", "populations", &[("names", options.standard.clone())]);
+        let zero = if options.add_half { "half" } else { "refused" };
+        estimate.line("zero-years", zero, &[]);
+    }
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "given-joinpoints", &[("level", level)]);
+}

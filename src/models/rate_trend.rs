@@ -1,0 +1,341 @@
+//! Average change of incidence per year, by named estimators.
+//!
+//! *Estimates* the change per year, per cent: from a Poisson or negative binomial regression of the counts on age and year, and
+//! from straight lines through the logarithm of the standardised rates. *A site sends*, once, cases and person-years by sex,
+//! group, year and age. *Sums*: cell by cell. *The hub* fits. *Differs from pooling rows*: not at all. *Not done*: changes of the
+//! trend, which `joinpoint` looks for. *Sources*: Hankey et al. (2000); McCullagh & Nelder (1989); Lawless (1987).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    estimate::{Estimate, Exactness, Status, Table, Value},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, Year,
+        incidence_groups, incidence_needs, left_out_cases, prepare_incidence, rate_sums,
+    },
+    spec::{Fault, suggestion},
+    stats::{
+        negative_binomial,
+        newton::Next,
+        poisson::{Cell, Mean, fit},
+        rate::RateInterval,
+        trend::{Slope, least_squares},
+    },
+    summary::{LayoutError, Visibility},
+    vocabulary::population_standards,
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct RateTrend;
+
+/// Options of `rate_trend`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Variable whose levels have trends of their own.
+    #[serde(default)]
+    by: Option<String>,
+    /// Whether males and females have trends of their own too.
+    #[serde(default)]
+    each_sex: bool,
+    /// Standard population of the yearly rates.
+    #[serde(default = "world")]
+    standard: String,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn world() -> String {
+    "world".into()
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "rate_trend",
+    title: "Trend of incidence",
+    estimates: "the change of incidence per year, by Poisson, quasi-Poisson and negative binomial regression and by lines through log rates",
+    sends: "once: cases by sex, group, year and age band, and the person-years of its population",
+    pools: "cells add; the hub fits",
+    differs: "not at all",
+    not_done: "changes of the trend, which `joinpoint` looks for",
+    exchanges: Exchanges::One,
+    sources: "Hankey et al. 2000; McCullagh & Nelder 1989; Lawless 1987",
+    example: "id = \"trend\"\nkind = \"rate_trend\"\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+}
+
+/// Weights of one standard over all ages, or what is wrong.
+pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>, Fault> {
+    let bands: Vec<[u32; 2]> = (0..cells.ages.len()).map(|i| cells.band(i)).collect();
+    let ages = [cells.ages[0], cells.age_end.unwrap_or(u32::MAX)];
+    population_standards::weights(name, &bands, ages).ok_or_else(|| {
+        let known: Vec<String> =
+            population_standards::names().iter().map(|n| (*n).to_owned()).collect();
+        let message =
+            format!("`{name}` is no standard population with weights for these age bands");
+        Fault::new("/standard", message).hint(suggestion(name, &known))
+    })
+}
+
+impl Model for RateTrend {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = prepare_incidence(&mut options.incidence, context);
+        match incidence_groups(options.by.as_deref(), context) {
+            Ok(groups) => options.groups = groups,
+            Err(fault) => faults.push(fault),
+        }
+        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+            return faults;
+        };
+        if cells.len() < 3 {
+            faults
+                .push(Fault::new("", format!("a trend needs three years, found {}", cells.len())));
+        }
+        faults.extend(standard_weights(&options.standard, cells).err());
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let none = || CohortError::Question { reason: "the options name no cells".into() };
+        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let none = || LayoutError::Missing { array: "cells".into() };
+    let layout = options.incidence.as_ref().ok_or_else(none)?;
+    let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
+    let cells = RateCells::read(layout, &options.groups, sums)?;
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    estimate.line("standard", "populations", &[("names", options.standard.clone())]);
+    estimate.line("trend", "count-regression", &[]);
+    estimate.line("zero-years", "as-data", &[]);
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "wald", &[("level", level)]);
+    left_out_cases(sums, &mut estimate);
+    let columns = [
+        "group",
+        "sex",
+        "estimator",
+        "percent",
+        "percent_low",
+        "percent_high",
+        "p_value",
+        "n_years",
+        "dispersion",
+        "status",
+    ];
+    let mut trends = Table::new("trends", &columns);
+    let columns = [
+        "group",
+        "sex",
+        "year",
+        "cases",
+        "person_years",
+        "rate",
+        "conf_low",
+        "conf_high",
+        "status",
+    ];
+    let mut yearly = Table::new("yearly", &columns);
+    let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+    let sexes = cells.each_sex();
+    for (g, group) in options.groups.iter().enumerate() {
+        for (sex_name, sex) in sexes.iter().filter(|(_, s)| s.is_none() || options.each_sex) {
+            let series = cells.series(*sex, Some(g), &weights);
+            for row in trends_of(&cells, *sex, g, &series, options.level()) {
+                let mut line = vec![Value::from(group), Value::from(sex_name)];
+                line.extend(row);
+                trends.push(line);
+            }
+            for year in &series {
+                yearly.push(yearly_row(group, sex_name, year, per, options.level()));
+            }
+        }
+    }
+    estimate.tables.extend([trends, yearly]);
+    Ok(estimate)
+}
+
+/// One year of a printed series: its standardised rate.
+pub(super) fn yearly_row(group: &str, sex: &str, year: &Year, per: f64, level: f64) -> Vec<Value> {
+    let mut row = vec![Value::from(group), sex.into(), f64::from(year.year).into()];
+    row.extend([year.rate.events.into(), year.rate.time.into()]);
+    let limits = year.standardised.and_then(|w| w.interval(level, RateInterval::FayFeuer));
+    row.push(year.standardised.map(|w| per * w.rate).into());
+    row.extend([0, 1].map(|i| Value::from(limits.map(|l| per * l[i]))));
+    let status = match year.standardised {
+        None => Status::NoRiskSet,
+        Some(w) if w.events <= 0.0 => Status::OneSided,
+        Some(_) => Status::Ok,
+    };
+    row.push(status.into());
+    row
+}
+
+fn trends_of(
+    cells: &RateCells,
+    sex: Option<usize>,
+    group: usize,
+    series: &[Year],
+    level: f64,
+) -> Vec<Vec<Value>> {
+    let mut rows = Vec::new();
+    let mut push = |name: &str,
+                    slope: Option<Slope>,
+                    years: usize,
+                    dispersion: Option<f64>,
+                    status: Status| {
+        let limits = slope.map(|s| s.limits(level));
+        rows.push(vec![
+            name.into(),
+            slope.map(|s| s.percent()).into(),
+            limits.map(|l| l[0]).into(),
+            limits.map(|l| l[1]).into(),
+            slope.map(|s| s.p_value()).into(),
+            (years as f64).into(),
+            dispersion.into(),
+            status.into(),
+        ]);
+    };
+    let counted: Vec<Cell> = count_cells(cells, sex, group);
+    let followed = series.iter().filter(|y| y.rate.time > 0.0).count();
+    let events: f64 = counted.iter().map(|c| c.events).sum();
+    if events <= 0.0 || counted.is_empty() {
+        for name in ["poisson", "quasi-poisson", "negative binomial"] {
+            push(name, None, followed, None, Status::NoEvents);
+        }
+    } else {
+        let p = counted[0].z.len();
+        let start: Vec<f64> = (0..p)
+            .map(|j| {
+                let of = |f: fn(&Cell) -> f64| {
+                    counted.iter().filter(|c| c.z[j] == 1.0).map(f).sum::<f64>()
+                };
+                if j + 1 < p { (of(|c| c.events) / of(|c| c.time)).ln() } else { 0.0 }
+            })
+            .collect();
+        let found = fit(&counted, Mean::Rate, &start, false);
+        match found.next {
+            Next::Converged { at, inverse } => {
+                let theta = &found.record[at].beta;
+                let se = inverse.matrix[(p - 1, p - 1)].max(0.0).sqrt();
+                let mean = |c: &Cell| {
+                    c.time * c.z.iter().zip(theta).map(|(z, b)| z * b).sum::<f64>().exp()
+                };
+                let pearson: f64 =
+                    counted.iter().map(|c| (c.events - mean(c)).powi(2) / mean(c)).sum();
+                let df = counted.len() as f64 - p as f64;
+                let slope = Slope { slope: theta[p - 1], std_error: se, df: f64::INFINITY };
+                push("poisson", Some(slope), followed, None, Status::Ok);
+                let phi = if df > 0.0 { Some(pearson / df) } else { None };
+                let quasi = phi.map(|phi| Slope { std_error: se * phi.sqrt(), df, ..slope });
+                let status = if quasi.is_some() { Status::Ok } else { Status::NotIdentified };
+                push("quasi-poisson", quasi, followed, phi, status);
+                let nb = negative_binomial::fit(&counted, theta);
+                let se = nb.covariance[(p - 1, p - 1)].max(0.0).sqrt();
+                let slope =
+                    Slope { slope: nb.coefficients[p - 1], std_error: se, df: f64::INFINITY };
+                let status = if nb.dispersion > 0.0 { Status::Ok } else { Status::Boundary };
+                push("negative binomial", Some(slope), followed, Some(nb.dispersion), status);
+            }
+            Next::Monotone { .. } => push("poisson", None, followed, None, Status::Monotone),
+            Next::NotConverged { .. } | Next::Try(_) => {
+                push("poisson", None, followed, None, Status::Nonconverged);
+            }
+        }
+    }
+    // Lines through log rates: years without cases have no logarithm, and are counted as left out by `n_years`.
+    let with_rate: Vec<(f64, f64, f64)> = series
+        .iter()
+        .filter_map(|y| {
+            let w = y.standardised.filter(|w| w.rate > 0.0)?;
+            Some((f64::from(y.year), w.rate.ln(), w.rate * w.rate / w.variance))
+        })
+        .collect();
+    let [x, y, w] =
+        [0, 1, 2].map(|i| with_rate.iter().map(|r| [r.0, r.1, r.2][i]).collect::<Vec<f64>>());
+    let unit = vec![1.0; x.len()];
+    for (name, weights) in [("least squares", &unit), ("weighted least squares", &w)] {
+        // A rate of 0 that is left out would bend the line: none is drawn then.
+        let dropped = followed - x.len();
+        let line = if dropped == 0 { least_squares(&x, &y, weights) } else { None };
+        let status = match (&line, dropped) {
+            (Some(_), _) => Status::Ok,
+            (None, 0) => Status::KTooSmall,
+            (None, _) => Status::NotIdentified,
+        };
+        push(name, line, x.len(), None, status);
+    }
+    rows
+}
+
+/// Cells of ages with cases: age terms, and the year about its middle. Ages without cases say nothing about the trend.
+fn count_cells(cells: &RateCells, sex: Option<usize>, group: usize) -> Vec<Cell> {
+    let whole = [cells.years[0], cells.years[cells.years.len() - 1]];
+    let with_cases: Vec<usize> = cells
+        .cases(sex, Some(group), whole)
+        .iter()
+        .enumerate()
+        .filter(|(_, d)| **d > 0.0)
+        .map(|(i, _)| i)
+        .collect();
+    let middle = f64::midpoint(f64::from(whole[0]), f64::from(whole[1]));
+    let mut found = Vec::new();
+    for &year in &cells.years {
+        let (d, y) = (cells.cases(sex, Some(group), [year; 2]), cells.person_years(sex, [year; 2]));
+        for (j, &band) in with_cases.iter().enumerate() {
+            if y[band] <= 0.0 {
+                continue;
+            }
+            let mut z: Vec<f64> =
+                (0..with_cases.len()).map(|k| f64::from(u8::from(k == j))).collect();
+            z.push(f64::from(year) - middle);
+            found.push(Cell { events: d[band], time: y[band], expected: 0.0, z });
+        }
+    }
+    found
+}

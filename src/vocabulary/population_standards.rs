@@ -1,0 +1,85 @@
+//! Age weights for standardised incidence: published standard populations.
+
+/// Names of the standards in specifications, with the tables that hold them, finest first.
+const STANDARDS: [(&str, &[&str]); 6] = [
+    ("world", &["segi1960_19", "segi1960_18"]),
+    ("who2000", &["who2000_19", "who2000_18"]),
+    ("europe1976", &["esp1976_19", "esp1976_18"]),
+    ("europe2013", &["esp2013_20", "esp2013_19", "esp2013_18"]),
+    ("us2000", &["us2000_million_19", "us2000_18"]),
+    ("nordic2000", &["nordic2000_18"]),
+];
+
+const TABLE: &str = include_str!("standard_populations.csv");
+
+/// Names of the standards: Segi's world population as modified by Doll (1960), WHO 2000–2025, European 1976 and 2013, US 2000 and
+/// Nordic 2000.
+pub fn names() -> Vec<&'static str> {
+    STANDARDS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Ranges of ages with their weights; the last is open (`u32::MAX`).
+fn cells(table: &str) -> Vec<([u32; 2], f64)> {
+    let line = |line: &str| {
+        let mut fields = line.split(',');
+        (fields.next()? == table).then_some(())?;
+        let from: u32 = fields.next()?.parse().ok()?;
+        let to = fields.next()?.parse().map_or(u32::MAX, |last: u32| last + 1);
+        Some(([from, to], fields.next()?.parse().ok()?))
+    };
+    TABLE.lines().filter_map(line).collect()
+}
+
+/// Weights of a standard for bands of ages (first age, first age no longer in it); 0 for bands outside `ages`. They add up to 1.
+/// `None` if the standard is not known or a band does not lie along its ranges of ages.
+pub fn weights(name: &str, bands: &[[u32; 2]], ages: [u32; 2]) -> Option<Vec<f64>> {
+    let (_, tables) = STANDARDS.iter().find(|(n, _)| *n == name)?;
+    tables.iter().find_map(|table| {
+        let mut weights = vec![0.0; bands.len()];
+        for ([from, to], weight) in cells(table) {
+            if to <= ages[0] || from >= ages[1] {
+                continue;
+            }
+            let Some(at) = bands.iter().position(|b| from >= b[0] && from < b[1]) else { continue };
+            if to > bands[at][1] {
+                return None;
+            }
+            weights[at] += weight;
+        }
+        let empty = |(band, weight): (&[u32; 2], &f64)| {
+            *weight == 0.0 && band[0] >= ages[0] && band[1] <= ages[1]
+        };
+        if bands.iter().zip(&weights).any(empty) {
+            return None;
+        }
+        let total: f64 = weights.iter().sum();
+        (total > 0.0).then(|| weights.iter().map(|w| w / total).collect())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standards_are_cut_and_rescaled() {
+        let children = [[0, 5], [5, 10], [10, 15]];
+        let segi = weights("world", &children, [0, 15]).unwrap();
+        for (w, wanted) in segi.iter().zip([12.0, 10.0, 9.0]) {
+            assert!((w - wanted / 31.0).abs() < 1e-12);
+        }
+        let infants = [[0, 1], [1, 5], [5, 10], [10, 15], [15, 20]];
+        let segi = weights("world", &infants, [0, 20]).unwrap();
+        assert!((segi[0] - 2.4 / 40.0).abs() < 1e-12 && (segi[4] - 9.0 / 40.0).abs() < 1e-12);
+        assert_eq!(weights("world", &infants, [0, 15]).unwrap()[4], 0.0);
+        // No weight for the first year of life alone, and no bands of three years.
+        assert!(weights("nordic2000", &infants, [0, 15]).is_none());
+        assert!(weights("world", &[[0, 3], [3, 6]], [0, 6]).is_none());
+        assert!(weights("mars", &children, [0, 15]).is_none());
+        for name in names() {
+            let wide = [[0, 5], [5, 15], [15, 50], [50, 85], [85, u32::MAX]];
+            let sum: f64 = weights(name, &wide, [0, u32::MAX]).unwrap().iter().sum();
+            assert!((sum - 1.0).abs() < 1e-12, "{name}");
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! Incidence against R: rates, trends, joinpoints and age–period–cohort models of testicular and lung cancer in Denmark.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tributary::{
+    cohort::{PersonYears, PopulationCell, SiteTables},
+    estimate::{Estimate, Table},
+    stats::{
+        age_period_cohort::{
+            Effect, Extraction, Fit, LexisCell, Reference, Shape, knots, least_squares,
+            maximum_likelihood,
+        },
+        joinpoint::{Places, Response, Series},
+        negative_binomial,
+        poisson::Cell,
+        trend,
+    },
+};
+
+use crate::pooling::{Frame, close, csv, reference};
+
+const TOLERANCE: f64 = 1e-8;
+
+const DICTIONARY: &str = "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\nunit = \"years\"\n\
+    [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+    [dictionary.cases]\ntype = \"integer\"\nlabel = \"Cases\"\n\
+    [dictionary.person_years]\ntype = \"real\"\nlabel = \"Person-years\"\n";
+
+/// Counts of testicular cancer in Denmark, and the population of one of `sites` equal parts of it.
+fn testis(sites: usize) -> Frame {
+    let mut frame = Frame::read("testisDK.csv", DICTIONARY);
+    let number = |column: &str| -> Vec<f64> {
+        frame.text(column).iter().map(|x| x.parse().unwrap()).collect()
+    };
+    let (age, year, time) = (number("age"), number("year"), number("person_years"));
+    let cells = (0..frame.rows)
+        .map(|i| PopulationCell {
+            sex: None,
+            year: year[i] as i32,
+            from: age[i] as u32,
+            to: age[i] as u32 + 1,
+            person_years: time[i] / sites as f64,
+        })
+        .collect();
+    frame.tables =
+        SiteTables { population: Some(Arc::new(PersonYears { cells })), ..SiteTables::default() };
+    frame
+}
+
+fn over(sites: usize, options: &str) -> Estimate {
+    let frame = testis(sites);
+    frame
+        .pool(&format!("[[model]]\nid = \"m\"\n{options}"), &frame.deal(sites))
+        .remove("m")
+        .unwrap()
+}
+
+fn row(table: &Table, wanted: &[(&str, &str)]) -> usize {
+    let is = |r: &usize| {
+        wanted.iter().all(|(column, value)| {
+            let shown = table.number(*r, column).map(|x| x.to_string());
+            table.text(*r, column) == *value || shown.as_deref() == Some(value)
+        })
+    };
+    (0..table.rows.len()).find(is).unwrap_or_else(|| panic!("{}: no row {wanted:?}", table.name))
+}
+
+const CELLS: &str = "incidence = { age = \"age\", year = \"year\", count = \"cases\", years = [1943, 1996], \
+    ages = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85] }\n";
+
+/// Ages 15 to 49.
+const ADULTS: &str = "incidence = { age = \"age\", year = \"year\", count = \"cases\", years = [1943, 1996], \
+    ages = [15, 20, 25, 30, 35, 40, 45], age_end = 50 }\n";
+
+#[test]
+fn rates_equal_r_whatever_the_split() {
+    let wanted = reference("incidence_reference.csv");
+    let options = format!(
+        "kind = \"incidence_rates\"\nperiods = [[1950, 1954], [1970, 1974], [1990, 1994]]\n{CELLS}\
+         truncated = [[0, 75]]\n"
+    );
+    let whole = options.replace("truncated = [[0, 75]]\n", "");
+    for sites in [1, 2, 5] {
+        let (cut, all) = (over(sites, &options), over(sites, &whole));
+        for period in ["1950-1954", "1970-1974", "1990-1994"] {
+            let name = period.replace('-', "–");
+            let of = |key: &str| wanted[&format!("{period}/{key}")];
+            let rates = all.table("rates").unwrap();
+            for (age, key) in [("all", "crude"), ("15–19", "15"), ("30–34", "30"), ("80–84", "80")]
+            {
+                let r = row(rates, &[("period", &name), ("age", age)]);
+                let hidden = rates.text(r, "status") == "SUPPRESSED";
+                if hidden {
+                    continue;
+                }
+                for (column, stat) in [("rate", "rate"), ("conf_low", "low"), ("conf_high", "high")]
+                {
+                    if let Some(w) = wanted.get(&format!("{period}/{key}/{stat}")) {
+                        close(
+                            rates.number(r, column).unwrap(),
+                            *w,
+                            TOLERANCE,
+                            &format!("{period} {age} {stat}"),
+                        );
+                    }
+                }
+            }
+            let standardised = all.table("standardised_rates").unwrap();
+            let r = row(standardised, &[("period", &name), ("standard", "world")]);
+            for (column, stat) in [
+                ("rate", "adj.rate"),
+                ("conf_low", "lci"),
+                ("conf_high", "uci"),
+                ("std_error", "se"),
+            ] {
+                let found = standardised.number(r, column).unwrap();
+                close(found, of(&format!("world/{stat}")), TOLERANCE, &format!("{period} {stat}"));
+            }
+            let cumulative = cut.table("cumulative").unwrap();
+            let r = row(cumulative, &[("period", &name), ("ages", "0–74")]);
+            close(
+                cumulative.number(r, "cumulative_rate").unwrap(),
+                of("cumulative-0-74/rate"),
+                TOLERANCE,
+                "cr",
+            );
+            close(
+                cumulative.number(r, "risk").unwrap(),
+                of("cumulative-0-74/risk"),
+                TOLERANCE,
+                "risk",
+            );
+        }
+    }
+}
+
+#[test]
+fn trends_equal_r_by_every_estimator() {
+    let wanted = reference("incidence_reference.csv");
+    let options = format!("kind = \"rate_trend\"\n{ADULTS}");
+    for sites in [1, 5] {
+        let estimate = over(sites, &options);
+        let table = estimate.table("trends").unwrap();
+        for (estimator, key) in
+            [("poisson", "poisson"), ("least squares", "ols"), ("weighted least squares", "wls")]
+        {
+            let r = row(table, &[("estimator", estimator)]);
+            let percent = 100.0 * wanted[&format!("trend/{key}/coef")].exp_m1();
+            close(table.number(r, "percent").unwrap(), percent, TOLERANCE, estimator);
+        }
+        let r = row(table, &[("estimator", "quasi-poisson")]);
+        close(table.number(r, "dispersion").unwrap(), wanted["trend/quasi/phi"], TOLERANCE, "phi");
+        let slope = trend::Slope {
+            slope: wanted["trend/poisson/coef"],
+            std_error: wanted["trend/quasi/se"],
+            df: wanted["trend/quasi/df"],
+        };
+        close(
+            table.number(r, "percent_low").unwrap(),
+            slope.limits(0.95)[0],
+            TOLERANCE,
+            "quasi low",
+        );
+        let r = row(table, &[("estimator", "poisson")]);
+        let slope =
+            trend::Slope { std_error: wanted["trend/poisson/se"], df: f64::INFINITY, ..slope };
+        close(
+            table.number(r, "percent_high").unwrap(),
+            slope.limits(0.95)[1],
+            TOLERANCE,
+            "poisson high",
+        );
+        let r = row(table, &[("estimator", "least squares")]);
+        let slope = trend::Slope {
+            slope: wanted["trend/ols/coef"],
+            std_error: wanted["trend/ols/se"],
+            df: 52.0,
+        };
+        close(table.number(r, "percent_low").unwrap(), slope.limits(0.95)[0], TOLERANCE, "ols low");
+    }
+}
+
+#[test]
+fn a_negative_binomial_equals_glm_nb() {
+    let wanted = reference("incidence_reference.csv");
+    let (_, rows) = csv("quine.csv");
+    let cells: Vec<Cell> = rows
+        .iter()
+        .map(|r| {
+            let x: Vec<f64> = r.iter().map(|c| c.parse().unwrap()).collect();
+            Cell { events: x[0], time: 1.0, expected: 0.0, z: x[1..].to_vec() }
+        })
+        .collect();
+    let start = [3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let found = negative_binomial::fit(&cells, &start);
+    // R stops its alternation of shape and coefficients earlier.
+    for (i, b) in found.coefficients.iter().enumerate() {
+        close(*b, wanted[&format!("quine/{}/coef", i + 1)], 1e-6, "coefficient");
+        let se = found.covariance[(i, i)].sqrt();
+        close(se, wanted[&format!("quine/{}/se", i + 1)], 1e-6, "standard error");
+    }
+    close(found.dispersion, wanted["quine/theta/kappa"], 1e-6, "dispersion");
+    close(found.log_likelihood, wanted["quine/model/log_likelihood"], 1e-9, "log-likelihood");
+}
+
+/// The yearly series of ages 15 to 49 as the joinpoint models see it.
+fn series(estimate: &Estimate) -> BTreeMap<i32, [f64; 2]> {
+    let table = estimate.table("series").unwrap();
+    (0..table.rows.len())
+        .map(|r| {
+            let n = |c: &str| table.number(r, c).unwrap();
+            (n("year") as i32, [n("cases"), n("person_years")])
+        })
+        .collect()
+}
+
+#[test]
+fn joinpoints_equal_brute_force() {
+    let wanted = reference("incidence_reference.csv");
+    for (scale, key) in [("log_rate", "wls"), ("count", "poi")] {
+        let options = format!(
+            "kind = \"joinpoint\"\nscale = \"{scale}\"\nmost = 3\nselection = \"bic3\"\n{ADULTS}"
+        );
+        let estimate = over(5, &options);
+        assert_eq!(series(&estimate).len(), 54);
+        let table = estimate.table("selection").unwrap();
+        let mut smallest = (f64::INFINITY, 0);
+        for k in 0..=3 {
+            let r = row(table, &[("joinpoints", &k.to_string())]);
+            let of = |stat: &str| wanted[&format!("{key}/{k}/{stat}")];
+            close(table.number(r, "loss").unwrap(), of("loss"), 1e-7, "loss");
+            close(table.number(r, "bic").unwrap(), of("bic"), 1e-7, "bic");
+            close(table.number(r, "bic3").unwrap(), of("bic3"), 1e-7, "bic3");
+            let places: Vec<String> =
+                (1..=k).map(|j| wanted[&format!("{key}/{k}-{j}/at")].to_string()).collect();
+            assert_eq!(table.text(r, "years"), places.join(", "), "{key} {k}");
+            if of("bic3") < smallest.0 {
+                smallest = (of("bic3"), k);
+            }
+            let chosen = table.text(r, "chosen") == "yes";
+            if chosen {
+                let segments = estimate.table("segments").unwrap();
+                assert_eq!(segments.rows.len(), k + 1);
+                for i in 0..=k {
+                    let slope = trend::Slope {
+                        slope: wanted[&format!("{key}/{k}-{}/slope", i + 1)],
+                        std_error: wanted[&format!("{key}/{k}-{}/se", i + 1)],
+                        df: if key == "wls" {
+                            54.0 - 2.0 * (k as f64 + 1.0)
+                        } else {
+                            f64::INFINITY
+                        },
+                    };
+                    close(segments.number(i, "percent").unwrap(), slope.percent(), 1e-6, "percent");
+                    close(
+                        segments.number(i, "percent_low").unwrap(),
+                        slope.limits(0.95)[0],
+                        1e-6,
+                        "low",
+                    );
+                }
+                let averages = estimate.table("averages").unwrap();
+                let slope = trend::Slope {
+                    slope: of("average"),
+                    std_error: of("average-se"),
+                    df: if k == 0 && key == "wls" { 52.0 } else { f64::INFINITY },
+                };
+                close(averages.number(0, "percent").unwrap(), slope.percent(), 1e-7, "average");
+                close(
+                    averages.number(0, "percent_high").unwrap(),
+                    slope.limits(0.95)[1],
+                    1e-7,
+                    "average high",
+                );
+            }
+        }
+        let r = row(table, &[("chosen", "yes")]);
+        assert_eq!(table.number(r, "joinpoints"), Some(smallest.1 as f64));
+    }
+}
+
+#[test]
+fn continuous_joinpoints_are_at_least_as_good_as_a_search_in_r() {
+    let wanted = reference("incidence_reference.csv");
+    let options = format!(
+        "kind = \"joinpoint\"\nscale = \"log_rate\"\nsearch = \"hudson\"\nmost = 2\nselection = \"bic\"\n{ADULTS}"
+    );
+    let estimate = over(1, &options);
+    let table = estimate.table("selection").unwrap();
+    for k in 1..=2 {
+        let r = row(table, &[("joinpoints", &k.to_string())]);
+        let found = table.number(r, "loss").unwrap();
+        let by_search = wanted[&format!("hudson/{k}/loss")];
+        assert!(
+            found <= by_search * (1.0 + 1e-8),
+            "{k}: {found} {by_search} {}",
+            table.text(r, "years")
+        );
+        close(found, by_search, 1e-6, "loss");
+        assert!(found <= wanted[&format!("wls/{k}/loss")] * (1.0 + 1e-12));
+    }
+    let r = row(table, &[("joinpoints", "1")]);
+    let at: f64 = table.text(r, "years").parse().unwrap();
+    assert!((at - wanted["hudson/1-1/at"]).abs() < 0.01);
+}
+
+#[test]
+fn a_permutation_test_finds_a_bend_and_only_a_bend() {
+    let x: Vec<f64> = (0..30).map(|i| 1980.0 + f64::from(i)).collect();
+    let noise = |i: usize| 0.02 * ((i * 7919 % 31) as f64 / 31.0 - 0.5);
+    let of = |bend: f64| {
+        let y = x
+            .iter()
+            .enumerate()
+            .map(|(i, x)| 0.01 * (x - 1980.0) + bend * (x - 1995.0).max(0.0) + noise(i));
+        Series {
+            x: x.clone(),
+            response: Response::LogRate { y: y.collect(), weights: vec![1.0; 30] },
+        }
+    };
+    let p = |bend: f64| of(bend).permutation_p_value([0, 1], Places::default(), 499, 7160).unwrap();
+    assert!(p(0.0) > 0.05, "{}", p(0.0));
+    assert!((p(-0.02) - 1.0 / 500.0).abs() < 1e-12);
+    assert_eq!(p(0.0).to_bits(), p(0.0).to_bits());
+    assert_eq!(of(-0.02).grid(1, Places::default()).unwrap().joinpoints, [1995.0]);
+}
+
+#[test]
+fn years_without_cases_are_data() {
+    // Ages 0 to 4: a few cases in some years, none in most.
+    let cells = "incidence = { age = \"age\", year = \"year\", count = \"cases\", years = [1943, 1996], ages = [0], age_end = 2 }\n";
+    let trends =
+        over(2, &format!("kind = \"rate_trend\"\n{}", cells.replace("age_end = 2", "age_end = 5")));
+    let table = trends.table("trends").unwrap();
+    let r = row(table, &[("estimator", "poisson")]);
+    assert_eq!(table.text(r, "status"), "OK");
+    let r = row(table, &[("estimator", "least squares")]);
+    assert_eq!(table.text(r, "status"), "NOT_IDENTIFIED");
+    let model = |scale: &str| {
+        format!(
+            "kind = \"joinpoint\"\nscale = \"{scale}\"\n{}",
+            cells.replace("age_end = 2", "age_end = 5")
+        )
+    };
+    let counts = over(2, &model("count"));
+    assert_eq!(counts.table("segments").unwrap().text(0, "status"), "OK");
+    let rates = over(2, &model("log_rate"));
+    assert_eq!(rates.table("segments").unwrap().text(0, "status"), "NOT_IDENTIFIED");
+    let filled = over(2, &format!("{}add_half = true\n", model("log_rate")));
+    assert_eq!(filled.table("segments").unwrap().text(0, "status"), "OK");
+}
+
+fn lexis(file: &str, columns: [&str; 4], ages: std::ops::Range<f64>) -> Vec<LexisCell> {
+    let (head, rows) = csv(file);
+    let at = columns.map(|c| head.iter().position(|h| h == c).unwrap());
+    rows.iter()
+        .map(|r| at.map(|i| r[i].parse::<f64>().unwrap()))
+        .filter(|r| ages.contains(&r[0]))
+        .map(|[age, period, events, time]| LexisCell { age, period, events, time })
+        .collect()
+}
+
+fn splines(cells: &[LexisCell], n: [usize; 3]) -> [Shape; 3] {
+    let events: Vec<f64> = cells.iter().map(|c| c.events).collect();
+    let of = |f: &dyn Fn(&LexisCell) -> f64, n| {
+        Shape::Spline(knots(&cells.iter().map(f).collect::<Vec<_>>(), &events, n))
+    };
+    [of(&|c| c.age, n[0]), of(&|c| c.period, n[1]), of(&|c| c.period - c.age, n[2])]
+}
+
+fn compare(wanted: &BTreeMap<String, f64>, name: &str, fit: &Fit) {
+    for (submodel, key) in fit.submodels.iter().zip([
+        "Age",
+        "Age-drift",
+        "Age-Cohort",
+        "Age-Period-Cohort",
+        "Age-Period",
+    ]) {
+        close(submodel.deviance, wanted[&format!("{name}/{key}/deviance")], 1e-9, key);
+        close(submodel.df, wanted[&format!("{name}/{key}/df")], 1e-12, key);
+    }
+    let limits =
+        |e: f64, se: f64| [e, e - 1.959963984540054 * se, e + 1.959963984540054 * se].map(f64::exp);
+    let stats = ["est", "low", "high"];
+    for (i, (slope, se)) in fit.drift.iter().enumerate() {
+        for (found, stat) in limits(*slope, *se).iter().zip(stats) {
+            close(*found, wanted[&format!("{name}/drift{}/{stat}", i + 1)], 1e-7, "drift");
+        }
+    }
+    let mut compared = 0;
+    for (effects, key) in [(&fit.age, "Age"), (&fit.period, "Per"), (&fit.cohort, "Coh")] {
+        for Effect { at, estimate, std_error } in effects {
+            for (found, stat) in limits(*estimate, *std_error).iter().zip(stats) {
+                // R prints fifteen digits of the places.
+                let near = wanted.iter().find(|(k, _)| {
+                    let mut parts = k.split('/');
+                    parts.next() == Some(name)
+                        && parts
+                            .next()
+                            .and_then(|p| p.strip_prefix(&format!("{key}-"))?.parse::<f64>().ok())
+                            .is_some_and(|x| (x - at).abs() < 1e-6)
+                        && parts.next() == Some(stat)
+                });
+                if let Some((_, w)) = near {
+                    // R stops at a relative change of the deviance of 1e-8.
+                    close(*found, *w, 1e-5, &format!("{name} {key} {at} {stat}"));
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared >= 42, "{name}: {compared}");
+}
+
+#[test]
+fn age_period_cohort_models_equal_apc_fit() {
+    let wanted = reference("incidence_reference.csv");
+    let testis = lexis("testisDK.csv", ["age", "year", "cases", "person_years"], 15.0..65.0);
+    let shapes = splines(&testis, [7, 6, 8]);
+    let fit =
+        maximum_likelihood(&testis, &shapes, Extraction::Cells, Reference::Cohort(1918.0)).unwrap();
+    compare(&wanted, "testis-acp-1", &fit);
+    let fit = maximum_likelihood(&testis, &shapes, Extraction::Events, Reference::Period(1970.0))
+        .unwrap();
+    compare(&wanted, "testis-apc-d", &fit);
+    let lung = lexis("lungDK_triangles.csv", ["A", "P", "D", "Y"], 0.0..200.0);
+    let shapes = splines(&lung, [7, 7, 7]);
+    let fit =
+        maximum_likelihood(&lung, &shapes, Extraction::Time, Reference::Cohort(1910.0)).unwrap();
+    compare(&wanted, "lung-acp-y", &fit);
+}
+
+/// Five-year ages and periods of lung cancer, middles of the cells.
+fn lung() -> Vec<LexisCell> {
+    let mut cells = lexis("lungDK.csv", ["age", "year", "cases", "person_years"], 0.0..200.0);
+    for cell in &mut cells {
+        cell.age += 2.5;
+        cell.period += 2.5;
+    }
+    cells
+}
+
+#[test]
+fn age_period_cohort_models_with_a_level_per_value_equal_apc_fit() {
+    let wanted = reference("incidence_reference.csv");
+    let cells = lung();
+    let levels = |f: fn(&LexisCell) -> f64| {
+        let mut values: Vec<f64> = cells.iter().map(f).collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        Shape::Levels(values)
+    };
+    let shapes = [levels(|c| c.age), levels(|c| c.period), levels(|c| c.period - c.age)];
+    let fit =
+        maximum_likelihood(&cells, &shapes, Extraction::Time, Reference::Cohort(1908.0)).unwrap();
+    compare(&wanted, "lung-factor", &fit);
+}
+
+#[test]
+fn drifts_equal_least_squares_in_r() {
+    let wanted = reference("incidence_reference.csv");
+    let found = least_squares(&lung()).unwrap();
+    close(found.net.0, wanted["nci/net/est"], TOLERANCE, "net drift");
+    close(found.net.1, wanted["nci/net/se"], TOLERANCE, "its standard error");
+    close(found.longitudinal.0, wanted["nci/lat/est"], TOLERANCE, "longitudinal trend");
+    close(found.cross_sectional.0, wanted["nci/cat/est"], TOLERANCE, "cross-sectional trend");
+    close(found.scale, wanted["nci/scale/s2"], TOLERANCE, "scale");
+    for (i, effect) in found.local.iter().enumerate() {
+        close(
+            effect.estimate,
+            wanted[&format!("nci/local{}/est", i + 1)],
+            TOLERANCE,
+            "local drift",
+        );
+        close(effect.std_error, wanted[&format!("nci/local{}/se", i + 1)], TOLERANCE, "its error");
+    }
+    for test in &found.tests {
+        if let Some(w) = wanted.get(&format!("nci/{}/chi2", test.name)) {
+            close(test.statistic, *w, TOLERANCE, test.name);
+            close(test.df, wanted[&format!("nci/{}/df", test.name)], TOLERANCE, test.name);
+        }
+    }
+    // Ages and periods of different width are refused.
+    let mut uneven = lung();
+    uneven.iter_mut().filter(|c| c.age > 80.0).for_each(|c| c.age += 1.0);
+    assert!(least_squares(&uneven).is_none());
+}
