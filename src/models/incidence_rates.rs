@@ -6,22 +6,22 @@
 //! Feuer (1997); Tiwari, Clegg & Zou (2006); Day (1987) for the cumulative rate; Cancer Incidence in Five Continents for cases of
 //! unknown age.
 
+mod tables;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use self::tables::{Counts, Line, Tables};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Status},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums,
         incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
         prepare_incidence, rate_sums,
     },
     spec::{Fault, suggestion},
-    stats::{
-        rate::{CountInterval, RateInterval, WeightedRate, count_interval},
-        rate_ratio::{Rate, StandardisedRatioInterval, exact_ratio, standardised_ratio},
-    },
+    stats::rate::{CountInterval, RateInterval},
     summary::{Axis, LayoutError, Visibility},
     vocabulary::population_standards,
 };
@@ -155,7 +155,7 @@ static CARD: ModelCard = ModelCard {
     not_done: "adjustment for delayed reports",
     exchanges: Exchanges::One,
     sources: "Segi 1960; Garwood 1936; Dobson et al. 1991; Fay & Feuer 1997; Tiwari, Clegg & Zou 2006; Day 1987",
-    example: "id = \"rates\"\nkind = \"incidence_rates\"\nby = \"x_hist_central\"\nperiods = [[2000, 2004], [2005, 2009]]\n\
+    example: "id = \"yearbook\"\nkind = \"incidence_rates\"\nby = \"x_hist_central\"\nperiods = [[2000, 2004], [2005, 2009]]\n\
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
 
@@ -359,257 +359,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     Ok(estimate)
 }
 
-struct Line<'a> {
-    group: &'a str,
-    sex: &'a str,
-    period: String,
-}
-
-struct Counts {
-    cases: Vec<f64>,
-    time: Vec<f64>,
-    unknown: f64,
-    hidden: Vec<bool>,
-}
-
-struct Tables {
-    rates: Table,
-    standardised: Table,
-    cumulative: Table,
-    sex_ratio: Table,
-}
-
-impl Tables {
-    fn new() -> Self {
-        let head = ["group", "sex", "period"];
-        let with = |rest: &[&'static str]| [&head[..], rest].concat();
-        let limits = ["conf_low", "conf_high", "status"];
-        Self {
-            rates: Table::new(
-                "rates",
-                &with(&[&["age", "cases", "person_years", "rate"][..], &limits].concat()),
-            ),
-            standardised: Table::new(
-                "standardised_rates",
-                &with(&[&["standard", "ages", "cases", "rate", "std_error"][..], &limits].concat()),
-            ),
-            cumulative: Table::new(
-                "cumulative",
-                &with(&[
-                    "ages",
-                    "cumulative_rate",
-                    "cumulative_rate_low",
-                    "cumulative_rate_high",
-                    "risk",
-                    "risk_low",
-                    "risk_high",
-                    "status",
-                ]),
-            ),
-            sex_ratio: Table::new(
-                "sex_ratio",
-                &[
-                    "group",
-                    "period",
-                    "standard",
-                    "ages",
-                    "cases_ratio",
-                    "rate_ratio",
-                    "rate_ratio_low",
-                    "rate_ratio_high",
-                    "p_value",
-                    "status",
-                ],
-            ),
-        }
-    }
-
-    fn add(&mut self, options: &Options, layout: &Incidence, line: &Line<'_>, counts: &Counts) {
-        let head = || -> Vec<Value> {
-            vec![line.group.into(), line.sex.into(), line.period.as_str().into()]
-        };
-        let any_hidden = counts.hidden.iter().any(|h| *h);
-        let all_cases: f64 = counts.cases.iter().sum::<f64>() + counts.unknown;
-        let all_time: f64 = counts.time.iter().sum();
-        self.rates.push(crude_row(options, head(), "all", all_cases, all_time));
-        for (b, name) in layout.band_names().iter().enumerate() {
-            if counts.hidden[b] {
-                let mut row = head();
-                row.extend([name.as_str().into(), Value::None, counts.time[b].into()]);
-                row.extend([Value::None, Value::None, Value::None, Status::Suppressed.into()]);
-                self.rates.push(row);
-            } else {
-                self.rates.push(crude_row(options, head(), name, counts.cases[b], counts.time[b]));
-            }
-        }
-        let known = all_cases - counts.unknown;
-        // Cases of unknown age have the ages of the others.
-        let correction = if known > 0.0 { all_cases / known } else { 1.0 };
-        let per = options.per.unwrap_or(1e5);
-        for (standard, ages, weights) in options.standardisations() {
-            let mut row = head();
-            row.extend([standard.into(), ages_name(ages).into()]);
-            let weighted = weights.and_then(|w| WeightedRate::new(&counts.cases, &counts.time, &w));
-            let Some(w) = weighted else {
-                row.extend([Value::None, Value::None, Value::None, Value::None, Value::None]);
-                row.push(Status::NotIdentified.into());
-                self.standardised.push(row);
-                continue;
-            };
-            let scale = per * correction;
-            // Where a band is hidden, the cases of some bands only could give it away.
-            let whole = ages == [layout.ages[0], layout.age_end.unwrap_or(u32::MAX)];
-            let cases = if any_hidden && !whole { Value::None } else { w.events.into() };
-            let limits = w.interval(options.level(), options.standard_interval.rule());
-            row.extend([cases, (w.rate * scale).into(), (w.variance.sqrt() * scale).into()]);
-            row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
-            row.push(count_status(w.events, limits.is_some()).into());
-            self.standardised.push(row);
-        }
-        for ages in &options.truncated {
-            self.cumulative.push(cumulative_row(
-                options,
-                layout,
-                head(),
-                *ages,
-                counts,
-                correction,
-            ));
-        }
-    }
-
-    fn add_sex_ratio(
-        &mut self,
-        options: &Options,
-        group: &str,
-        period: &str,
-        males: &(Vec<f64>, Vec<f64>),
-        females: &(Vec<f64>, Vec<f64>),
-    ) {
-        let sum = |v: &[f64]| v.iter().sum::<f64>();
-        let level = options.level();
-        let row = |standard: &str,
-                   ages: String,
-                   ratio: Option<(f64, Option<[f64; 2]>)>,
-                   p: Option<f64>| {
-            let cases = sum(&males.0) / sum(&females.0);
-            let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
-            let status = match ratio {
-                None => Status::NoEvents,
-                Some((r, _)) if r == 0.0 || r.is_infinite() => Status::OneSided,
-                Some(_) => Status::Ok,
-            };
-            vec![
-                group.into(),
-                period.into(),
-                standard.into(),
-                ages.into(),
-                finite(cases),
-                ratio.map_or(Value::None, |r| finite(r.0)),
-                ratio.and_then(|r| r.1).map_or(Value::None, |l| finite(l[0])),
-                ratio.and_then(|r| r.1).map_or(Value::None, |l| finite(l[1])),
-                p.into(),
-                status.into(),
-            ]
-        };
-        let side = |s: &(Vec<f64>, Vec<f64>)| Rate { events: sum(&s.0), time: sum(&s.1) };
-        let crude = exact_ratio(side(males), side(females), level, false);
-        let cells = crude.map(|r| (r.estimate, Some(r.limits)));
-        self.sex_ratio.push(row("crude", "all".into(), cells, crude.map(|r| r.p_value)));
-        for (standard, ages, weights) in options.standardisations() {
-            let weighted = |s: &(Vec<f64>, Vec<f64>)| {
-                weights.as_ref().and_then(|w| WeightedRate::new(&s.0, &s.1, w))
-            };
-            let ratio = weighted(males).zip(weighted(females)).and_then(|(m, f)| {
-                standardised_ratio(&m, &f, level, StandardisedRatioInterval::Fay)
-            });
-            self.sex_ratio.push(row(&standard, ages_name(ages), ratio, None));
-        }
-    }
-
-    fn finish(self) -> Vec<Table> {
-        let tables = [self.standardised, self.rates, self.cumulative, self.sex_ratio];
-        tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
-    }
-}
-
-fn limit_cells(limits: Option<[f64; 2]>) -> [Value; 2] {
-    limits.map_or([Value::None, Value::None], |l| l.map(Value::number))
-}
-
-fn count_status(events: f64, limits: bool) -> Status {
-    match (events > 0.0, limits) {
-        (true, _) => Status::Ok,
-        (false, true) => Status::OneSided,
-        (false, false) => Status::NoEvents,
-    }
-}
-
-fn ages_name([from, to]: [u32; 2]) -> String {
-    if to == u32::MAX { format!("{from}+") } else { format!("{from}–{}", to - 1) }
-}
-
-fn crude_row(
-    options: &Options,
-    mut row: Vec<Value>,
-    age: &str,
-    cases: f64,
-    time: f64,
-) -> Vec<Value> {
-    row.extend([age.into(), cases.into(), time.into()]);
-    if time <= 0.0 {
-        row.extend([Value::None, Value::None, Value::None, Status::NoRiskSet.into()]);
-        return row;
-    }
-    let scale = options.per.unwrap_or(1e5) / time;
-    let limits = count_interval(cases, options.level(), options.interval.rule());
-    row.push((cases * scale).into());
-    row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
-    row.push(count_status(cases, limits.is_some()).into());
-    row
-}
-
-/// Σ width · rate over the ages, per cent, and the risk 1 − e^−Σ.
-fn cumulative_row(
-    options: &Options,
-    layout: &Incidence,
-    mut row: Vec<Value>,
-    ages: [u32; 2],
-    counts: &Counts,
-    correction: f64,
-) -> Vec<Value> {
-    row.push(ages_name(ages).into());
-    let widths: Vec<f64> = (0..layout.ages.len())
-        .map(|i| {
-            let [from, to] = layout.band(i);
-            // An open band has no width: it is not part of a cumulative rate.
-            if from >= ages[0] && to <= ages[1] && to != u32::MAX {
-                f64::from(to - from)
-            } else {
-                0.0
-            }
-        })
-        .collect();
-    let Some(w) = WeightedRate::new(&counts.cases, &counts.time, &widths) else {
-        row.resize(row.len() + 6, Value::None);
-        row.push(Status::NotIdentified.into());
-        return row;
-    };
-    let limits = w.interval(options.level(), options.standard_interval.rule());
-    let scaled = [Some(w.rate), limits.map(|l| l[0]), limits.map(|l| l[1])]
-        .map(|x| x.map(|x| x * correction));
-    row.extend(scaled.map(|x| Value::from(x.map(|x| 100.0 * x))));
-    row.extend(scaled.map(|x| Value::from(x.map(|x| 100.0 * -(-x).exp_m1()))));
-    row.push(count_status(w.events, limits.is_some()).into());
-    row
-}
-
 fn card_lines(estimate: &mut Estimate, options: &Options, layout: &Incidence) {
     estimate.line("rate-per", "person-years", &[("per", options.per.unwrap_or(1e5).to_string())]);
     let names = layout.band_names();
     estimate.line("age-bands", "of", &[("bands", names.join(", "))]);
     if !options.standards.is_empty() {
-        estimate.line("standard", "populations", &[("names", options.standards.join(", "))]);
+        estimate.line("population-standard", "names", &[("names", options.standards.join(", "))]);
     }
     let level = (100.0 * options.level()).to_string();
     let crude = match options.interval {

@@ -526,7 +526,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     if options.scale == Scale::Count {
         estimate.line("zero-years", "as-data", &[]);
     } else {
-        estimate.line("standard", "populations", &[("names", options.standard.clone())]);
+        estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
         let zero = if options.add_half { "half" } else { "refused" };
         estimate.line("zero-years", zero, &[]);
     }

@@ -1,5 +1,6 @@
 //! One file per model; this one lists them.
 
+pub mod age_period_cohort;
 pub mod agreement;
 pub mod characteristics;
 pub mod competing_risks;
@@ -21,8 +22,10 @@ pub mod participation;
 pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
+pub mod rate_comparison;
 pub mod rate_trend;
 pub mod royston_parmar;
+pub mod site_rates;
 pub mod standardised_ratio;
 pub mod survival_lexis;
 
@@ -54,7 +57,10 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &excess_hazard::ExcessHazard,
     &incidence_rates::IncidenceRates,
     &rate_trend::RateTrend,
+    &rate_comparison::RateComparison,
+    &site_rates::SiteRates,
     &joinpoint::Joinpoint,
+    &age_period_cohort::AgePeriodCohort,
 ];
 
 /// The model of this kind.

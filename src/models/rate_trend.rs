@@ -150,7 +150,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    estimate.line("standard", "populations", &[("names", options.standard.clone())]);
+    estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
     estimate.line("trend", "count-regression", &[]);
     estimate.line("zero-years", "as-data", &[]);
     let level = (100.0 * options.level()).to_string();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tributary::{
-    cohort::{ColumnNeed, SiteData, SiteTables},
+    cohort::{ColumnNeed, PersonYears, PopulationCell, SiteData, SiteTables},
     models::MODELS,
     plan::Plan,
     run::{Event, Outcome, Run},
@@ -47,7 +47,27 @@ pub fn flat_tables() -> SiteTables {
         let (starts, end, ages) = (vec![0], 40_000, vec![0.0]);
         Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3] }))
     };
-    SiteTables { life_table: flat(1e-6), rates: flat(1e-5), population: None }
+    SiteTables {
+        life_table: flat(1e-6),
+        rates: flat(1e-5),
+        population: Some(Arc::new(flat_population())),
+    }
+}
+
+/// A thousand person-years at each age below 100, of either sex, in every year from 1900 to 2030.
+fn flat_population() -> PersonYears {
+    let of = |year: i32| {
+        (0..100).flat_map(move |from| {
+            [0, 1].map(|sex| PopulationCell {
+                sex: Some(sex),
+                year,
+                from,
+                to: from + 1,
+                person_years: 1000.0,
+            })
+        })
+    };
+    PersonYears { cells: (1900..=2030).flat_map(of).collect() }
 }
 
 fn sites(plan: &Plan, codes: &[&str]) -> Vec<(SiteId, SiteData)> {

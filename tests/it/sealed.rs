@@ -243,7 +243,12 @@ pub const FURTHER: &str = "[[model]]\nid = \"n1\"\nkind = \"net_survival\"\nby =
     [[model]]\nid = \"n12\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\"]\ntimes_years = [1]\n\
     [[model]]\nid = \"n13\"\nkind = \"mean_cumulative_count\"\nrecurrent = [\"1\"]\ntimes_years = [1]\n\
     [[model]]\nid = \"n14\"\nkind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 3]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n\
-    [[model]]\nid = \"n15\"\nkind = \"survival_lexis\"\ndate = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{ name = \"all\", diagnosed = [1983, 1987] }]\n";
+    [[model]]\nid = \"n15\"\nkind = \"survival_lexis\"\ndate = \"date\"\nyears = [1983, 1987]\nfollowup_years = 2\napproaches = [{ name = \"all\", diagnosed = [1983, 1987] }]\n\
+    [[model]]\nid = \"n16\"\nkind = \"incidence_rates\"\nby = \"sex\"\nperiods = [[1981, 1983], [1984, 1986]]\nincidence = { age = \"age\", year = \"date\", ages = [0, 30, 60], years = [1981, 1986] }\n\
+    [[model]]\nid = \"n17\"\nkind = \"rate_trend\"\nincidence = { age = \"age\", year = \"date\", ages = [0, 30, 60], years = [1981, 1986] }\n\
+    [[model]]\nid = \"n18\"\nkind = \"joinpoint\"\nincidence = { age = \"age\", year = \"date\", ages = [0, 30, 60], years = [1981, 1986] }\n\
+    [[model]]\nid = \"n19\"\nkind = \"rate_comparison\"\nbetween = \"groups\"\nby = \"sex\"\nincidence = { age = \"age\", year = \"date\", ages = [0, 30, 60], years = [1981, 1986] }\n\
+    [[model]]\nid = \"n20\"\nkind = \"age_period_cohort\"\nknots = [2, 2, 2]\nincidence = { age = \"age\", year = \"date\", ages = [0, 20, 40, 60, 80], age_end = 100, years = [1981, 1986] }\n";
 
 /// The lung data with what the further kinds ask for.
 pub fn with_everything() -> Frame {
@@ -270,8 +275,8 @@ fn sealed_equals_plain_for_every_model_over_3_to_40_sites() {
     let frame: Frame = with_everything();
     let plan = crate::pooling::plan(&frame.study, models);
     let kinds: BTreeSet<&str> = plan.spec.models.iter().map(|m| m.kind.as_str()).collect();
-    // meta_analysis is never sealed: it is read per site.
-    assert_eq!(kinds.len() + 1, models::MODELS.len());
+    // meta_analysis and site_rates are never sealed: they are read per site.
+    assert_eq!(kinds.len() + 2, models::MODELS.len());
     for n in [3, 4, 7, 40] {
         let data = || -> Vec<(SiteId, SiteData)> {
             let site = |(i, rows): (usize, &Vec<usize>)| {

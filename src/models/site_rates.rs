@@ -1,0 +1,301 @@
+//! Incidence of the sites side by side: how much it differs, beyond chance.
+//!
+//! *Estimates* each site's ratio of observed to expected cases, tests of one common ratio, limits of a funnel, and ratios shrunk
+//! towards the mean. *A site sends* its number of cases, visible per site and guarded by the site's floors, with the person-years and
+//! the expected cases of its population under rates that the analysis states. *Sums*: none; sites stand side by side. *The hub*
+//! tests and shrinks. *Differs from pooling rows*: not at all where no site's number is hidden. *Not done*: ranking; expected cases
+//! without stated rates follow from person-years alone. *Sources*: Breslow & Day (1987); Potthoff & Whittinghill (1966);
+//! Spiegelhalter (2005); Marshall (1991); Clayton & Kaldor (1987); Larsen & Merlo (2005).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, incidence_needs,
+        prepare_incidence,
+    },
+    spec::Fault,
+    stats::{
+        between::{
+            funnel_limits, homogeneity, median_rate_ratio, overdispersion, shrink_by_likelihood,
+            shrink_by_moments,
+        },
+        distribution::garwood,
+    },
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct SiteRates;
+
+/// Options of `site_rates`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Rates of each age band that give the expected cases, such as pooled ones of an earlier analysis; one rate for all if absent.
+    #[serde(default)]
+    reference: Vec<f64>,
+    /// Person-years to which the rates of `reference` and the results refer: a million if nobody is 20 or over, else 100 000.
+    #[serde(default)]
+    per: Option<f64>,
+    /// Tables drawn for the exact test.
+    #[serde(default = "draws")]
+    draws: usize,
+    /// Seed of the draws.
+    #[serde(default = "seed")]
+    seed: u64,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<f64>,
+}
+
+fn draws() -> usize {
+    9999
+}
+
+fn seed() -> u64 {
+    1
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "site_rates",
+    title: "Incidence of the sites",
+    estimates: "observed over expected cases of each site, tests of one common ratio, funnel limits, shrunk ratios",
+    sends: "its number of cases, visible per site, with person-years and expected cases of its population",
+    pools: "sites stand side by side; the hub tests whether they differ and shrinks their ratios",
+    differs: "not at all where no site's number is hidden",
+    not_done: "ranking: the ratios of two sites have different weights",
+    exchanges: Exchanges::One,
+    sources: "Breslow & Day 1987; Potthoff & Whittinghill 1966; Spiegelhalter 2005; Marshall 1991; Clayton & Kaldor 1987; Larsen & Merlo 2005",
+    example: "id = \"side_by_side\"\nkind = \"site_rates\"\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
+};
+
+/// Numbers by site; a hidden number of cases is not a number.
+#[derive(Debug)]
+pub struct Sites {
+    sites: Vec<String>,
+    /// Cases, person-years, expected cases.
+    cells: Vec<[f64; 3]>,
+}
+
+impl Statistic for Sites {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let cases: Vec<f64> = self.cells.iter().map(|c| c[0]).collect();
+        let persons = cases.iter().sum::<f64>() as u64;
+        let public: Vec<f64> = self.cells.iter().flat_map(|c| [c[1], c[2]]).collect();
+        let axis = Axis::new("quantity", ["person-years", "expected"]);
+        let cases = Array::new("cases", Vec::new(), Kind::Count, Rule::Stack, cases)?;
+        let public = Array::new("population", vec![axis], Kind::Sum, Rule::Stack, public)?;
+        Ok(Draft::new(persons)
+            .with(cases.shown(), Support::OwnCounts)
+            .with(public, Support::Public))
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let (cases, public) = (summary.array("cases")?, summary.array("population")?);
+        let sites = cases.levels("site").to_vec();
+        let at =
+            |array: &Array, i: usize| array.cells().get(i).copied().flatten().unwrap_or(f64::NAN);
+        let cells = (0..sites.len())
+            .map(|s| [at(cases, s), at(public, 2 * s), at(public, 2 * s + 1)])
+            .collect();
+        Ok(Self { sites, cells })
+    }
+}
+
+impl Model for SiteRates {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sites;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = prepare_incidence(&mut options.incidence, context);
+        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+            return faults;
+        };
+        options.per.get_or_insert(if cells.is_childhood() { 1e6 } else { 1e5 });
+        let bands = cells.ages.len();
+        let n = options.reference.len();
+        if n != 0 && (n != bands || options.reference.iter().any(|r| !r.is_finite() || *r < 0.0)) {
+            let message = format!("{n} rates for {bands} age bands, or a negative one");
+            faults.push(Fault::new("/reference", message).hint("give one rate per age band"));
+        }
+        if !(99..=1_000_000).contains(&options.draws) {
+            faults.push(Fault::new("/draws", "draws lie between 99 and a million"));
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), None)
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::EachSite
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sites, CohortError> {
+        let none = || CohortError::Question { reason: "the options name no cells".into() };
+        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let counts = cells.count(None, 1, data)?;
+        let bands = cells.ages.len();
+        let time: f64 = counts.person_years.iter().sum();
+        let expected = counts
+            .person_years
+            .iter()
+            .enumerate()
+            .map(|(i, y)| match options.reference.get(i % bands) {
+                Some(rate) => y * rate / options.per.unwrap_or(1e5),
+                None => *y,
+            })
+            .sum();
+        let cases = counts.cases.iter().chain(&counts.unknown_age).sum();
+        Ok(Sites { sites: Vec::new(), cells: vec![[cases, time, expected]] })
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<(), Sites>],
+    ) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites))))
+    }
+}
+
+fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
+    let level = options.confidence_level.unwrap_or(0.95);
+    let per = options.per.unwrap_or(1e5);
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    let rule = if options.reference.is_empty() { "one-rate" } else { "stated-rates" };
+    estimate.line("expected", rule, &[]);
+    estimate.line("rate-per", "person-years", &[("per", per.to_string())]);
+    let draws = [("n", options.draws.to_string()), ("seed", options.seed.to_string())];
+    estimate.line("exact-test", "draws", &draws);
+    estimate.line("interval", "exact-poisson", &[("level", (100.0 * level).to_string())]);
+    let known: Vec<usize> = (0..all.sites.len()).filter(|&i| all.cells[i][0].is_finite()).collect();
+    let used: Vec<usize> = known.iter().copied().filter(|&i| all.cells[i][2] > 0.0).collect();
+    let observed: Vec<f64> = used.iter().map(|&i| all.cells[i][0]).collect();
+    // Without stated rates, expected cases are person-years at the common rate.
+    let total: f64 = observed.iter().sum();
+    let base: f64 = used.iter().map(|&i| all.cells[i][2]).sum();
+    let scale = if options.reference.is_empty() && base > 0.0 { total / base } else { 1.0 };
+    let expected: Vec<f64> = used.iter().map(|&i| all.cells[i][2] * scale).collect();
+    let ratio = if base > 0.0 { total / (base * scale).max(f64::MIN_POSITIVE) } else { 0.0 };
+    let moments = shrink_by_moments(&observed, &expected);
+    let likelihood = shrink_by_likelihood(&observed, &expected);
+    let columns = [
+        "site",
+        "cases",
+        "person_years",
+        "rate",
+        "conf_low",
+        "conf_high",
+        "expected",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "funnel_low",
+        "funnel_high",
+        "outer_low",
+        "outer_high",
+        "shrunk_moments",
+        "shrunk_likelihood",
+        "status",
+    ];
+    let mut table = Table::new("sites", &columns);
+    for (i, site) in all.sites.iter().enumerate() {
+        let [cases, time, _] = all.cells[i];
+        let mut row: Vec<Value> = vec![site.into()];
+        let Some(at) = used.iter().position(|&u| u == i) else {
+            let hidden = !cases.is_finite();
+            row.push(if hidden { Value::None } else { cases.into() });
+            row.push(time.into());
+            row.resize(columns.len() - 1, Value::None);
+            row.push(if hidden { Status::Suppressed } else { Status::NoRiskSet }.into());
+            table.push(row);
+            continue;
+        };
+        let limits = garwood(cases, level);
+        row.extend([cases, time, per * cases / time].map(Value::number));
+        row.extend(limits.map(|l| Value::number(per * l / time)));
+        let e = expected[at];
+        if e > 0.0 && total > 0.0 {
+            row.extend([e, cases / e, limits[0] / e, limits[1] / e].map(Value::number));
+            row.extend(funnel_limits(ratio, e, 0.95).map(Value::number));
+            row.extend(funnel_limits(ratio, e, 0.998).map(Value::number));
+            row.push(moments.as_ref().map(|m| m.ratios[at]).into());
+            row.push(likelihood.as_ref().map(|m| m.ratios[at]).into());
+        } else {
+            row.resize(columns.len() - 1, Value::None);
+        }
+        row.push(if cases > 0.0 { Status::Ok } else { Status::OneSided }.into());
+        table.push(row);
+    }
+    estimate.tables.push(table);
+    let hidden = all.sites.len() - known.len();
+    if hidden > 0 {
+        estimate.notice(Notice::new(
+            Status::Suppressed,
+            "sites-hidden",
+            &[("n", hidden.to_string())],
+        ));
+    }
+    let without: Vec<&str> =
+        known.iter().filter(|i| !used.contains(i)).map(|&i| all.sites[i].as_str()).collect();
+    if !without.is_empty() {
+        let values = [("sites", without.join(", "))];
+        estimate.notice(Notice::new(Status::NoRiskSet, "sites-without-population", &values));
+    }
+    estimate.tables.push(heterogeneity_table(options, &observed, &expected, ratio));
+    if total <= 0.0 {
+        estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+    }
+    estimate
+}
+
+fn heterogeneity_table(options: &Options, observed: &[f64], expected: &[f64], ratio: f64) -> Table {
+    let columns = ["quantity", "value", "df", "p_value", "status"];
+    let mut table = Table::new("heterogeneity", &columns);
+    let found = homogeneity(observed, expected, options.draws, options.seed);
+    let mut push = |name: &str, value: Option<f64>, df: Option<f64>, p: Option<f64>| {
+        let status = match (value, observed.len()) {
+            (Some(_), _) => Status::Ok,
+            (None, 0 | 1) => Status::KTooSmall,
+            (None, _) => Status::NoEvents,
+        };
+        table.push(vec![name.into(), value.into(), df.into(), p.into(), status.into()]);
+    };
+    push("χ²", found.map(|f| f.chi_squared), found.map(|f| f.df), found.map(|f| f.p_value));
+    push("χ², exact", found.map(|f| f.chi_squared), None, found.map(|f| f.exact_p_value));
+    push(
+        "Potthoff–Whittinghill",
+        found.map(|f| f.potthoff_whittinghill),
+        None,
+        found.map(|f| f.potthoff_whittinghill_p_value),
+    );
+    let phi = found.map(|_| overdispersion(observed, expected, ratio));
+    push("overdispersion φ", phi, None, None);
+    let shrunk = found.and_then(|_| shrink_by_likelihood(observed, expected));
+    let tau2 = shrunk.map(|s| s.variance / (s.mean * s.mean));
+    push("variance of the ratios", tau2, None, None);
+    push("median rate ratio", tau2.map(median_rate_ratio), None, None);
+    table
+}
