@@ -23,8 +23,18 @@ pub enum Tau2Estimator {
     DerSimonianLaird,
     /// Restricted maximum likelihood.
     Reml,
-    /// Paule–Mandel: the generalised Q equals k − 1.
+    /// Paule–Mandel, which is also the empirical Bayes estimator: the generalised Q equals k − 1.
     PauleMandel,
+    /// Paule–Mandel, median unbiased: the generalised Q equals the median of its distribution.
+    MedianPauleMandel,
+    /// Hedges (Hunter & Schmidt's Cochran estimator): unweighted variance less the mean sampling variance.
+    Hedges,
+    /// Hunter–Schmidt.
+    HunterSchmidt,
+    /// Sidik–Jonkman.
+    SidikJonkman,
+    /// Maximum likelihood.
+    MaximumLikelihood,
 }
 
 /// τ² and how it was found.
@@ -32,9 +42,9 @@ pub enum Tau2Estimator {
 pub struct Tau2 {
     /// The estimate.
     pub value: f64,
-    /// Its standard error from the expected information (REML only).
+    /// Its standard error from the expected information (ML and REML only).
     pub std_error: Option<f64>,
-    /// Every local maximum of the restricted likelihood, best first (REML only).
+    /// Every local maximum of the likelihood, best first (ML and REML only).
     pub modes: Vec<f64>,
 }
 
@@ -43,6 +53,8 @@ pub struct Tau2 {
 pub enum Test {
     /// Normal.
     Z,
+    /// t with k − 1 degrees of freedom.
+    T,
     /// Hartung–Knapp–Sidik–Jonkman, t with k − 1 degrees of freedom.
     HartungKnapp,
     /// The same, never narrower than the normal standard error: factor max(1, q).
@@ -64,6 +76,8 @@ pub struct Pooled {
     pub confidence: (f64, f64),
     /// Where a new study's true effect would lie: t with k − 1 degrees of freedom; `None` if k < 3 or τ² is set to 0.
     pub prediction: Option<(f64, f64)>,
+    /// Degrees of freedom of the t distribution; infinite for the normal.
+    pub df: f64,
     /// Weights, summing to 1.
     pub weights: Vec<f64>,
 }
@@ -100,17 +114,48 @@ fn generalised_q(y: &[f64], v: &[f64], tau2: f64) -> f64 {
     neumaier(f.weights.iter().zip(y).map(|(w, y)| w * (y - f.mean) * (y - f.mean)))
 }
 
-fn restricted_log_likelihood(y: &[f64], v: &[f64], tau2: f64) -> f64 {
-    let f = fit(y, v, tau2);
-    let log_variance = neumaier(v.iter().map(|v| (v + tau2).ln()));
-    -0.5 * (log_variance + f.total.ln() + generalised_q(y, v, tau2))
+/// Whether a likelihood is restricted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Likelihood {
+    Restricted,
+    Full,
 }
 
-fn restricted_score(y: &[f64], v: &[f64], tau2: f64) -> f64 {
+/// ℓ(τ²) with μ at its best, less a constant.
+fn log_likelihood(y: &[f64], v: &[f64], tau2: f64, kind: Likelihood) -> f64 {
+    let (mut total, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    // Products of a few variances at a time save logarithms.
+    let (mut log_variance, mut product) = (0.0, 1.0_f64);
+    for (y, v) in y.iter().zip(v) {
+        let s = v + tau2;
+        let w = 1.0 / s;
+        total += w;
+        sum += w * y;
+        squares += w * y * y;
+        product *= s;
+        if !(1e-100..1e100).contains(&product) {
+            log_variance += product.ln();
+            product = 1.0;
+        }
+    }
+    log_variance += product.ln();
+    let q = squares - sum * sum / total;
+    let penalty = if kind == Likelihood::Restricted { total.ln() } else { 0.0 };
+    -0.5 * (log_variance + penalty + q)
+}
+
+fn score(y: &[f64], v: &[f64], tau2: f64, kind: Likelihood) -> f64 {
     let f = fit(y, v, tau2);
     let squares = neumaier(f.weights.iter().map(|w| w * w));
     let residual = neumaier(f.weights.iter().zip(y).map(|(w, y)| (w * (y - f.mean)).powi(2)));
-    0.5 * (residual - f.total + squares / f.total)
+    let gain = if kind == Likelihood::Restricted { squares / f.total } else { 0.0 };
+    0.5 * (residual - f.total + gain)
+}
+
+/// Log-likelihood at its maximum over μ, constants included; for intervals and comparisons.
+pub fn full_log_likelihood(y: &[f64], v: &[f64], tau2: f64) -> f64 {
+    log_likelihood(y, v, tau2, Likelihood::Full)
+        - 0.5 * y.len() as f64 * (2.0 * std::f64::consts::PI).ln()
 }
 
 /// Largest τ² worth looking at: a hundred times the spread of the estimates or the largest variance.
@@ -145,39 +190,91 @@ pub fn tau2(y: &[f64], v: &[f64], estimator: Tau2Estimator) -> Tau2 {
             plain(((generalised_q(y, v, 0.0) - df) / c).max(0.0))
         }
         Tau2Estimator::PauleMandel => plain(invert_q(y, v, df)),
-        Tau2Estimator::Reml => reml(y, v),
+        Tau2Estimator::MedianPauleMandel => plain(invert_q(y, v, chi_squared_quantile(0.5, df))),
+        Tau2Estimator::Hedges => {
+            plain((variance(y) - v.iter().sum::<f64>() / v.len() as f64).max(0.0))
+        }
+        Tau2Estimator::HunterSchmidt => {
+            let f = fit(y, v, 0.0);
+            plain(((generalised_q(y, v, 0.0) - y.len() as f64) / f.total).max(0.0))
+        }
+        Tau2Estimator::SidikJonkman => {
+            let first = variance(y) * df / y.len() as f64;
+            plain(first * generalised_q(y, v, first) / df)
+        }
+        Tau2Estimator::Reml => by_likelihood(y, v, Likelihood::Restricted),
+        Tau2Estimator::MaximumLikelihood => by_likelihood(y, v, Likelihood::Full),
     }
 }
 
-fn reml(y: &[f64], v: &[f64]) -> Tau2 {
-    const POINTS: i32 = 600;
+/// Unweighted variance of the estimates.
+fn variance(y: &[f64]) -> f64 {
+    let mean = y.iter().sum::<f64>() / y.len() as f64;
+    y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (y.len() as f64 - 1.0)
+}
+
+/// The whole range of τ² is scanned in steps of a fifth on the log scale, far finer than the likelihood bends there.
+fn by_likelihood(y: &[f64], v: &[f64], kind: Likelihood) -> Tau2 {
+    const STEP: f64 = 0.2;
     let low = 1e-8 * v.iter().copied().fold(f64::INFINITY, f64::min);
-    let ratio = (tau2_ceiling(y, v) / low).ln() / f64::from(POINTS);
-    let grid: Vec<f64> = std::iter::once(0.0)
-        .chain((0..=POINTS).map(|i| low * (f64::from(i) * ratio).exp()))
-        .collect();
-    let mut modes: Vec<f64> = local_maxima(|tau2| restricted_log_likelihood(y, v, tau2), &grid)
+    let points = ((tau2_ceiling(y, v) / low).ln() / STEP).ceil();
+    let ratio = (tau2_ceiling(y, v) / low).powf(1.0 / points);
+    // Centred estimates lose no digits in sums of squares.
+    let centre = fit(y, v, 0.0).mean;
+    let centred: Vec<f64> = y.iter().map(|y| y - centre).collect();
+    let y = &centred[..];
+    let mut grid = vec![0.0, low];
+    for i in 0..points as usize {
+        grid.push(grid[i + 1] * ratio);
+    }
+    let mut modes: Vec<f64> = local_maxima(|tau2| log_likelihood(y, v, tau2, kind), &grid)
         .into_iter()
         .map(|i| {
             let (left, right) = (grid[i.saturating_sub(1)], grid[(i + 1).min(grid.len() - 1)]);
-            let at_zero = left == 0.0 && restricted_score(y, v, 0.0) <= 0.0;
+            let at_zero = left == 0.0 && score(y, v, 0.0, kind) <= 0.0;
             if at_zero {
                 0.0
             } else {
-                brent(|t| restricted_score(y, v, t), left, right).unwrap_or(grid[i])
+                brent(|t| score(y, v, t, kind), left, right).unwrap_or(grid[i])
             }
         })
         .collect();
-    modes.sort_by(|a, b| {
-        restricted_log_likelihood(y, v, *b).total_cmp(&restricted_log_likelihood(y, v, *a))
-    });
+    modes.sort_by(|a, b| log_likelihood(y, v, *b, kind).total_cmp(&log_likelihood(y, v, *a, kind)));
     modes.dedup_by(|a, b| (*a - *b).abs() <= 1e-9 * b.abs());
     let value = modes.first().copied().unwrap_or(0.0);
     let f = fit(y, v, value);
     let [w2, w3] = [2, 3].map(|power| neumaier(f.weights.iter().map(|w| w.powi(power))));
-    let information = 0.5 * (w2 - 2.0 * w3 / f.total + (w2 / f.total).powi(2));
+    let information = match kind {
+        Likelihood::Restricted => 0.5 * (w2 - 2.0 * w3 / f.total + (w2 / f.total).powi(2)),
+        Likelihood::Full => 0.5 * w2,
+    };
     let std_error = (information > 0.0).then(|| (1.0 / information).sqrt());
     Tau2 { value, std_error, modes }
+}
+
+/// τ² of the generalised Q statistic with weights of one's own (DerSimonian & Kacker 2007).
+pub fn generalised_q_tau2(y: &[f64], v: &[f64], weights: &[f64]) -> f64 {
+    let sum = |f: &dyn Fn(usize) -> f64| neumaier((0..y.len()).map(f));
+    let total = sum(&|i| weights[i]);
+    let mean = sum(&|i| weights[i] * y[i]) / total;
+    let q = sum(&|i| weights[i] * (y[i] - mean).powi(2));
+    let expected = sum(&|i| weights[i] * v[i]) - sum(&|i| weights[i].powi(2) * v[i]) / total;
+    let slope = total - sum(&|i| weights[i].powi(2)) / total;
+    ((q - expected) / slope).max(0.0)
+}
+
+/// Profile-likelihood interval of τ² by ML or REML.
+pub fn tau2_profile_limits(y: &[f64], v: &[f64], restricted: bool, level: f64) -> (f64, f64) {
+    let kind = if restricted { Likelihood::Restricted } else { Likelihood::Full };
+    let best = by_likelihood(y, v, kind).value;
+    let cut = log_likelihood(y, v, best, kind) - 0.5 * chi_squared_quantile(level, 1.0);
+    let above = |tau2: f64| log_likelihood(y, v, tau2, kind) - cut;
+    let low = if above(0.0) >= 0.0 { 0.0 } else { brent(above, 0.0, best).unwrap_or(0.0) };
+    let mut high = 2.0 * best.max(v.iter().copied().fold(f64::INFINITY, f64::min));
+    while above(high) > 0.0 && high < 1e12 * tau2_ceiling(y, v) {
+        high *= 2.0;
+    }
+    (low, brent(above, best, high).unwrap_or(f64::INFINITY))
 }
 
 /// Pools at a given τ².
@@ -188,6 +285,7 @@ pub fn pool(y: &[f64], v: &[f64], tau2: f64, test: Test, level: f64) -> Pooled {
     let factor = (generalised_q(y, v, tau2) / df).sqrt();
     let (std_error, by_t) = match test {
         Test::Z => (normal, false),
+        Test::T => (normal, true),
         Test::HartungKnapp => (normal * factor, true),
         Test::HartungKnappFloor => (normal * factor.max(1.0), true),
     };
@@ -209,6 +307,7 @@ pub fn pool(y: &[f64], v: &[f64], tau2: f64, test: Test, level: f64) -> Pooled {
         p_value,
         confidence: (f.mean - point * std_error, f.mean + point * std_error),
         prediction,
+        df: if by_t { df } else { f64::INFINITY },
         weights: f.weights.iter().map(|w| w / f.total).collect(),
     }
 }

@@ -27,6 +27,7 @@ mod killing; // kill -9 at random moments
 mod laws; // what holds for every model of the registry
 mod likelihood;
 mod login; // login by a provider; TLS
+mod meta_effects;
 mod meta_oracles; // random effects against metafor
 mod net_survival;
 mod parametric;
