@@ -14,6 +14,7 @@ pub mod hub;
 #[cfg(feature = "hub")]
 pub mod keyholder;
 pub mod ledger;
+pub mod meta;
 pub mod model;
 pub mod models;
 pub mod plan;

@@ -188,6 +188,56 @@ impl Results {
         }
     }
 
+    /// Results of published studies: no site took part and no rule applied. `found` is the kind, the options and the estimate.
+    pub fn of_published(
+        name: &str,
+        question: &str,
+        source: &str,
+        fingerprint: &str,
+        (kind, options, estimate): (&str, serde_json::Value, Estimate),
+        date: jiff::civil::Date,
+    ) -> Self {
+        let heading = |title: &str, text: &str| Heading {
+            id: name.into(),
+            title: title.into(),
+            text: text.into(),
+        };
+        let model = ModelResult {
+            id: kind.into(),
+            kind: kind.into(),
+            title: None,
+            options,
+            by: None,
+            visibility: Visibility::EachSite,
+            rounds: 0,
+            outcome: Outcome::Estimate(std::sync::Arc::new(estimate)),
+            withheld: Vec::new(),
+            answers: Vec::new(),
+        };
+        Self {
+            results_version: RESULTS_VERSION,
+            analysis: heading(name, question),
+            study: heading(source, source),
+            sites: Vec::new(),
+            absent: Vec::new(),
+            models: vec![model],
+            report: ReportSpec::default(),
+            dictionary: Dictionary::default(),
+            provenance: Provenance {
+                spec_sha256: fingerprint.into(),
+                engine: env!("CARGO_PKG_NAME").into(),
+                engine_version: env!("CARGO_PKG_VERSION").into(),
+                date,
+                policy: Policy::open(),
+            },
+        }
+    }
+
+    /// Whether these are published studies, without sites.
+    pub fn is_published(&self) -> bool {
+        self.sites.is_empty() && self.models.iter().all(|m| m.rounds == 0)
+    }
+
     /// The model called `id`.
     pub fn model(&self, id: &str) -> Option<&ModelResult> {
         self.models.iter().find(|m| m.id == id)

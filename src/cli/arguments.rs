@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 #[cfg(feature = "site")]
 use super::exchange;
-use super::{analysis, report};
+use super::{analysis, meta, report};
 
 /// Pools rare-cancer studies across countries; only sums leave a country
 #[derive(Debug, Parser)]
@@ -79,6 +79,10 @@ pub(super) enum Command {
     /// Ledgers and audit logs
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Meta-analysis of study results that are already public
+    ///
+    /// Example: tributary meta trials.csv --measure RR --method REML,DL --moderators year --out results/trials
+    Meta(meta::MetaArguments),
     /// Print the cards of all models, or of one
     ///
     /// Example: tributary models cox

@@ -25,6 +25,7 @@ mod live;
 mod local;
 #[cfg(feature = "serving")]
 mod log;
+mod meta;
 mod models;
 #[cfg(feature = "hub")]
 mod output;
@@ -102,6 +103,7 @@ pub fn main() -> ExitCode {
             audit::verify_database(&url)
         }
         Command::Audit(AuditCommand::Verify { .. }) => Err(anyhow::anyhow!("name a ledger file")),
+        Command::Meta(arguments) => meta::meta(&arguments),
         Command::Models { kind } => models::models(kind.as_deref()),
         Command::Report { results, format, out } => {
             report::report(&results, &format, out.as_deref())

@@ -13,86 +13,17 @@ use serde::{Deserialize, Serialize};
 use super::cox;
 use crate::{
     cohort::{CohortError, ColumnNeed, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Status},
+    meta::{self, Effect, Method, TestRule, heterogeneity_table, pooled_table, studies_table},
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, suggestion},
-    stats::{
-        distribution::normal_point,
-        random_effects::{Heterogeneity, Tau2Estimator, Test, heterogeneity, i2_h2, pool, tau2},
-    },
+    stats::effect_size::{Measure, StudyData},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
 
 /// The model.
 #[derive(Debug)]
 pub struct MetaAnalysis;
-
-/// Estimator of the between-site variance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-enum Method {
-    /// Common effect, inverse variance.
-    #[serde(rename = "EE")]
-    Common,
-    /// DerSimonian–Laird.
-    #[serde(rename = "DL")]
-    DerSimonianLaird,
-    /// Restricted maximum likelihood.
-    #[serde(rename = "REML")]
-    Reml,
-    /// Paule–Mandel.
-    #[serde(rename = "PM")]
-    PauleMandel,
-}
-
-impl Method {
-    fn estimator(self) -> Tau2Estimator {
-        match self {
-            Self::Common => Tau2Estimator::Common,
-            Self::DerSimonianLaird => Tau2Estimator::DerSimonianLaird,
-            Self::Reml => Tau2Estimator::Reml,
-            Self::PauleMandel => Tau2Estimator::PauleMandel,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Common => "EE",
-            Self::DerSimonianLaird => "DL",
-            Self::Reml => "REML",
-            Self::PauleMandel => "PM",
-        }
-    }
-}
-
-/// Interval of the average effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum TestRule {
-    /// Normal.
-    Z,
-    /// Hartung–Knapp.
-    Hksj,
-    /// Hartung–Knapp, never narrower than the normal one.
-    HksjFloor,
-}
-
-impl TestRule {
-    fn test(self) -> Test {
-        match self {
-            Self::Z => Test::Z,
-            Self::Hksj => Test::HartungKnapp,
-            Self::HksjFloor => Test::HartungKnappFloor,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Z => "z",
-            Self::Hksj => "hksj",
-            Self::HksjFloor => "hksj-floor",
-        }
-    }
-}
 
 /// Options of `meta_analysis`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -211,7 +142,10 @@ impl Model for MetaAnalysis {
             ];
         }
         options.cox = Some(fit);
-        Vec::new()
+        let unfit = |m: &&Method| m.estimator().is_none() && **m != Method::Bayes;
+        let unfit = options.methods.iter().find(unfit);
+        let message = |m: &Method| format!("{} needs counts, sites send estimates", m.word());
+        unfit.map(|m| Fault::new("/methods", message(m))).into_iter().collect()
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
@@ -286,9 +220,13 @@ impl Model for MetaAnalysis {
             let values = [("k", y.len().to_string())];
             estimate.notice(Notice::new(Status::KTooSmall, "too-few-studies", &values));
         }
-        let pooled = pooled_table(options, &mut estimate, &y, &v, level);
-        let studies = studies_table(&round.pooled, &y, &v, level);
-        estimate.tables.extend([pooled, studies]);
+        let effects: Vec<Effect> =
+            round.pooled.sites.iter().zip(&round.pooled.cells).map(effect_of).collect();
+        // Coefficients are log hazard ratios.
+        let choices = meta::Options { level, ..meta::Options::new(Measure::HazardRatio) };
+        let pooled =
+            pooled_table(&choices, &options.methods, &options.tests, &effects, &mut estimate);
+        estimate.tables.extend([pooled, studies_table(&effects, level)]);
         if y.len() >= 2 {
             estimate.tables.push(heterogeneity_table(&y, &v, level));
         }
@@ -296,178 +234,19 @@ impl Model for MetaAnalysis {
     }
 }
 
-/// One row of numbers of the pooled table, in the order of its columns after `k`.
-const POOLED: [&str; 19] = [
-    "method",
-    "test",
-    "k",
-    "estimate",
-    "std_error",
-    "conf_low",
-    "conf_high",
-    "pred_low",
-    "pred_high",
-    "tau2",
-    "q",
-    "q_df",
-    "q_p_value",
-    "i2",
-    "h2",
-    "statistic",
-    "p_value",
-    "tau2_std_error",
-    "status",
-];
-
-fn pooled_table(
-    options: &Options,
-    estimate: &mut Estimate,
-    y: &[f64],
-    v: &[f64],
-    level: f64,
-) -> Table {
-    let mut table = Table::new("pooled", &POOLED);
-    let k = y.len();
-    let empty = |method: &str, test: &str| {
-        let mut row = vec![method.into(), test.into(), (k as f64).into()];
-        row.resize(POOLED.len() - 1, Value::None);
-        row.push(Status::KTooSmall.into());
-        row
+fn effect_of((site, &[estimate, variance, outcome]): (&String, &[f64; 3])) -> Effect {
+    let usable = outcome == 0.0 && variance > 0.0;
+    let status = if usable {
+        Status::Ok
+    } else if (outcome - NO_FINITE_MAXIMUM).abs() < 0.5 {
+        Status::Monotone
+    } else {
+        Status::NotIdentified
     };
-    if k == 0 {
-        table.push(empty("EE", "z"));
-        return table;
+    Effect {
+        study: site.clone(),
+        data: StudyData::Estimate { estimate, variance },
+        effect: usable.then_some((estimate, variance)),
+        status,
     }
-    let q = (k >= 2).then(|| heterogeneity(y, v, level));
-    let mut push = |method: Method, rule: TestRule, tau2_value: f64, tau2_se: Option<f64>| {
-        // With two sites t has one degree of freedom, and its interval says nothing.
-        if rule != TestRule::Z && k < 3 {
-            table.push(empty(method.word(), rule.word()));
-            return;
-        }
-        let p = pool(y, v, tau2_value, rule.test(), level);
-        let random = method != Method::Common;
-        let (i2, h2) = match (&q, random) {
-            (Some(_), true) => (Some(i2_h2(v, tau2_value).0), Some(i2_h2(v, tau2_value).1)),
-            (Some(Heterogeneity { q, df, .. }), false) => {
-                (Some(((q - df) / q).max(0.0)), Some(q / df))
-            }
-            (None, _) => (None, None),
-        };
-        let prediction = p.prediction.filter(|_| random);
-        let status = match (k, random, tau2_value > 0.0) {
-            (1, _, _) => Status::KTooSmall,
-            (_, true, false) => Status::Boundary,
-            _ => Status::Ok,
-        };
-        let numbers = [
-            Some(p.estimate),
-            Some(p.std_error),
-            Some(p.confidence.0),
-            Some(p.confidence.1),
-            prediction.map(|i| i.0),
-            prediction.map(|i| i.1),
-            Some(tau2_value),
-            q.as_ref().map(|q| q.q),
-            q.as_ref().map(|q| q.df),
-            q.as_ref().map(|q| q.p_value),
-            i2,
-            h2,
-            Some(p.statistic),
-            Some(p.p_value),
-            tau2_se,
-        ];
-        let mut row = vec![method.word().into(), rule.word().into(), (k as f64).into()];
-        row.extend(numbers.map(Value::from));
-        row.push(status.into());
-        table.push(row);
-    };
-    push(Method::Common, TestRule::Z, 0.0, None);
-    if k >= 2 {
-        for &method in options.methods.iter().filter(|m| **m != Method::Common) {
-            let found = tau2(y, v, method.estimator());
-            if found.modes.len() > 1 {
-                let modes: Vec<String> = found.modes.iter().map(|m| format!("{m:.4}")).collect();
-                estimate.notice(Notice::new(
-                    Status::Multimodal,
-                    "multimodal",
-                    &[("modes", modes.join(", "))],
-                ));
-            }
-            for &rule in &options.tests {
-                push(method, rule, found.value, found.std_error);
-            }
-        }
-    }
-    table
-}
-
-fn studies_table(own: &OwnEstimates, y: &[f64], v: &[f64], level: f64) -> Table {
-    let columns = [
-        "study",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "weight_common",
-        "weight_random",
-        "status",
-    ];
-    let mut table = Table::new("studies", &columns);
-    let weights = |tau2_value: f64| {
-        if y.is_empty() { Vec::new() } else { pool(y, v, tau2_value, Test::Z, level).weights }
-    };
-    let common = weights(0.0);
-    let random =
-        if y.len() >= 2 { weights(tau2(y, v, Tau2Estimator::Reml).value) } else { common.clone() };
-    let z = normal_point(level);
-    let mut i = 0;
-    for (site, &[estimate, variance, outcome]) in own.sites.iter().zip(&own.cells) {
-        let mut row = vec![Value::from(site)];
-        if outcome == 0.0 && variance > 0.0 {
-            let se = variance.sqrt();
-            let numbers =
-                [estimate, se, estimate - z * se, estimate + z * se, common[i], random[i]];
-            row.extend(numbers.map(Value::from));
-            row.push(Status::Ok.into());
-            i += 1;
-        } else {
-            let status = if (outcome - NO_FINITE_MAXIMUM).abs() < 0.5 {
-                Status::Monotone
-            } else {
-                Status::NotIdentified
-            };
-            row.resize(7, Value::None);
-            row.push(status.into());
-        }
-        table.push(row);
-    }
-    table
-}
-
-fn heterogeneity_table(y: &[f64], v: &[f64], level: f64) -> Table {
-    let columns = [
-        "q",
-        "q_df",
-        "q_p_value",
-        "tau2",
-        "tau2_std_error",
-        "tau2_low",
-        "tau2_high",
-        "i2",
-        "h2",
-        "status",
-    ];
-    let mut table = Table::new("heterogeneity", &columns);
-    let h = heterogeneity(y, v, level);
-    let reml = tau2(y, v, Tau2Estimator::Reml);
-    let (i2, h2) = i2_h2(v, reml.value);
-    let status = if reml.value > 0.0 { Status::Ok } else { Status::Boundary };
-    let (low, high) = h.tau2_confidence;
-    let mut row: Vec<Value> = [h.q, h.df, h.p_value, reml.value].map(Value::from).into();
-    row.push(reml.std_error.into());
-    row.extend([low, high, i2, h2].map(Value::from));
-    row.push(status.into());
-    table.push(row);
-    table
 }

@@ -157,7 +157,7 @@ impl Variable {
 }
 
 /// All variables of a study by name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Dictionary {
     variables: BTreeMap<String, Variable>,

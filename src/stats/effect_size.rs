@@ -35,6 +35,8 @@ pub enum Measure {
     DoubleArcsine,
     /// Estimate with its standard error.
     Generic,
+    /// Log hazard ratio with its standard error.
+    HazardRatio,
 }
 
 /// What a study reports.
@@ -123,7 +125,9 @@ fn finite(effect: Effect) -> Option<Effect> {
 pub fn effect(measure: Measure, data: &StudyData, correction: Correction) -> Option<Effect> {
     use Measure as M;
     match (measure, *data) {
-        (M::Generic, StudyData::Estimate { estimate, variance }) => finite((estimate, variance)),
+        (M::Generic | M::HazardRatio, StudyData::Estimate { estimate, variance }) => {
+            finite((estimate, variance))
+        }
         (
             M::OddsRatio | M::RiskRatio | M::RiskDifference | M::Peto | M::ArcsineDifference,
             StudyData::Counts { events1, n1, events2, n2 },
@@ -194,6 +198,7 @@ pub fn back(measure: Measure, x: f64, harmonic_n: Option<f64>) -> f64 {
         | Measure::RiskRatio
         | Measure::Peto
         | Measure::RateRatio
+        | Measure::HazardRatio
         | Measure::LogProportion => x.exp(),
         Measure::Logit => 1.0 / (1.0 + (-x).exp()),
         Measure::Arcsine => x.clamp(0.0, std::f64::consts::FRAC_PI_2).sin().powi(2),

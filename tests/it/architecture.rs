@@ -14,8 +14,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cohort", &["stats", "summary"]),
     ("estimate", &[]),
     ("spec", &["summary", "cohort"]),
+    ("meta", &["stats", "estimate"]),
     ("model", &["stats", "summary", "cohort", "estimate", "spec"]),
-    ("models", &["stats", "summary", "cohort", "estimate", "spec", "model", "vocabulary"]),
+    ("models", &["stats", "summary", "cohort", "estimate", "meta", "spec", "model", "vocabulary"]),
     ("run", &["summary", "estimate", "model"]),
     ("plan", &["summary", "spec", "model", "models", "run"]),
     ("protocol", &["summary", "seal", "run"]),
@@ -41,8 +42,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "stats",
             "summary",
             "estimate",
+            "meta",
             "spec",
             "model",
             "models",

@@ -35,6 +35,7 @@ mod parties; // helper: a study with all its parties, as files, servers and proc
 mod pooling; // helper: a data set split over sites, pooled through the real path
 mod postgres; // helper: a PostgreSQL server of the tests' own
 mod profile_likelihood;
+mod published;
 mod rates;
 mod reports; // every status and choice has its words
 mod sealed; // sealed sums equal plain sums

@@ -6,6 +6,11 @@ use crate::{estimate::Status, spec::TermRef};
 impl Composer<'_> {
     pub(super) fn answer(&self) -> Composed<Vec<String>> {
         let report = &self.results.report;
+        if self.results.is_published()
+            && let Some(model) = self.results.models.first()
+        {
+            return self.published_answer(model);
+        }
         let Some(answer) = &report.answer else { return Ok(vec![self.word("answer.none")?]) };
         let mut sentences = vec![self.effect_sentence(answer)?];
         if let Some(model) = &report.agreement_of_sites {

@@ -345,6 +345,7 @@ impl Composer<'_> {
             headings: [self.word("columns.term")?, head.clone(), String::new()],
             x_label: head.clone(),
             sides: [String::new(), String::new()],
+            linear: false,
             rows,
         };
         let caption =

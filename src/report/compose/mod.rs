@@ -3,6 +3,7 @@
 mod answer;
 mod counts;
 mod further;
+mod published;
 mod regression;
 mod survival;
 
@@ -88,13 +89,12 @@ impl Composer<'_> {
                 blocks,
             });
         }
-        let heading = self.word("section.withheld")?;
-        sections.push(Section {
-            id: "withheld".into(),
-            heading,
-            level: 1,
-            blocks: self.withheld()?,
-        });
+        // Published studies have no sites whose rules could have held anything back.
+        if !results.is_published() {
+            let heading = self.word("section.withheld")?;
+            let blocks = self.withheld()?;
+            sections.push(Section { id: "withheld".into(), heading, level: 1, blocks });
+        }
         let heading = self.word("section.provenance")?;
         sections.push(Section {
             id: "provenance".into(),
@@ -133,6 +133,7 @@ impl Composer<'_> {
             "log_rank" => self.log_rank(model, estimate)?,
             "cox" => self.cox(model, estimate)?,
             "meta_analysis" => self.meta_analysis(model, estimate)?,
+            "meta" => self.published(model, estimate)?,
             _ => self.further(model, estimate)?,
         });
         blocks.push(self.card(model, estimate)?);
@@ -161,9 +162,11 @@ impl Composer<'_> {
         let sites: Vec<&str> = self.results.sites.iter().map(|s| s.as_str()).collect();
         let [n, all] = [estimate.sites, sites.len()].map(|n| n.to_string());
         let values = [("n", n.as_str()), ("all", &all), ("sites", &sites.join(", "))];
-        lines.push((self.word("card.visibility")?, word(&model.visibility, "visibility")?));
-        lines.push((self.word("card.sites")?, self.say("card.sites.list", &values)?));
-        lines.push((self.word("card.rounds")?, model.rounds.to_string()));
+        if !self.results.is_published() {
+            lines.push((self.word("card.visibility")?, word(&model.visibility, "visibility")?));
+            lines.push((self.word("card.sites")?, self.say("card.sites.list", &values)?));
+            lines.push((self.word("card.rounds")?, model.rounds.to_string()));
+        }
         let provenance = &self.results.provenance;
         let engine = format!("{} {}", provenance.engine, provenance.engine_version);
         lines.push((self.word("card.engine")?, engine));
@@ -219,18 +222,30 @@ impl Composer<'_> {
         let results = self.results;
         let provenance = &results.provenance;
         let sites: Vec<&str> = results.sites.iter().map(|s| s.as_str()).collect();
-        let facts = [
+        let published = results.is_published();
+        let of_sites = [
             ("provenance.study", results.study.title.clone()),
             ("provenance.source", results.study.text.clone()),
             ("provenance.sites", sites.join(", ")),
+        ];
+        let of_file = [("provenance.source", results.study.text.clone())];
+        let facts = [
             ("provenance.date", provenance.date.to_string()),
             ("provenance.engine", format!("{} {}", provenance.engine, provenance.engine_version)),
-            ("provenance.spec", provenance.spec_sha256.clone()),
+            (
+                if published { "provenance.file" } else { "provenance.spec" },
+                provenance.spec_sha256.clone(),
+            ),
         ];
-        let lines = facts
+        let first = if published { of_file.to_vec() } else { of_sites.to_vec() };
+        let lines = first
             .into_iter()
+            .chain(facts)
             .map(|(key, text)| Ok((self.word(key)?, text)))
             .collect::<Composed<Vec<_>>>()?;
+        if published {
+            return Ok(vec![Block::Facts { card: false, lines }]);
+        }
         let mut blocks = vec![
             Block::Paragraph { text: self.word("provenance.how")? },
             Block::Facts { card: false, lines },

@@ -319,6 +319,7 @@ impl Composer<'_> {
             headings: [site?, effect?, weight?],
             x_label: self.word("meta.x_label")?,
             sides: [self.word("meta.lower")?, self.word("meta.higher")?],
+            linear: false,
         })
     }
 
@@ -378,6 +379,7 @@ impl Composer<'_> {
             ],
             x_label: self.word("meta.x_label")?,
             sides: [String::new(), String::new()],
+            linear: false,
         };
         let caption = self.word("comparison.caption_figure")?;
         let figure =

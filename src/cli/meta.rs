@@ -1,0 +1,354 @@
+//! `tributary meta`: meta-analysis of study results that are already public.
+
+use std::fs;
+
+use anyhow::{Context, bail};
+use clap::ValueEnum;
+use serde_json::{Map, json};
+
+use super::Ending;
+use crate::{
+    estimate::{Estimate, Status, Table, Value},
+    meta::{Dataset, Method, Options, TestRule, analyse},
+    stats::{
+        bayes_random_effects::TauPrior,
+        effect_size::{AddTo, Correction, Measure},
+    },
+};
+
+/// How the result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned columns.
+    Text,
+    /// All tables at full precision.
+    Json,
+    /// The pooled effects as comma-separated text.
+    Csv,
+}
+
+/// To which studies a continuity correction is added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum To {
+    /// None
+    None,
+    /// Those with an empty cell
+    Only0,
+    /// All
+    All,
+}
+
+/// Family of the prior of τ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Prior {
+    /// Half-normal
+    HalfNormal,
+    /// Half-Cauchy
+    HalfCauchy,
+}
+
+/// Names of the measures.
+const MEASURES: [(&str, Measure); 14] = [
+    ("OR", Measure::OddsRatio),
+    ("RR", Measure::RiskRatio),
+    ("RD", Measure::RiskDifference),
+    ("PETO", Measure::Peto),
+    ("AS", Measure::ArcsineDifference),
+    ("IRR", Measure::RateRatio),
+    ("IRD", Measure::RateDifference),
+    ("PLO", Measure::Logit),
+    ("PR", Measure::Proportion),
+    ("PLN", Measure::LogProportion),
+    ("PAS", Measure::Arcsine),
+    ("PFT", Measure::DoubleArcsine),
+    ("GEN", Measure::Generic),
+    ("HR", Measure::HazardRatio),
+];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct MetaArguments {
+    /// Comma-separated file; its columns say what it holds: study with events1,n1,events2,n2 | events1,time1,events2,time2 |
+    /// events,n | estimate,std_error; other columns may be moderators
+    data: std::path::PathBuf,
+    /// Effect measure: OR RR RD PETO AS IRR IRD PLO PR PLN PAS PFT GEN HR (log hazard ratios); the usual one of the data if absent
+    #[arg(long, ignore_case = true)]
+    measure: Option<String>,
+    /// Methods: EE MH PETO DL HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BAYES; if absent, models of
+    /// counts where a cell is empty, BAYES and REML for two to four studies, else REML
+    #[arg(long, value_delimiter = ',')]
+    method: Vec<String>,
+    /// Intervals: z t hksj hksj-floor; hksj-floor if absent, z for two studies
+    #[arg(long, value_delimiter = ',')]
+    test: Vec<String>,
+    /// What is added to cells, where --to says so
+    #[arg(long, default_value_t = 0.5)]
+    add: f64,
+    /// To which studies it is added
+    #[arg(long, default_value = "none")]
+    to: To,
+    /// Columns that are moderators
+    #[arg(long, value_delimiter = ',')]
+    moderators: Vec<String>,
+    /// Column that makes subgroups
+    #[arg(long)]
+    subgroup: Option<String>,
+    /// Column that makes clusters, for a robust variance
+    #[arg(long)]
+    cluster: Option<String>,
+    /// Column by which the cumulative analysis is ordered, such as year
+    #[arg(long)]
+    order: Option<String>,
+    /// Random permutations for p-values; signs are flipped exhaustively up to 16 studies
+    #[arg(long, default_value_t = 0)]
+    permutations: usize,
+    /// Seed of what is random
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Prior of the standard deviation between studies
+    #[arg(long, default_value = "half-normal")]
+    prior: Prior,
+    /// Scale of the prior
+    #[arg(long, default_value_t = 0.5)]
+    prior_scale: f64,
+    /// Quadrature points of models of counts; 1 is Laplace's approximation
+    #[arg(long, default_value_t = 21)]
+    nodes: usize,
+    /// Confidence level
+    #[arg(long, default_value_t = 0.95)]
+    level: f64,
+    /// How the result is printed
+    #[arg(long, default_value = "text")]
+    format: Format,
+    /// Title of the report; the name of the file if absent
+    #[arg(long)]
+    title: Option<String>,
+    /// Question that the report answers
+    #[arg(long)]
+    question: Option<String>,
+    /// Folder for the full report
+    #[cfg(feature = "hub")]
+    #[arg(long)]
+    out: Option<std::path::PathBuf>,
+    #[cfg(feature = "hub")]
+    #[command(flatten)]
+    when: super::arguments::When,
+}
+
+/// Looks a word up among names, ignoring case.
+fn named<T: Copy>(what: &str, word: &str, names: &[(&str, T)]) -> anyhow::Result<T> {
+    let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
+    let Some((_, value)) = found else {
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        bail!("there is no {what} `{word}`; wanted one of {}", known.join(", "));
+    };
+    Ok(*value)
+}
+
+pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
+    let path = &arguments.data;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let in_file = || path.display().to_string();
+    let data = Dataset::parse(&text).with_context(in_file)?;
+    let options = options(arguments, &data)?;
+    let estimate = analyse(&data, &options).with_context(in_file)?;
+    #[cfg(feature = "hub")]
+    if let Some(out) = &arguments.out {
+        super::output::writable(out)?;
+        let results = results(arguments, &text, &data, &options, &estimate);
+        super::output::write(&results, out)?;
+    }
+    print(arguments.format, &estimate)?;
+    #[cfg(feature = "serving")]
+    if estimate.status != Status::Ok {
+        return Ok(Ending::Look);
+    }
+    Ok(Ending::Done)
+}
+
+fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options> {
+    let measure = match &arguments.measure {
+        Some(word) => named("measure", word, &MEASURES)?,
+        None => data.kind.measures()[0],
+    };
+    let methods = Method::ALL.map(|m| (m.word(), m));
+    let tests = TestRule::ALL.map(|t| (t.word(), t));
+    if !(arguments.level > 0.5 && arguments.level < 1.0) {
+        bail!("--level is {}, wanted a confidence level between 0.5 and 1", arguments.level);
+    }
+    if arguments.prior_scale.is_nan() || arguments.prior_scale <= 0.0 {
+        bail!("--prior-scale is {}, wanted a number above 0", arguments.prior_scale);
+    }
+    if !(1..=201).contains(&arguments.nodes) {
+        bail!("--nodes is {}, wanted 1 to 201", arguments.nodes);
+    }
+    if arguments.add.is_nan() || arguments.add < 0.0 {
+        bail!("--add is {}, wanted a number of 0 or more", arguments.add);
+    }
+    let scale = arguments.prior_scale;
+    let to = match arguments.to {
+        To::None => AddTo::None,
+        To::Only0 => AddTo::OnlyZero,
+        To::All => AddTo::All,
+    };
+    Ok(Options {
+        measure,
+        methods: arguments
+            .method
+            .iter()
+            .map(|w| named("method", w, &methods))
+            .collect::<Result<_, _>>()?,
+        tests: arguments.test.iter().map(|w| named("test", w, &tests)).collect::<Result<_, _>>()?,
+        correction: Correction { add: if to == AddTo::None { 0.0 } else { arguments.add }, to },
+        level: arguments.level,
+        moderators: arguments.moderators.clone(),
+        subgroup: arguments.subgroup.clone(),
+        cluster: arguments.cluster.clone(),
+        order: arguments.order.clone(),
+        permutations: arguments.permutations,
+        seed: arguments.seed,
+        prior: match arguments.prior {
+            Prior::HalfNormal => TauPrior::HalfNormal(scale),
+            Prior::HalfCauchy => TauPrior::HalfCauchy(scale),
+        },
+        nodes: arguments.nodes,
+    })
+}
+
+/// Tables that are printed beside `pooled`; the rest are in the JSON and the report.
+const PRINTED: [&str; 10] = [
+    "pooled",
+    "posterior",
+    "heterogeneity",
+    "coefficients",
+    "regression",
+    "subgroups",
+    "between_subgroups",
+    "asymmetry",
+    "trim_and_fill",
+    "studies",
+];
+
+fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
+    match format {
+        Format::Json => {
+            let value = |v: &Value| match v {
+                Value::Number(x) => json!(x),
+                Value::Text(t) => json!(t),
+                Value::None => serde_json::Value::Null,
+            };
+            let rows = |table: &Table| -> serde_json::Value {
+                let row = |r: &Vec<Value>| -> serde_json::Value {
+                    table
+                        .columns
+                        .iter()
+                        .cloned()
+                        .zip(r.iter().map(value))
+                        .collect::<Map<_, _>>()
+                        .into()
+                };
+                table.rows.iter().map(row).collect::<Vec<_>>().into()
+            };
+            let mut whole = Map::new();
+            let mut diagnostics = Map::new();
+            for table in &estimate.tables {
+                let top = ["pooled", "studies", "heterogeneity"].contains(&table.name.as_str());
+                let place = if top { &mut whole } else { &mut diagnostics };
+                place.insert(table.name.clone(), rows(table));
+            }
+            whole.insert("diagnostics".into(), diagnostics.into());
+            let notices: Vec<serde_json::Value> = estimate
+                .notices
+                .iter()
+                .map(|n| json!({ "status": n.status, "key": n.key, "values": n.values }))
+                .collect();
+            whole.insert("notices".into(), notices.into());
+            say!("{}", serde_json::to_string_pretty(&whole)?);
+        }
+        Format::Csv => {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            if let Some(table) = estimate.table("pooled") {
+                writer.write_record(&table.columns)?;
+                for row in &table.rows {
+                    writer.write_record(row.iter().map(|v| match v {
+                        Value::Number(x) => x.to_string(),
+                        Value::Text(t) => t.clone(),
+                        Value::None => String::new(),
+                    }))?;
+                }
+            }
+            let text = String::from_utf8(writer.into_inner().map_err(|e| anyhow::anyhow!("{e}"))?)?;
+            say!("{}", text.trim_end());
+        }
+        Format::Text => {
+            for name in PRINTED {
+                if let Some(table) = estimate.table(name) {
+                    print_table(table);
+                }
+            }
+            for notice in estimate.notices.iter().filter(|n| n.status != Status::Ok) {
+                let values: Vec<String> =
+                    notice.values.iter().map(|(k, v)| format!("{k} {v}")).collect();
+                say!("look: {} ({}) {}", notice.key, notice.status.word(), values.join(", "));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print_table(table: &Table) {
+    let cell = |v: &Value| match v {
+        Value::Number(x) if x.fract() == 0.0 && x.abs() < 1e6 => format!("{x:.0}"),
+        Value::Number(x) if x.abs() >= 1e5 || (*x != 0.0 && x.abs() < 1e-4) => format!("{x:.3e}"),
+        Value::Number(x) => format!("{x:.4}"),
+        Value::Text(t) => t.clone(),
+        Value::None => String::new(),
+    };
+    // Columns without anything are left out.
+    let used: Vec<usize> = (0..table.columns.len())
+        .filter(|&i| table.rows.iter().any(|r| !matches!(r[i], Value::None)))
+        .collect();
+    let mut lines = vec![used.iter().map(|&i| table.columns[i].clone()).collect::<Vec<_>>()];
+    lines.extend(table.rows.iter().map(|r| used.iter().map(|&i| cell(&r[i])).collect::<Vec<_>>()));
+    let width = |c: usize| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..used.len()).map(width).collect();
+    let is_text = |c: usize| table.rows.iter().any(|r| matches!(r[used[c]], Value::Text(_)));
+    say!("{}", table.name);
+    for line in &lines {
+        let cells: Vec<String> = line
+            .iter()
+            .enumerate()
+            .map(|(c, text)| {
+                let pad = " ".repeat(widths[c].saturating_sub(text.chars().count()));
+                if is_text(c) { format!("{text}{pad}") } else { format!("{pad}{text}") }
+            })
+            .collect();
+        say!("  {}", cells.join("  ").trim_end());
+    }
+    say!("");
+}
+
+/// The same as results of a run, for the report.
+#[cfg(feature = "hub")]
+fn results(
+    arguments: &MetaArguments,
+    text: &str,
+    data: &Dataset,
+    options: &Options,
+    estimate: &Estimate,
+) -> crate::results::Results {
+    let path = &arguments.data;
+    let name = path.file_stem().map_or_else(|| "meta".into(), |n| n.to_string_lossy().into_owned());
+    let measure = MEASURES.iter().find(|(_, m)| *m == options.measure).map_or("", |m| m.0);
+    let level = serde_json::json!({ "measure": measure, "confidence_level": options.level });
+    let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let question = format!("{} studies, {}", data.studies.len(), data.kind.words());
+    crate::results::Results::of_published(
+        arguments.title.as_deref().unwrap_or(&name),
+        arguments.question.as_deref().unwrap_or(&question),
+        &file,
+        &crate::plan::fingerprint(&text),
+        ("meta", level, estimate.clone()),
+        arguments.when.date.unwrap_or_else(|| jiff::Zoned::now().date()),
+    )
+}

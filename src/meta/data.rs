@@ -1,0 +1,235 @@
+//! The data file: its kind is read from its columns.
+
+use std::collections::BTreeMap;
+
+use crate::stats::effect_size::{Measure, StudyData};
+
+/// What a file reports per study.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Events and persons of two arms.
+    TwoArms,
+    /// Events and person-time of two arms.
+    Rates,
+    /// Events among persons.
+    Proportion,
+    /// Estimate and standard error.
+    Generic,
+}
+
+/// Columns of each kind.
+const COLUMNS: [(Kind, &[&str]); 4] = [
+    (Kind::TwoArms, &["events1", "n1", "events2", "n2"]),
+    (Kind::Rates, &["events1", "time1", "events2", "time2"]),
+    (Kind::Generic, &["estimate", "std_error"]),
+    (Kind::Proportion, &["events", "n"]),
+];
+
+impl Kind {
+    /// Measures that fit, the usual one first.
+    pub fn measures(self) -> &'static [Measure] {
+        use Measure as M;
+        match self {
+            Self::TwoArms => {
+                &[M::OddsRatio, M::RiskRatio, M::RiskDifference, M::Peto, M::ArcsineDifference]
+            }
+            Self::Rates => &[M::RateRatio, M::RateDifference],
+            Self::Proportion => {
+                &[M::Logit, M::Proportion, M::LogProportion, M::Arcsine, M::DoubleArcsine]
+            }
+            Self::Generic => &[M::Generic, M::HazardRatio],
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::TwoArms => "counts of two arms (events1, n1, events2, n2)",
+            Self::Rates => "events and person-time of two arms (events1, time1, events2, time2)",
+            Self::Proportion => "events among persons (events, n)",
+            Self::Generic => "estimates with standard errors (estimate, std_error)",
+        }
+    }
+
+    /// Names of the measures that fit.
+    pub fn measure_words(self) -> &'static str {
+        match self {
+            Self::TwoArms => "OR, RR, RD, PETO or AS",
+            Self::Rates => "IRR or IRD",
+            Self::Proportion => "PLO, PR, PLN, PAS or PFT",
+            Self::Generic => "GEN or HR",
+        }
+    }
+}
+
+/// What is wrong with a file or what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DataError {
+    /// The file is no table.
+    #[error("the file cannot be read as comma-separated text: {reason}")]
+    Table {
+        /// Why.
+        reason: String,
+    },
+    /// No kind has these columns.
+    #[error(
+        "the columns {found} are of no kind that is known; wanted study and one of: events1, n1, events2, n2 | events1, time1, events2, time2 | events, n | estimate, std_error"
+    )]
+    Columns {
+        /// Columns.
+        found: String,
+    },
+    /// A cell.
+    #[error("line {line}, column `{column}`: found `{found}`, wanted {wanted}")]
+    Cell {
+        /// Line of the file.
+        line: usize,
+        /// Column.
+        column: String,
+        /// What stands there.
+        found: String,
+        /// What should.
+        wanted: &'static str,
+    },
+    /// No study.
+    #[error("the file has no studies")]
+    Empty,
+    /// A column that is asked for.
+    #[error("there is no column `{name}`; columns: {known}")]
+    Column {
+        /// Name.
+        name: String,
+        /// Columns there are.
+        known: String,
+    },
+    /// A measure of another kind of data.
+    #[error("the file has {found}: the measure is {wanted}")]
+    Measure {
+        /// Kind of data.
+        found: &'static str,
+        /// Measures that fit.
+        wanted: &'static str,
+    },
+    /// A method of another kind of data.
+    #[error("method {method} does not apply to {found} with this measure")]
+    Method {
+        /// Method.
+        method: &'static str,
+        /// Kind of data.
+        found: &'static str,
+    },
+}
+
+/// Studies of one file.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    /// What it reports.
+    pub kind: Kind,
+    /// Names and numbers.
+    pub studies: Vec<(String, StudyData)>,
+    /// All columns by name, as they are written.
+    pub columns: BTreeMap<String, Vec<String>>,
+}
+
+impl Dataset {
+    /// Reads comma-separated text with a header.
+    ///
+    /// # Errors
+    /// If it has other columns, or a number cannot be.
+    pub fn parse(text: &str) -> Result<Self, DataError> {
+        let table = |error: csv::Error| DataError::Table { reason: error.to_string() };
+        let mut reader =
+            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+        let head: Vec<String> =
+            reader.headers().map_err(table)?.iter().map(str::to_owned).collect();
+        let found = COLUMNS.iter().find(|(_, columns)| {
+            columns.iter().all(|c| head.iter().any(|h| h == c)) && head.iter().any(|h| h == "study")
+        });
+        let Some((kind, wanted)) = found else {
+            return Err(DataError::Columns { found: head.join(", ") });
+        };
+        let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut studies = Vec::new();
+        for record in reader.records() {
+            let record = record.map_err(table)?;
+            let line = record.position().map_or(0, |p| p.line() as usize);
+            let cell = |name: &str| {
+                let at = head.iter().position(|h| h == name).unwrap_or(0);
+                record.get(at).unwrap_or_default()
+            };
+            let mut numbers = Vec::new();
+            for column in *wanted {
+                let text = cell(column);
+                let number = text.parse::<f64>().ok().filter(|x| x.is_finite());
+                numbers.push(number.ok_or_else(|| DataError::Cell {
+                    line,
+                    column: (*column).to_owned(),
+                    found: text.to_owned(),
+                    wanted: "a number",
+                })?);
+            }
+            check(*kind, wanted, &numbers, line)?;
+            studies.push((cell("study").to_owned(), data_of(*kind, &numbers)));
+            for name in &head {
+                columns.entry(name.clone()).or_default().push(cell(name).to_owned());
+            }
+        }
+        if studies.is_empty() {
+            return Err(DataError::Empty);
+        }
+        Ok(Self { kind: *kind, studies, columns })
+    }
+
+    /// A column as it is written.
+    pub(super) fn column(&self, name: &str) -> Result<&[String], DataError> {
+        let known = || self.columns.keys().cloned().collect::<Vec<_>>().join(", ");
+        let missing = || DataError::Column { name: name.to_owned(), known: known() };
+        self.columns.get(name).map(Vec::as_slice).ok_or_else(missing)
+    }
+}
+
+fn data_of(kind: Kind, n: &[f64]) -> StudyData {
+    match kind {
+        Kind::TwoArms => StudyData::Counts { events1: n[0], n1: n[1], events2: n[2], n2: n[3] },
+        Kind::Rates => StudyData::Rates { events1: n[0], time1: n[1], events2: n[2], time2: n[3] },
+        Kind::Proportion => StudyData::Events { events: n[0], n: n[1] },
+        Kind::Generic => StudyData::Estimate { estimate: n[0], variance: n[1] * n[1] },
+    }
+}
+
+/// Counts are whole and fit their totals; standard errors and person-time are positive.
+fn check(kind: Kind, columns: &[&str], numbers: &[f64], line: usize) -> Result<(), DataError> {
+    let fault = |i: usize, wanted: &'static str| DataError::Cell {
+        line,
+        column: columns[i].to_owned(),
+        found: numbers[i].to_string(),
+        wanted,
+    };
+    let whole = |i: usize| {
+        let is = numbers[i] >= 0.0 && numbers[i].fract() == 0.0;
+        if is { Ok(()) } else { Err(fault(i, "a whole number, 0 or more")) }
+    };
+    match kind {
+        Kind::Generic if numbers[1] <= 0.0 => Err(fault(1, "a standard error above 0")),
+        Kind::Generic => Ok(()),
+        Kind::TwoArms | Kind::Proportion => {
+            for i in (0..numbers.len()).step_by(2) {
+                whole(i)?;
+                whole(i + 1)?;
+                if numbers[i] > numbers[i + 1] {
+                    return Err(fault(i, "no more events than persons"));
+                }
+            }
+            Ok(())
+        }
+        Kind::Rates => {
+            for i in [0, 2] {
+                whole(i)?;
+                if numbers[i + 1] <= 0.0 {
+                    return Err(fault(i + 1, "person-time above 0"));
+                }
+            }
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! The pooled effect by every method asked for, one row each.
+
+use super::{Dataset, Effect, Kind, Method, Options, TestRule};
+use crate::{
+    estimate::{Estimate, Notice, Status, Table, Value},
+    stats::{
+        bayes_random_effects::posterior,
+        distribution::normal_point,
+        effect_size::{Measure, StudyData, back},
+        random_effects::{Heterogeneity, Tau2Estimator, Test, heterogeneity, i2_h2, pool, tau2},
+        random_effects_glmm::{self, Model, Study},
+        rate_ratio::{Rate, mantel_haenszel},
+        two_by_two::{self, Cells, Common},
+    },
+};
+
+/// Methods for data without a choice: models of counts where a cell is empty, Bayes for two to four studies, else REML.
+pub(super) fn usual_methods(data: &Dataset, effects: &[Effect]) -> Vec<Method> {
+    let k = effects.iter().filter(|e| e.effect.is_some()).count();
+    let lost = k < effects.len();
+    match (data.kind, effects.len()) {
+        (Kind::TwoArms | Kind::Rates | Kind::Proportion, 2..) if lost => vec![Method::Conditional],
+        (_, 0 | 1) => vec![Method::Common],
+        _ if k <= 4 => vec![Method::Bayes, Method::Reml],
+        _ => vec![Method::Reml],
+    }
+}
+
+/// Tests for k studies: a t interval with one degree of freedom says nothing.
+pub(super) fn usual_tests(k: usize) -> Vec<TestRule> {
+    if k < 3 { vec![TestRule::Z] } else { vec![TestRule::HksjFloor] }
+}
+
+/// Columns of the table `pooled`.
+pub const POOLED: [&str; 22] = [
+    "method",
+    "test",
+    "k",
+    "estimate",
+    "std_error",
+    "conf_low",
+    "conf_high",
+    "pred_low",
+    "pred_high",
+    "tau2",
+    "q",
+    "q_df",
+    "q_p_value",
+    "i2",
+    "h2",
+    "statistic",
+    "p_value",
+    "tau2_std_error",
+    "back_estimate",
+    "back_low",
+    "back_high",
+    "status",
+];
+
+/// One row: estimate, limits and the rest by name.
+struct Row {
+    method: Method,
+    test: &'static str,
+    k: usize,
+    effect: [Option<f64>; 4],
+    prediction: [Option<f64>; 2],
+    tau2: Option<f64>,
+    tau2_std_error: Option<f64>,
+    q: Option<[f64; 3]>,
+    i2_h2: Option<(f64, f64)>,
+    test_result: [Option<f64>; 2],
+    status: Status,
+}
+
+impl Row {
+    fn empty(method: Method, test: &'static str, k: usize, status: Status) -> Self {
+        Self {
+            method,
+            test,
+            k,
+            effect: [None; 4],
+            prediction: [None; 2],
+            tau2: None,
+            tau2_std_error: None,
+            q: None,
+            i2_h2: None,
+            test_result: [None; 2],
+            status,
+        }
+    }
+
+    fn cells(self, back: &dyn Fn(f64) -> f64) -> Vec<Value> {
+        let [estimate, std_error, low, high] = self.effect;
+        let finite = |x: Option<f64>| Value::from(x.filter(|x| x.is_finite()));
+        let mut row: Vec<Value> =
+            vec![self.method.word().into(), self.test.into(), (self.k as f64).into()];
+        row.extend([estimate, std_error, low, high].map(finite));
+        row.extend(self.prediction.map(finite));
+        row.push(self.tau2.into());
+        row.extend((0..3).map(|i| Value::from(self.q.map(|q| q[i]))));
+        row.push(finite(self.i2_h2.map(|x| x.0)));
+        row.push(finite(self.i2_h2.map(|x| x.1)));
+        row.extend(self.test_result.map(finite));
+        row.push(self.tau2_std_error.into());
+        row.extend([estimate, low, high].map(|x| finite(x.filter(|x| x.is_finite()).map(back))));
+        row.push(self.status.into());
+        row
+    }
+}
+
+/// The pooled effects: the common effect by inverse variance first, then each method with each test.
+pub fn pooled_table(
+    options: &Options,
+    methods: &[Method],
+    tests: &[TestRule],
+    effects: &[Effect],
+    estimate: &mut Estimate,
+) -> Table {
+    let mut table = Table::new("pooled", &POOLED);
+    let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
+    let harmonic = harmonic_n(effects);
+    let back_of = |x: f64| back(options.measure, x, harmonic);
+    let mut rows = vec![normal_row(Method::Common, TestRule::Z, &y, &v, options.level, estimate)];
+    for &method in methods.iter().filter(|m| **m != Method::Common) {
+        if method.estimator().is_some() {
+            for &rule in tests {
+                rows.push(normal_row(method, rule, &y, &v, options.level, estimate));
+            }
+        } else if method == Method::Bayes {
+            rows.push(bayes_row(options, &y, &v));
+        } else if let Some(model) = method.glmm() {
+            rows.push(glmm_row(method, model, options, effects, estimate));
+        } else {
+            rows.push(common_row(method, options, effects));
+        }
+    }
+    for row in rows {
+        table.push(row.cells(&back_of));
+    }
+    table
+}
+
+/// Harmonic mean of the sample sizes, for the double arcsine.
+fn harmonic_n(effects: &[Effect]) -> Option<f64> {
+    let sizes: Vec<f64> = effects
+        .iter()
+        .filter_map(|e| match e.data {
+            StudyData::Events { n, .. } if n > 0.0 => Some(n),
+            _ => None,
+        })
+        .collect();
+    (!sizes.is_empty()).then(|| sizes.len() as f64 / sizes.iter().map(|n| 1.0 / n).sum::<f64>())
+}
+
+fn normal_row(
+    method: Method,
+    rule: TestRule,
+    y: &[f64],
+    v: &[f64],
+    level: f64,
+    estimate: &mut Estimate,
+) -> Row {
+    let k = y.len();
+    let random = method != Method::Common;
+    // With two studies t has one degree of freedom, and its interval says nothing.
+    if k == 0 || (random && k < 2) || (rule != TestRule::Z && k < 3) {
+        return Row::empty(method, rule.word(), k, Status::KTooSmall);
+    }
+    let found = match method.estimator() {
+        Some(estimator) if random => tau2(y, v, estimator),
+        _ => tau2(&y[..1], &v[..1], Tau2Estimator::Common),
+    };
+    if found.modes.len() > 1 {
+        let modes: Vec<String> = found.modes.iter().map(|m| format!("{m:.4}")).collect();
+        let notice = Notice::new(Status::Multimodal, "multimodal", &[("modes", modes.join(", "))]);
+        if !estimate.notices.contains(&notice) {
+            estimate.notice(notice);
+        }
+    }
+    let p = pool(y, v, found.value, rule.test(), level);
+    let q = (k >= 2).then(|| heterogeneity(y, v, level));
+    let i2_h2 = match (&q, random) {
+        (Some(_), true) => Some(i2_h2(v, found.value)),
+        (Some(Heterogeneity { q, df, .. }), false) => Some((((q - df) / q).max(0.0), q / df)),
+        (None, _) => None,
+    };
+    let prediction = p.prediction.filter(|_| random);
+    let status = match (k, random, found.value > 0.0) {
+        (1, _, _) => Status::KTooSmall,
+        (_, true, false) => Status::Boundary,
+        _ => Status::Ok,
+    };
+    Row {
+        effect: [p.estimate, p.std_error, p.confidence.0, p.confidence.1].map(Some),
+        prediction: [prediction.map(|i| i.0), prediction.map(|i| i.1)],
+        tau2: Some(found.value),
+        tau2_std_error: found.std_error,
+        q: q.map(|q| [q.q, q.df, q.p_value]),
+        i2_h2,
+        test_result: [Some(p.statistic), Some(p.p_value)],
+        ..Row::empty(method, rule.word(), k, status)
+    }
+}
+
+fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Row {
+    let Some(posterior) = posterior(y, v, options.prior, None) else {
+        return Row::empty(Method::Bayes, "posterior", y.len(), Status::KTooSmall);
+    };
+    let mean = posterior.mean(options.level);
+    let prediction = posterior.prediction(options.level).interval;
+    Row {
+        effect: [mean.mean, mean.sd, mean.interval[0], mean.interval[1]].map(Some),
+        prediction: prediction.map(Some),
+        tau2: Some(posterior.tau(options.level).median.powi(2)),
+        ..Row::empty(Method::Bayes, "posterior", y.len(), Status::Ok)
+    }
+}
+
+fn study_of(data: &StudyData) -> Option<Study> {
+    match *data {
+        StudyData::Counts { events1, n1, events2, n2 } => {
+            Some(Study::Table([events1, n1 - events1, events2, n2 - events2]))
+        }
+        StudyData::Rates { events1, time1, events2, time2 } => {
+            Some(Study::Rates([events1, time1, events2, time2]))
+        }
+        StudyData::Events { events, n } => Some(Study::Proportion([events, n - events])),
+        StudyData::Estimate { .. } => None,
+    }
+}
+
+fn glmm_row(
+    method: Method,
+    model: Model,
+    options: &Options,
+    effects: &[Effect],
+    estimate: &mut Estimate,
+) -> Row {
+    let studies: Vec<Study> = effects.iter().filter_map(|e| study_of(&e.data)).collect();
+    let Some(fit) = random_effects_glmm::fit(&studies, model, options.nodes, options.level) else {
+        let status = if studies.len() < 2 { Status::KTooSmall } else { Status::Monotone };
+        return Row::empty(method, "profile", studies.len(), status);
+    };
+    if !fit.agrees {
+        estimate.notice(Notice::new(Status::Nonconverged, "glmm-disagrees", &[]));
+        return Row::empty(method, "profile", studies.len(), Status::Nonconverged);
+    }
+    let ratio = 2.0 * (fit.log_likelihood - fit.without_heterogeneity).max(0.0);
+    let z = fit.estimate / fit.std_error;
+    let status = match (fit.profile.iter().all(|x| x.is_finite()), fit.tau2 > 0.0) {
+        (false, _) => Status::OneSided,
+        (true, false) => Status::Boundary,
+        (true, true) => Status::Ok,
+    };
+    let df = 1.0;
+    let p = crate::stats::distribution::chi_squared_upper(ratio, df);
+    Row {
+        effect: [fit.estimate, fit.std_error, fit.profile[0], fit.profile[1]].map(Some),
+        tau2: Some(fit.tau2),
+        q: Some([ratio, df, p]),
+        test_result: [Some(z), Some(crate::stats::distribution::normal_two_sided(z))],
+        ..Row::empty(method, "profile", studies.len(), status)
+    }
+}
+
+fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
+    let tables: Vec<Cells> = effects
+        .iter()
+        .filter_map(|e| match e.data {
+            StudyData::Counts { events1, n1, events2, n2 } => {
+                Some([events1, n1 - events1, events2, n2 - events2])
+            }
+            _ => None,
+        })
+        .collect();
+    let k = effects.len();
+    let found: Option<Common> = match (method, options.measure) {
+        (Method::Peto, _) => two_by_two::peto(&tables),
+        (_, Measure::RiskRatio) => two_by_two::risk_ratio(&tables),
+        (_, Measure::RiskDifference) => two_by_two::risk_difference(&tables),
+        (_, Measure::OddsRatio) => two_by_two::odds_ratio(&tables),
+        _ => rates_common(options.measure, effects),
+    };
+    let Some(common) = found else { return Row::empty(method, "z", k, Status::NoEvents) };
+    let [low, high] = common.limits(options.level);
+    let q = common.q.map(|(q, df)| [q, df, crate::stats::distribution::chi_squared_upper(q, df)]);
+    let z = common.estimate / common.std_error;
+    Row {
+        effect: [common.estimate, common.std_error, low, high].map(Some),
+        tau2: Some(0.0),
+        q,
+        i2_h2: q.map(|[q, df, _]| (((q - df) / q).max(0.0), q / df)),
+        test_result: [Some(z), Some(common.p_value())],
+        ..Row::empty(method, "z", k, Status::Ok)
+    }
+}
+
+fn rates_common(measure: Measure, effects: &[Effect]) -> Option<Common> {
+    let strata: Vec<[Rate; 2]> = effects
+        .iter()
+        .filter_map(|e| match e.data {
+            StudyData::Rates { events1, time1, events2, time2 } => {
+                Some([Rate { events: events1, time: time1 }, Rate { events: events2, time: time2 }])
+            }
+            _ => None,
+        })
+        .collect();
+    let mh = mantel_haenszel(&strata)?;
+    let (estimate, std_error) = if measure == Measure::RateDifference {
+        (mh.difference, mh.difference_std_error)
+    } else {
+        (mh.ln_ratio, mh.ln_ratio_std_error)
+    };
+    let own: Vec<(f64, f64)> = effects.iter().filter_map(|e| e.effect).collect();
+    let q = (own.len() > 1).then(|| {
+        let q: f64 = own.iter().map(|(y, v)| (y - estimate).powi(2) / v).sum();
+        (q, own.len() as f64 - 1.0)
+    });
+    Some(Common { estimate, std_error, q, score: Some([mh.chi_squared; 2]) })
+}
+
+/// Each study's own effect with its weights.
+pub fn studies_table(effects: &[Effect], level: f64) -> Table {
+    let columns = [
+        "study",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+        "weight_common",
+        "weight_random",
+        "status",
+    ];
+    let mut table = Table::new("studies", &columns);
+    let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
+    let weights = |tau2_value: f64| {
+        if y.is_empty() { Vec::new() } else { pool(&y, &v, tau2_value, Test::Z, level).weights }
+    };
+    let common = weights(0.0);
+    let random = if y.len() >= 2 {
+        weights(tau2(&y, &v, Tau2Estimator::Reml).value)
+    } else {
+        common.clone()
+    };
+    let z = normal_point(level);
+    let mut i = 0;
+    for effect in effects {
+        let mut row = vec![Value::from(&effect.study)];
+        if let Some((y, v)) = effect.effect {
+            let se = v.sqrt();
+            row.extend([y, se, y - z * se, y + z * se, common[i], random[i]].map(Value::from));
+            i += 1;
+        } else {
+            row.resize(columns.len() - 1, Value::None);
+        }
+        row.push(effect.status.into());
+        table.push(row);
+    }
+    table
+}
+
+/// Q, τ² by REML with its Q-profile interval, I² and H² of at least two effects.
+pub fn heterogeneity_table(y: &[f64], v: &[f64], level: f64) -> Table {
+    let columns = [
+        "q",
+        "q_df",
+        "q_p_value",
+        "tau2",
+        "tau2_std_error",
+        "tau2_low",
+        "tau2_high",
+        "i2",
+        "h2",
+        "status",
+    ];
+    let mut table = Table::new("heterogeneity", &columns);
+    let h = heterogeneity(y, v, level);
+    let reml = tau2(y, v, Tau2Estimator::Reml);
+    let (i2, h2) = i2_h2(v, reml.value);
+    let status = if reml.value > 0.0 { Status::Ok } else { Status::Boundary };
+    let (low, high) = h.tau2_confidence;
+    let mut row: Vec<Value> = [h.q, h.df, h.p_value, reml.value].map(Value::from).into();
+    row.push(reml.std_error.into());
+    row.extend([low, high, i2, h2].map(Value::from));
+    row.push(status.into());
+    table.push(row);
+    table
+}
+
+/// The posterior: mean, τ, a new study, and each study shrunk.
+pub(super) fn bayes_table(
+    options: &Options,
+    methods: &[Method],
+    effects: &[Effect],
+) -> Option<Table> {
+    if !methods.contains(&Method::Bayes) {
+        return None;
+    }
+    let own: Vec<&Effect> = effects.iter().filter(|e| e.effect.is_some()).collect();
+    let (y, v): (Vec<f64>, Vec<f64>) = own.iter().filter_map(|e| e.effect).unzip();
+    let posterior = posterior(&y, &v, options.prior, None)?;
+    let mut table = Table::new(
+        "posterior",
+        &["quantity", "mean", "std_dev", "median", "conf_low", "conf_high"],
+    );
+    let mut push = |name: &str, s: crate::stats::bayes_random_effects::Summary| {
+        let mut row = vec![Value::from(name)];
+        row.extend([s.mean, s.sd, s.median, s.interval[0], s.interval[1]].map(Value::number));
+        table.push(row);
+    };
+    push("mean effect", posterior.mean(options.level));
+    push("between studies, τ", posterior.tau(options.level));
+    push("a new study", posterior.prediction(options.level));
+    for (i, effect) in own.iter().enumerate() {
+        push(&effect.study, posterior.shrunk(i, options.level));
+    }
+    Some(table)
+}

@@ -1,0 +1,224 @@
+//! `tributary meta`: files of published studies, as a reader of the help text would run it.
+
+use std::{fs, process::Command};
+
+use serde_json::Value;
+
+use crate::pooling::{close, path};
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let out =
+        Command::new(env!("CARGO_BIN_EXE_tributary")).arg("meta").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let (code, out, error) = run(&[arguments, &["--format", "json"]].concat());
+    assert!(code < 2, "{error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+fn file(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("studies.csv");
+    fs::write(&path, text).unwrap();
+    let name = path.display().to_string();
+    (folder, name)
+}
+
+fn number(row: &Value, column: &str) -> f64 {
+    row[column].as_f64().unwrap_or_else(|| panic!("{column}: {row}"))
+}
+
+/// Riley et al. (2004): the numbers of `metafor` on the published hazard ratios.
+#[test]
+fn amplified_mycn_has_its_reference_ratios() {
+    for (name, common, common_se, q, tau2, random, random_se) in [
+        ("os", 1.587901268, 0.06081003075, 158.792638, 0.4223251874, 1.635628448, 0.1218863203),
+        ("dfs", 1.329287611, 0.07143068264, 120.5236582, 0.4211906891, 1.484320258, 0.1303458407),
+    ] {
+        let data = path(&format!("analyses/neuroblastoma/mycn_{name}.csv")).display().to_string();
+        let found = json(&[&data, "--measure", "HR", "--method", "DL", "--test", "z"]);
+        let pooled = &found["pooled"];
+        close(number(&pooled[0], "estimate"), common, 1e-8, name);
+        close(number(&pooled[0], "std_error"), common_se, 1e-8, name);
+        close(number(&pooled[0], "q"), q, 1e-8, name);
+        close(number(&pooled[1], "tau2"), tau2, 1e-8, name);
+        close(number(&pooled[1], "estimate"), random, 1e-8, name);
+        close(number(&pooled[1], "std_error"), random_se, 1e-8, name);
+        close(number(&pooled[1], "back_estimate"), random.exp(), 1e-8, name);
+    }
+}
+
+#[test]
+fn bcg_trials_are_recognised_by_their_columns() {
+    let data = path("tests/reference/bcg_counts.csv").display().to_string();
+    let found = json(&[
+        &data,
+        "--measure",
+        "RR",
+        "--method",
+        "reml,mh",
+        "--test",
+        "z",
+        "--moderators",
+        "ablat,alloc",
+        "--subgroup",
+        "alloc",
+        "--cluster",
+        "alloc",
+        "--order",
+        "year",
+        "--permutations",
+        "99",
+    ]);
+    let pooled = found["pooled"].as_array().unwrap();
+    let methods: Vec<&str> = pooled.iter().map(|r| r["method"].as_str().unwrap()).collect();
+    assert_eq!(methods, ["EE", "REML", "MH"]);
+    close(number(&pooled[1], "estimate"), -0.714532, 1e-6, "REML");
+    close(number(&pooled[2], "estimate"), -0.453710, 1e-5, "MH");
+    assert_eq!(found["studies"].as_array().unwrap().len(), 13);
+    let diagnostics = &found["diagnostics"];
+    for table in [
+        "coefficients",
+        "regression",
+        "subgroups",
+        "between_subgroups",
+        "leave_one_out",
+        "influence",
+        "cumulative_analysis",
+        "all_subsets",
+        "asymmetry",
+        "trim_and_fill",
+    ] {
+        assert!(!diagnostics[table].as_array().unwrap().is_empty(), "{table}");
+    }
+    let terms: Vec<&str> = diagnostics["coefficients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["term"].as_str().unwrap())
+        .collect();
+    assert_eq!(terms, ["(Intercept)", "ablat", "alloc=alternate", "alloc=systematic"]);
+    let (code, out, _) = run(&[&data, "--measure", "RR", "--format", "csv"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("method,test,k,estimate,std_error,conf_low"), "{out}");
+}
+
+/// Nothing is added to empty cells unless asked; models of counts keep such studies.
+#[test]
+fn empty_cells_are_kept_by_models_of_counts_and_corrected_by_request_only() {
+    let text = "study,events1,n1,events2,n2\nA,0,40,4,41\nB,2,50,7,48\nC,0,30,0,31\nD,1,60,6,59\nE,3,80,5,82\n";
+    let (_folder, data) = file(text);
+    let found = json(&[&data]);
+    let pooled = found["pooled"].as_array().unwrap();
+    assert_eq!(pooled[1]["method"], "GLMM-CM.EL");
+    assert!(number(&pooled[1], "estimate") < 0.0);
+    assert_eq!(number(&pooled[0], "k"), 3.0);
+    assert_eq!(found["studies"][0]["status"], "NOT_IDENTIFIED");
+    let corrected = json(&[&data, "--to", "only0", "--method", "REML", "--test", "z"]);
+    assert_eq!(number(&corrected["pooled"][0], "k"), 5.0);
+    // 4 of 1 against 10 of 40, which stops other programs: exact and finite.
+    let (_folder, data) = file("study,events1,n1,events2,n2\nA,4,5,10,50\nB,3,9,8,40\n");
+    let found = json(&[&data, "--method", "GLMM-CM.EL,GLMM-UM.FS,MH,PETO"]);
+    for row in found["pooled"].as_array().unwrap() {
+        assert!(row["estimate"].as_f64().is_some(), "{row}");
+    }
+}
+
+#[test]
+fn few_studies_have_a_status_and_never_a_number_that_is_none() {
+    for (text, status) in [
+        ("study,estimate,std_error\nA,0.5,0.2\n", "K_TOO_SMALL"),
+        (
+            "study,estimate,std_error\nA,0.5,0.3162277660168379\nB,0.5,0.3162277660168379\n",
+            "BOUNDARY",
+        ),
+        ("study,estimate,std_error\nA,0.5,0.2\nB,0.9,0.3\nC,0.1,0.2\n", "OK"),
+        ("study,events,n\nA,0,10\nB,0,20\nC,0,15\n", "MONOTONE"),
+        ("study,events1,time1,events2,time2\nA,0,10,0,10\nB,0,10,0,9\n", "MONOTONE"),
+    ] {
+        let (_folder, data) = file(text);
+        let found = json(&[&data]);
+        let rows = found["pooled"].as_array().unwrap();
+        assert!(rows.iter().any(|r| r["status"] == status), "{text}: {rows:?}");
+    }
+    // Two studies: the Bayesian analysis is the usual one, and no t interval of one degree of freedom is drawn.
+    let (_folder, data) = file("study,estimate,std_error\nA,0.5,0.2\nB,0.9,0.3\n");
+    let found = json(&[&data]);
+    let rows = found["pooled"].as_array().unwrap();
+    assert_eq!(rows[1]["method"], "BAYES");
+    assert!(rows.iter().all(|r| r["test"] != "hksj-floor"));
+    // Three studies whose restricted likelihood has two modes: both are told, the higher one is used.
+    let (_folder, data) = file(
+        "study,estimate,std_error\nA,-0.48646,0.0151970392\nB,-7.08082,2.96442237\nC,0.28382,0.0248376730\n",
+    );
+    let found = json(&[&data, "--method", "REML", "--test", "z"]);
+    close(number(&found["pooled"][1], "tau2"), 0.4069, 1e-3, "tau2");
+    assert!(found["notices"].as_array().unwrap().iter().any(|n| n["key"] == "multimodal"));
+}
+
+#[test]
+fn faults_name_line_column_and_what_is_wanted() {
+    for (text, arguments, wanted) in [
+        ("study,estimate\nA,1\n", vec![], "std_error"),
+        ("study,estimate,std_error\nA,x,1\n", vec![], "line 2, column `estimate`"),
+        ("study,estimate,std_error\nA,1,0\n", vec![], "above 0"),
+        ("study,events1,n1,events2,n2\nA,1,2,3,2\n", vec![], "line 2, column `events2`"),
+        ("study,events1,n1,events2,n2\nA,1.5,2,1,2\n", vec![], "whole number"),
+        ("study,estimate,std_error\n", vec![], "no studies"),
+        ("study,estimate,std_error\nA,1,1\n", vec!["--measure", "OR"], "GEN or HR"),
+        ("study,estimate,std_error\nA,1,1\nB,1,1\n", vec!["--method", "MH"], "does not apply"),
+        ("study,estimate,std_error\nA,1,1\nB,1,1\n", vec!["--method", "XX"], "wanted one of"),
+        (
+            "study,estimate,std_error\nA,1,1\nB,1,1\n",
+            vec!["--moderators", "year"],
+            "no column `year`",
+        ),
+    ] {
+        let (_folder, data) = file(text);
+        let (code, out, error) = run(&[&[data.as_str()], &arguments[..]].concat());
+        assert_eq!(code, 2, "{text} {out}");
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
+fn the_full_report_renders_again_to_the_same_bytes() {
+    let data = path("tests/reference/bcg_counts.csv").display().to_string();
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bcg");
+    let (code, _, error) = run(&[
+        &data,
+        "--measure",
+        "RR",
+        "--title",
+        "BCG",
+        "--question",
+        "Does it work?",
+        "--date",
+        "2026-01-01",
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(code, 0, "{error}");
+    let html = fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(html.contains("Does it work?") && html.contains("Risk ratio 0.49"));
+    assert!(!html.contains("NaN") && html.contains("Small-study effects"));
+    let again = folder.path().join("again");
+    let results = out.join("results.json");
+    let status = Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .args([
+            "report",
+            results.to_str().unwrap(),
+            "--format",
+            "html",
+            "--out",
+            again.to_str().unwrap(),
+        ])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(html, fs::read_to_string(again.join("report.html")).unwrap());
+}
