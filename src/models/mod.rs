@@ -22,6 +22,7 @@ pub mod participation;
 pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
+pub mod quality_indicators;
 pub mod rate_comparison;
 pub mod rate_trend;
 pub mod royston_parmar;
@@ -60,6 +61,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &rate_comparison::RateComparison,
     &site_rates::SiteRates,
     &joinpoint::Joinpoint,
+    &quality_indicators::QualityIndicators,
     &age_period_cohort::AgePeriodCohort,
 ];
 

@@ -4,8 +4,9 @@
 //! Sources: Potthoff & Whittinghill (1966); Spiegelhalter (2005) for funnel limits and winsorised overdispersion; Marshall (1991)
 //! and Clayton & Kaldor (1987) for empirical Bayes; Larsen & Merlo (2005) for the median rate ratio.
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Binomial, Distribution};
 
 use super::{
     distribution::{chi_squared_upper, normal_quantile},
@@ -55,20 +56,25 @@ pub fn homogeneity(
     };
     let seen: Vec<f64> = used.iter().map(|u| u.0).collect();
     let (chi_seen, pw_seen) = (chi(&seen), pw(&seen));
-    let mut ends = Vec::with_capacity(used.len());
-    let mut running = 0.0;
-    for (_, e) in &used {
-        running += e / total;
-        ends.push(running);
-    }
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let (mut as_far, mut as_large) = (1usize, 1usize);
     let mut counts = vec![0.0; used.len()];
     for _ in 0..draws {
-        counts.fill(0.0);
-        for _ in 0..n.round() as usize {
-            let u: f64 = generator.random();
-            counts[ends.partition_point(|end| *end <= u).min(used.len() - 1)] += 1.0;
+        // One country after the other: binomial of what is left.
+        let (mut left, mut share) = (n.round() as u64, 1.0_f64);
+        for (count, (_, e)) in counts.iter_mut().zip(&used) {
+            let p = (e / total / share).clamp(0.0, 1.0);
+            let drawn = match Binomial::new(left, p) {
+                Ok(binomial) if left > 0 => binomial.sample(&mut generator),
+                _ => 0,
+            };
+            *count = drawn as f64;
+            left -= drawn;
+            share = (share - e / total).max(f64::MIN_POSITIVE);
+        }
+        // Rounding may leave a case over: it belongs to the last.
+        if let Some(last) = counts.last_mut() {
+            *last += left as f64;
         }
         as_far += usize::from(chi(&counts) >= chi_seen * (1.0 - 1e-12));
         as_large += usize::from(pw(&counts) >= pw_seen * (1.0 - 1e-12));

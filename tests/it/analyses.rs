@@ -69,3 +69,47 @@ fn period_survival_of_rectal_cancer_equals_popepi() {
         }
     }
 }
+
+#[test]
+fn testicular_cancer_in_denmark_equals_r() {
+    let results = example("testis");
+    let wanted = reference("incidence_examples_reference.csv");
+    let of = |id: &str| results.model(id).unwrap().estimate().unwrap();
+    let found = number(of("trend"), "trends", &[("estimator", "poisson")], "percent");
+    close(found, wanted["testis/trend/percent"], 1e-7, "trend");
+    let keys = [("period", "1990–1996"), ("standard", "world")];
+    let found = number(of("rates"), "standardised_rates", &keys, "rate");
+    // The regions' person-years are written with four digits.
+    close(found, wanted["testis/1990-1996/asr"], 1e-7, "standardised rate");
+    let found = number(of("apc"), "drift", &[("estimator", "age-period-cohort model")], "percent");
+    close(found, wanted["testis/apc/drift"], 1e-5, "drift");
+    let table = of("rates").table("standardised_rates").unwrap();
+    let cases: f64 = (0..table.rows.len()).map(|r| table.number(r, "cases").unwrap()).sum();
+    close(cases, wanted["testis/cases/n"], 0.0, "cases");
+}
+
+#[test]
+fn childhood_cancer_in_twelve_countries_equals_r() {
+    let results = example("childhood");
+    let wanted = reference("incidence_examples_reference.csv");
+    let of = |id: &str| results.model(id).unwrap().estimate().unwrap();
+    for ages in ["0–14", "0–19"] {
+        let keys = [("sex", "all"), ("ages", ages)];
+        let name = ages.replace('–', "-");
+        for (column, stat) in [("rate", "adj.rate"), ("conf_low", "lci"), ("conf_high", "uci")] {
+            let found = number(of("all"), "standardised_rates", &keys, column);
+            close(found, wanted[&format!("childhood/{name}/{stat}")], 1e-8, stat);
+        }
+    }
+    // Every country is shown; the groups together are all cases.
+    assert_eq!(of("countries").table("sites").unwrap().rows.len(), 12);
+    let quality = of("quality").table("indicators").unwrap();
+    let mv: f64 = (0..quality.rows.len())
+        .filter(|&r| quality.text(r, "indicator") == "MV%")
+        .map(|r| quality.number(r, "cases").unwrap())
+        .sum();
+    close(mv, wanted["childhood/all/n"], 0.0, "cases");
+    let median =
+        number(of("countries"), "heterogeneity", &[("quantity", "median rate ratio")], "value");
+    assert!((1.0..1.3).contains(&median), "{median}");
+}

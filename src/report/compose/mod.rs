@@ -2,7 +2,9 @@
 
 mod answer;
 mod counts;
+mod curves;
 mod further;
+mod incidence;
 mod published;
 mod regression;
 mod survival;
@@ -134,6 +136,9 @@ impl Composer<'_> {
             "cox" => self.cox(model, estimate)?,
             "meta_analysis" => self.meta_analysis(model, estimate)?,
             "meta" => self.published(model, estimate)?,
+            "incidence_rates" | "rate_trend" | "joinpoint" | "age_period_cohort" | "site_rates" => {
+                self.incidence(model, estimate)?
+            }
             _ => self.further(model, estimate)?,
         });
         blocks.push(self.card(model, estimate)?);
@@ -154,8 +159,14 @@ impl Composer<'_> {
         let mut lines =
             vec![(self.word("card.exactness")?, word(&estimate.exactness, "exactness")?)];
         for line in &estimate.card {
-            let values: Vec<(&str, &str)> =
-                line.values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            // Large whole numbers are easier to read in groups of three.
+            let shown = |v: &String| match v.parse::<f64>() {
+                Ok(x) if x >= 1e4 && x.fract() == 0.0 => self.locale.count(x),
+                _ => v.clone(),
+            };
+            let values: Vec<(&str, String)> =
+                line.values.iter().map(|(k, v)| (k.as_str(), shown(v))).collect();
+            let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
             let text = self.say(&format!("card.{}.{}", line.term, line.choice), &values)?;
             lines.push((self.word(&format!("card.{}", line.term))?, text));
         }

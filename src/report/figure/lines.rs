@@ -14,6 +14,8 @@ pub(crate) struct Series {
     pub points: Vec<LinePoint>,
     /// Numbers under the axis, by the marks of x; none where there are none.
     pub numbers: Vec<String>,
+    /// Whether points are drawn as dots, with their intervals, and no line.
+    pub dots: bool,
 }
 
 /// Lines and the words around them.
@@ -95,7 +97,14 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
                 .chain(lower.into_iter().rev())
                 .map(|p| place.at(p.0, p.1))
                 .collect();
-            if outline.len() > 2 {
+            if series.dots {
+                for (x, y, band) in &series.points {
+                    if let Some((low, high)) = band {
+                        canvas.line(&[place.at(*x, *low), place.at(*x, *high)], RULE, 4);
+                    }
+                    canvas.dot(place.at(*x, *y), 8, colour);
+                }
+            } else if outline.len() > 2 {
                 canvas.area(&outline, colour, 0.16);
             }
         }
@@ -106,8 +115,8 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
                     .into_iter()
                     .map(|p| place.at(p.0, p.1))
                     .collect();
-            if points.len() > 1 {
-                if i % 2 == 0 {
+            if points.len() > 1 && !series.dots {
+                if is_solid(plot, i) {
                     canvas.line(&points, colour, 5);
                 } else {
                     canvas.dashed(&points, colour, 5);
@@ -121,6 +130,11 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
             numbers(canvas, plot, &place);
         }
     })
+}
+
+/// Every second line is dashed; dots between them do not count.
+fn is_solid(plot: &LinePlot, i: usize) -> bool {
+    plot.series[..i].iter().filter(|s| !s.dots).count().is_multiple_of(2)
 }
 
 /// Corners of a staircase, or the points themselves.
@@ -184,7 +198,9 @@ fn legend(canvas: &Canvas<'_>, plot: &LinePlot) {
             (x, y) = (20.0, y + ROW);
         }
         let piece = [(x, y), (x + 60.0, y)];
-        if i % 2 == 0 {
+        if series.dots {
+            canvas.dot((x + 30.0, y), 8, colour);
+        } else if is_solid(plot, i) {
             canvas.line(&piece, colour, 5);
         } else {
             canvas.dashed(&piece, colour, 5);

@@ -3,6 +3,7 @@
 mod canvas;
 mod flow;
 mod forest;
+mod heat;
 mod lines;
 mod png;
 mod survival;
@@ -10,7 +11,8 @@ mod survival;
 pub use canvas::Drawing;
 pub(super) use flow::{FlowStep, flow};
 pub(super) use forest::{ForestPlot, ForestRow, forest};
-pub(super) use lines::{LinePlot, Series, lines};
+pub(super) use heat::{HeatMap, heat};
+pub(super) use lines::{LinePlot, LinePoint, Series, lines};
 pub(super) use png::png;
 pub(super) use survival::{Curve, CurvePoint, SurvivalPlot, log_minus_log, survival};
 
@@ -24,6 +26,23 @@ pub(super) fn marks(last: f64) -> Vec<(f64, String)> {
     match marks.last_mut() {
         Some((t, _)) if last - *t < 0.03 * last => {}
         _ => marks.push((last, String::new())),
+    }
+    marks
+}
+
+/// Marks of an axis from `first` to `last`, which end it whether or not they have a label.
+pub(super) fn spaced_marks(first: f64, last: f64, count: usize) -> Vec<(f64, String)> {
+    let mut marks: Vec<(f64, String)> = canvas::ticks(first, last, count)
+        .into_iter()
+        .filter(|t| *t >= first && *t <= last)
+        .map(|t| (t, format!("{t:.0}")))
+        .collect();
+    let near = |marks: &[(f64, String)], x: f64| marks.iter().any(|(t, _)| (t - x).abs() < 1e-9);
+    if !near(&marks, first) {
+        marks.insert(0, (first, String::new()));
+    }
+    if !near(&marks, last) {
+        marks.push((last, String::new()));
     }
     marks
 }

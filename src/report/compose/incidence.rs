@@ -1,0 +1,481 @@
+//! Pages of incidence: the yearbook table, curves over age and calendar time, the Lexis map.
+
+use super::{Block, Composed, Composer};
+use crate::{
+    estimate::{Estimate, Table},
+    report::{
+        document::PrintTable,
+        figure::{
+            ForestPlot, ForestRow, HeatMap, LinePlot, LinePoint, Series, forest, heat, lines,
+            spaced_marks,
+        },
+    },
+    results::ModelResult,
+};
+
+/// Most rows of a table beside the yearbook.
+const LONGEST: usize = 24;
+/// Most lines in one figure.
+const MOST_LINES: usize = 6;
+
+impl Composer<'_> {
+    pub(super) fn incidence(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+    ) -> Composed<Vec<Block>> {
+        let mut blocks = Vec::new();
+        match model.kind.as_str() {
+            "incidence_rates" => {
+                blocks.extend(self.yearbook(model, estimate)?);
+                blocks.extend(self.age_curve(model, estimate)?);
+                // The standardised rates stand in the yearbook; what is too long to read is in the table files.
+                let short =
+                    |name: &&str| estimate.table(name).is_some_and(|t| t.rows.len() <= LONGEST);
+                let rest: Vec<&str> =
+                    ["cumulative", "sex_ratio"].into_iter().filter(short).collect();
+                blocks.extend(self.further_tables(model, estimate, &rest)?);
+                return Ok(blocks);
+            }
+            "rate_trend" => blocks.extend(self.series_figure(model, estimate, "yearly")?),
+            "joinpoint" => blocks.extend(self.series_figure(model, estimate, "series")?),
+            "age_period_cohort" => {
+                blocks.extend(self.lexis_map(model, estimate)?);
+                for (table, x) in [
+                    ("age_effects", "age"),
+                    ("period_effects", "period"),
+                    ("cohort_effects", "cohort"),
+                ] {
+                    blocks.extend(self.effect_figure(model, estimate, table, x)?);
+                }
+                blocks.extend(self.further_tables(
+                    model,
+                    estimate,
+                    &["drift", "models", "tests", "local_drifts"],
+                )?);
+                return Ok(blocks);
+            }
+            "site_rates" => blocks.extend(self.ratios_figure(model, estimate)?),
+            _ => {}
+        }
+        blocks.extend(self.further(model, estimate)?);
+        Ok(blocks)
+    }
+
+    /// One line per group: cases, share, rates by age, crude and standardised rates. A table per period for both sexes, and one per
+    /// sex for the last period.
+    fn yearbook(&self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let (Some(rates), Some(standardised)) =
+            (estimate.table("rates"), estimate.table("standardised_rates"))
+        else {
+            return Ok(Vec::new());
+        };
+        let distinct = |table: &Table, column: &str| {
+            let mut found: Vec<String> = Vec::new();
+            for row in 0..table.rows.len() {
+                let value = table.text(row, column).to_owned();
+                if !found.contains(&value) {
+                    found.push(value);
+                }
+            }
+            found
+        };
+        let (groups, ages) = (distinct(rates, "group"), distinct(rates, "age"));
+        let (periods, sexes) = (distinct(rates, "period"), distinct(rates, "sex"));
+        let mut pages: Vec<(&String, &String)> = periods.iter().map(|p| (p, &sexes[0])).collect();
+        if let Some(last) = periods.last() {
+            pages.extend(sexes.iter().skip(1).map(|s| (last, s)));
+        }
+        let mut standards: Vec<(String, String)> = Vec::new();
+        for row in 0..standardised.rows.len() {
+            let key = ["standard", "ages"].map(|c| standardised.text(row, c).to_owned());
+            let key: (String, String) = key.into();
+            if !standards.contains(&key) {
+                standards.push(key);
+            }
+        }
+        let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
+        let mut blocks = Vec::new();
+        for (period, sex) in pages {
+            let find = |table: &Table, wanted: &[(&str, &str)]| {
+                (0..table.rows.len()).find(|&row| {
+                    table.text(row, "period") == period
+                        && table.text(row, "sex") == sex
+                        && wanted.iter().all(|(c, v)| table.text(row, c) == *v)
+                })
+            };
+            let mut head = vec![self.head("group"), self.head("cases"), "%".to_owned()];
+            head.extend(ages.iter().skip(1).cloned());
+            head.push(self.word("incidence.crude")?);
+            for (standard, ages) in &standards {
+                let name =
+                    self.word(&format!("value.{standard}")).unwrap_or_else(|_| standard.clone());
+                head.push(format!("{name} {ages}"));
+                head.push(ci.clone());
+            }
+            let total: f64 = groups
+                .iter()
+                .filter_map(|g| {
+                    rates.number(find(rates, &[("group", g), ("age", "all")])?, "cases")
+                })
+                .sum();
+            let who = self.who(model, sex)?;
+            let years = rates_person_years(rates, find(rates, &[("age", "all")]));
+            let years = self.locale.count(years);
+            let per = self.per(estimate);
+            let values =
+                [("period", period.as_str()), ("who", &who), ("years", &years), ("per", &per)];
+            let mut printed =
+                PrintTable::new(self.say("incidence.caption", &values)?, head).texts(1);
+            for group in &groups {
+                let Some(all) = find(rates, &[("group", group), ("age", "all")]) else { continue };
+                let cases = rates.number(all, "cases").unwrap_or(0.0);
+                let share = if total > 0.0 {
+                    self.locale.decimals(100.0 * cases / total, 1)
+                } else {
+                    "–".into()
+                };
+                let mut cells =
+                    vec![self.group(model.by.as_deref(), group)?, self.locale.count(cases), share];
+                for age in ages.iter().skip(1) {
+                    let row = find(rates, &[("group", group), ("age", age)]);
+                    cells.push(self.rate_cell(rates, row));
+                }
+                cells.push(self.rate_cell(rates, Some(all)));
+                for (standard, ages) in &standards {
+                    let wanted =
+                        [("group", group.as_str()), ("standard", standard), ("ages", ages)];
+                    let row = find(standardised, &wanted);
+                    cells.push(self.rate_cell(standardised, row));
+                    let limit = |c: &str| row.and_then(|r| standardised.number(r, c));
+                    cells.push(match (limit("conf_low"), limit("conf_high")) {
+                        (Some(low), Some(high)) => self
+                            .locale
+                            .span(&self.locale.decimals(low, 1), &self.locale.decimals(high, 1)),
+                        _ => "–".into(),
+                    });
+                }
+                printed.row("body", cells);
+            }
+            blocks.push(Block::Table(printed));
+        }
+        Ok(blocks)
+    }
+
+    /// Person-years for which rates are told, as the method card says.
+    fn per(&self, estimate: &Estimate) -> String {
+        let line = estimate.card.iter().find(|line| line.term == "rate-per");
+        let per = line.and_then(|l| l.values.get("per")?.parse::<f64>().ok());
+        per.map_or_else(String::new, |per| self.locale.count(per))
+    }
+
+    /// A rate to one decimal; a dash without cases, a bullet where it is hidden.
+    fn rate_cell(&self, table: &Table, row: Option<usize>) -> String {
+        let Some(row) = row else { return "–".into() };
+        match (table.text(row, "status"), table.number(row, "rate")) {
+            ("SUPPRESSED", _) => "·".into(),
+            (_, Some(rate)) if rate > 0.0 => self.locale.decimals(rate, 1),
+            _ => "–".into(),
+        }
+    }
+
+    /// Whose rates: of one sex, of both, or of all where sexes are not told apart.
+    fn who(&self, model: &ModelResult, sex: &str) -> Composed<String> {
+        let told_apart = model.options.pointer("/incidence/sex").is_some_and(|v| !v.is_null());
+        match (sex, told_apart) {
+            ("all", true) => self.word("incidence.both"),
+            ("all", false) => self.word("incidence.all"),
+            _ => Ok(self.sex_label(model, sex)),
+        }
+    }
+
+    fn sex_label(&self, model: &ModelResult, sex: &str) -> String {
+        let variable = ["/incidence/sex"]
+            .into_iter()
+            .find_map(|p| model.options.pointer(p).and_then(|v| v.as_str()))
+            .and_then(|name| self.results.dictionary.get(name));
+        variable.map_or_else(|| sex.to_owned(), |v| v.level_label(sex).to_owned())
+    }
+
+    /// Label of a level of the sex or of the variable that splits the cases.
+    pub(super) fn group_or_sex(&self, model: &ModelResult, level: &str) -> String {
+        let by = model.by.as_deref().and_then(|by| self.results.dictionary.get(by));
+        let of_group = by.filter(|v| v.model_levels().iter().any(|l| l == level));
+        match of_group {
+            Some(variable) => variable.level_label(level).to_owned(),
+            None => self.sex_label(model, level),
+        }
+    }
+
+    /// Rates by age: a line per sex, or per group where cases are split; the last period.
+    fn age_curve(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let Some(rates) = estimate.table("rates").filter(|t| !t.rows.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let split = model.by.is_some();
+        let period = rates.text(rates.rows.len() - 1, "period").to_owned();
+        let mut marks: Vec<(f64, String)> = Vec::new();
+        let mut series: Vec<(String, Series)> = Vec::new();
+        for row in 0..rates.rows.len() {
+            let age = rates.text(row, "age");
+            let (sex, group) = (rates.text(row, "sex"), rates.text(row, "group"));
+            if age == "all" || rates.text(row, "period") != period || (split && sex != "all") {
+                continue;
+            }
+            let place = match marks.iter().find(|(_, label)| label == age) {
+                Some((x, _)) => *x,
+                None => {
+                    marks.push((marks.len() as f64, age.to_owned()));
+                    marks.len() as f64 - 1.0
+                }
+            };
+            let Some(rate) = rates.number(row, "rate") else { continue };
+            let key = if split { group } else { sex }.to_owned();
+            let band = rates
+                .number(row, "conf_low")
+                .zip(rates.number(row, "conf_high"))
+                .filter(|_| !split);
+            let point = (place, rate, band);
+            match series.iter_mut().find(|(k, _)| *k == key) {
+                Some((_, s)) => s.points.push(point),
+                None => {
+                    let label = match (split, key.as_str()) {
+                        (true, _) => self.group(model.by.as_deref(), &key)?,
+                        (false, _) => self.who(model, &key)?,
+                    };
+                    let s = Series { label, points: vec![point], numbers: Vec::new(), dots: false };
+                    series.push((key, s));
+                }
+            }
+        }
+        // The groups with the highest rates.
+        let peak = |s: &Series| s.points.iter().map(|p| p.1).fold(0.0, f64::max);
+        series.sort_by(|a, b| {
+            if split { peak(&b.1).total_cmp(&peak(&a.1)) } else { std::cmp::Ordering::Equal }
+        });
+        series.truncate(MOST_LINES);
+        let series: Vec<Series> = series.into_iter().map(|s| s.1).collect();
+        let top = series
+            .iter()
+            .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
+            .fold(0.0, f64::max);
+        if marks.len() < 2 || top <= 0.0 {
+            return Ok(Vec::new());
+        }
+        let per = self.per(estimate);
+        let caption = self.say(
+            "incidence.age_caption",
+            &[("period", &period), ("level", &self.level_words(model))],
+        )?;
+        let y_label = self.say("incidence.rate_label", &[("per", &per)])?;
+        let x_label = self.head("age");
+        Ok(vec![self.line_block(
+            model,
+            "ages",
+            series,
+            marks,
+            (0.0, 1.05 * top),
+            [x_label, y_label, caption],
+        )])
+    }
+
+    fn line_block(
+        &mut self,
+        model: &ModelResult,
+        name: &str,
+        series: Vec<Series>,
+        x_marks: Vec<(f64, String)>,
+        y: (f64, f64),
+        [x_label, y_label, caption]: [String; 3],
+    ) -> Block {
+        let alt = series
+            .iter()
+            .filter_map(|s| {
+                let (x, y, _) = s.points.last()?;
+                Some(format!(
+                    "{} {} ({})",
+                    s.label,
+                    self.locale.ratio(*y),
+                    self.locale.decimals(*x, 0)
+                ))
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        let plot = LinePlot {
+            series,
+            steps: false,
+            x_marks,
+            y,
+            percent: false,
+            across: None,
+            x_label,
+            y_label,
+            numbers_label: String::new(),
+        };
+        self.place(format!("{}.{name}", model.id), lines(&plot), caption, alt)
+    }
+
+    /// Observed rates by year as dots; of joinpoint models the modelled ones as lines. One figure per group and sex.
+    fn series_figure(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+        name: &str,
+    ) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table(name) else { return Ok(Vec::new()) };
+        let mut figures: Vec<(String, Vec<Series>)> = Vec::new();
+        let (observed, modelled) =
+            (self.word("incidence.observed")?, self.word("incidence.modelled")?);
+        for row in 0..table.rows.len() {
+            let key = format!("{}|{}", table.text(row, "group"), table.text(row, "sex"));
+            if !figures.iter().any(|(k, _)| *k == key) {
+                let empty = |label: &String, dots| Series {
+                    label: label.clone(),
+                    points: Vec::new(),
+                    numbers: Vec::new(),
+                    dots,
+                };
+                figures.push((key.clone(), vec![empty(&observed, true), empty(&modelled, false)]));
+            }
+            let Some((_, series)) = figures.iter_mut().find(|(k, _)| *k == key) else { continue };
+            let Some(year) = table.number(row, "year") else { continue };
+            let number = |c: &str| table.number(row, c);
+            if let Some(rate) = number("rate") {
+                let band = number("conf_low").zip(number("conf_high"));
+                series[0].points.push((year, rate, band));
+            }
+            if let Some(rate) = number("modelled") {
+                series[1].points.push((year, rate, None));
+            }
+        }
+        let mut blocks = Vec::new();
+        for (i, (key, series)) in figures.into_iter().enumerate() {
+            let series: Vec<Series> = series.into_iter().filter(|s| s.points.len() > 1).collect();
+            let all = || series.iter().flat_map(|s| &s.points);
+            let top = all().map(|p| p.2.map_or(p.1, |b| b.1)).fold(0.0, f64::max);
+            let years = all()
+                .map(|p| p.0)
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+            if series.is_empty() || top <= 0.0 {
+                continue;
+            }
+            let (group, sex) = key.split_once('|').unwrap_or((&key, "all"));
+            let who = self.who(model, sex)?;
+            let group = self.group(model.by.as_deref(), group)?;
+            let values =
+                [("group", group.as_str()), ("who", &who), ("level", &self.level_words(model))];
+            let caption = self.say("incidence.series_caption", &values)?;
+            let marks = spaced_marks(years.0, years.1, 8);
+            let y_label = self.word("incidence.series_label")?;
+            let words = [self.head("year"), y_label, caption];
+            let name = format!("series{}", i + 1);
+            blocks.push(self.line_block(model, &name, series, marks, (0.0, 1.05 * top), words));
+        }
+        Ok(blocks)
+    }
+
+    /// An effect of an age–period–cohort model over its axis, with its band; the first group and both sexes.
+    fn effect_figure(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+        name: &str,
+        x: &str,
+    ) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table(name).filter(|t| t.rows.len() > 1) else {
+            return Ok(Vec::new());
+        };
+        let value = if x == "age" { "rate" } else { "rate_ratio" };
+        let (group, sex) = (table.text(0, "group").to_owned(), table.text(0, "sex").to_owned());
+        let points: Vec<LinePoint> = (0..table.rows.len())
+            .filter(|&r| table.text(r, "group") == group && table.text(r, "sex") == sex)
+            .filter_map(|r| {
+                let number = |c: &str| table.number(r, c);
+                Some((number(x)?, number(value)?, number("conf_low").zip(number("conf_high"))))
+            })
+            .collect();
+        let Some((first, last)) = points.first().zip(points.last()) else { return Ok(Vec::new()) };
+        let marks = spaced_marks(first.0, last.0, 8);
+        // Bands of the outermost cohorts are so wide that they would hide the rest.
+        let highest = points.iter().map(|p| p.1).fold(0.0, f64::max);
+        let top =
+            points.iter().map(|p| p.2.map_or(p.1, |b| b.1)).fold(0.0, f64::max).min(2.0 * highest);
+        let series =
+            vec![Series { label: String::new(), points, numbers: Vec::new(), dots: false }];
+        let caption =
+            self.say(&format!("incidence.{name}"), &[("level", &self.level_words(model))])?;
+        let words = [self.head(x), self.head(value), caption];
+        Ok(vec![self.line_block(model, name, series, marks, (0.0, 1.05 * top), words)])
+    }
+
+    fn lexis_map(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("lexis").filter(|t| t.rows.len() > 3) else {
+            return Ok(Vec::new());
+        };
+        let (group, sex) = (table.text(0, "group").to_owned(), table.text(0, "sex").to_owned());
+        let cells: Vec<(f64, f64, Option<f64>)> = (0..table.rows.len())
+            .filter(|&r| table.text(r, "group") == group && table.text(r, "sex") == sex)
+            .filter_map(|r| {
+                Some((table.number(r, "period")?, table.number(r, "age")?, table.number(r, "rate")))
+            })
+            .collect();
+        let map = HeatMap {
+            cells,
+            x_label: self.head("year"),
+            y_label: self.head("age"),
+            scale_label: self.head("rate"),
+        };
+        let caption = self.word("incidence.lexis_caption")?;
+        let alt = caption.clone();
+        Ok(vec![self.place(format!("{}.lexis", model.id), heat(&map), caption, alt)])
+    }
+
+    /// Observed over expected cases of each site.
+    fn ratios_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("sites").filter(|t| t.rows.len() > 1) else {
+            return Ok(Vec::new());
+        };
+        let mut rows = Vec::new();
+        for row in 0..table.rows.len() {
+            let number = |c: &str| table.number(row, c).filter(|x| *x > 0.0);
+            let effect = number("ratio").zip(number("ratio_low")).zip(number("ratio_high"));
+            let effect = effect.map(|((r, low), high)| [r, low, high].map(f64::ln));
+            let text = match effect {
+                Some(e) => self.locale.with_interval(e.map(f64::exp)),
+                None => self.status(table, row)?,
+            };
+            rows.push(ForestRow {
+                label: table.text(row, "site").to_owned(),
+                effect,
+                weight: None,
+                pooled: false,
+                prediction: None,
+                text,
+                second: table
+                    .number(row, "cases")
+                    .map_or_else(String::new, |n| self.locale.count(n)),
+            });
+        }
+        let label = self.head("ratio");
+        let plot = ForestPlot {
+            rows,
+            headings: [self.head("site"), label.clone(), self.head("cases")],
+            x_label: label,
+            sides: [String::new(), String::new()],
+            linear: false,
+        };
+        let alt = plot
+            .rows
+            .iter()
+            .map(|r| format!("{} {}", r.label, r.text))
+            .collect::<Vec<_>>()
+            .join("; ");
+        let caption =
+            self.say("incidence.ratios_caption", &[("level", &self.level_words(model))])?;
+        Ok(vec![self.place(format!("{}.sites", model.id), forest(&plot), caption, alt)])
+    }
+}
+
+fn rates_person_years(rates: &Table, row: Option<usize>) -> f64 {
+    row.and_then(|r| rates.number(r, "person_years")).unwrap_or(0.0)
+}
