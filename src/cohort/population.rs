@@ -137,8 +137,9 @@ impl Incidence {
         groups: usize,
         data: &SiteData,
     ) -> Result<IncidenceCounts, CohortError> {
-        let population =
-            data.tables.population.as_ref().ok_or(CohortError::NoTable { table: "population" })?;
+        // A site without the table has no person-years: its cases are counted as such, and told.
+        let none = PersonYears::default();
+        let population = data.tables.population.as_deref().unwrap_or(&none);
         let (sexes, years, bands) = (self.sexes(), self.len(), self.ages.len());
         let mut counts = IncidenceCounts {
             cases: vec![0.0; sexes * groups * years * bands],

@@ -17,8 +17,8 @@ pub use likelihood::{
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
-    RateCells, Year, incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
-    prepare_incidence, rate_sums,
+    Printed, RateCells, Year, incidence_groups, incidence_needs, left_out_cases, period_faults,
+    period_name, prepare_incidence, rate_sums, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;

@@ -140,6 +140,83 @@ pub fn rate_sums(
     Ok((sums, counts))
 }
 
+/// Adds the counts that are printed, which the study's floor is held against: of all ages together and, if asked, of each age band,
+/// by sex, group and span of years.
+#[must_use]
+pub fn with_printed(
+    sums: Sums,
+    cells: &Incidence,
+    groups: &[String],
+    spans: &[[i32; 2]],
+    by_age: bool,
+    counts: &IncidenceCounts,
+) -> Sums {
+    let (years, bands) = (cells.len(), cells.ages.len());
+    let width = if by_age { bands + 1 } else { 1 };
+    let mut printed = vec![0.0; cells.sexes() * groups.len() * spans.len() * width];
+    for (line, cases) in counts.cases.chunks(bands).enumerate() {
+        let year = cells.years[0] + (line % years) as i32;
+        for (p, _) in spans.iter().enumerate().filter(|(_, p)| (p[0]..=p[1]).contains(&year)) {
+            let at = (line / years * spans.len() + p) * width;
+            printed[at] += cases.iter().sum::<f64>() + counts.unknown_age[line];
+            if by_age {
+                printed[at + 1..at + width].iter_mut().zip(cases).for_each(|(a, b)| *a += b);
+            }
+        }
+    }
+    let all = || vec!["all".to_owned()];
+    let sexes = if cells.sexes.is_empty() { all() } else { cells.sexes.clone() };
+    let ages = if by_age { [all(), cells.band_names()].concat() } else { all() };
+    let axes = vec![
+        Axis::new("sex", sexes),
+        Axis::new("group", groups.iter().cloned()),
+        Axis::new("period", spans.iter().map(|p| period_name(*p))),
+        Axis::new("age", ages),
+    ];
+    sums.shown("printed", axes, &printed)
+}
+
+/// Which of the printed counts the study's floor hides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Printed {
+    cells: Vec<f64>,
+    sexes: usize,
+    groups: usize,
+    spans: usize,
+    width: usize,
+}
+
+impl Printed {
+    /// Reads the pooled counts.
+    pub fn read(
+        cells: &Incidence,
+        groups: usize,
+        spans: usize,
+        sums: &Sums,
+    ) -> Result<Self, LayoutError> {
+        let printed = sums.get("printed")?.to_vec();
+        let sexes = cells.sexes();
+        let width = printed.len() / (sexes * groups * spans).max(1);
+        Ok(Self { cells: printed, sexes, groups, spans, width })
+    }
+
+    /// Whether a count is hidden; `None` for both sexes, of which neither may be, and for all ages.
+    pub fn hides(
+        &self,
+        sex: Option<usize>,
+        group: usize,
+        span: usize,
+        band: Option<usize>,
+    ) -> bool {
+        let mut sexes = sex.map_or(0..self.sexes, |s| s..s + 1);
+        let age = band.map_or(0, |b| b + 1);
+        sexes.any(|s| {
+            let at = ((s * self.groups + group) * self.spans + span) * self.width + age;
+            self.cells[at].is_nan()
+        })
+    }
+}
+
 impl RateCells {
     /// Reads the pooled cells.
     pub fn read(cells: &Incidence, groups: &[String], sums: &Sums) -> Result<Self, LayoutError> {
@@ -225,7 +302,8 @@ pub fn left_out_cases(sums: &Sums, estimate: &mut Estimate) {
         if *n > 0.0 {
             let status =
                 if key == "cases-without-population" { Status::NotIdentified } else { Status::Ok };
-            let notice = Notice::new(status, key, &[("n", n.to_string())]);
+            let shown = if n.is_nan() { "A few".to_owned() } else { n.to_string() };
+            let notice = Notice::new(status, key, &[("n", shown)]);
             if status == Status::Ok {
                 estimate.notices.push(notice);
             } else {

@@ -13,8 +13,9 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums,
+        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
         incidence_groups, incidence_needs, left_out_cases, prepare_incidence, rate_sums,
+        with_printed,
     },
     spec::Fault,
     stats::{
@@ -121,6 +122,12 @@ impl Options {
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or(0.95)
     }
+
+    fn periods(&self, cells: &Incidence) -> Vec<[i32; 2]> {
+        let width = self.period_years as i32;
+        let starts = (cells.years[0]..=cells.years[1]).step_by(self.period_years.max(1) as usize);
+        starts.map(|from| [from, from + width - 1]).collect()
+    }
 }
 
 impl Model for AgePeriodCohort {
@@ -193,7 +200,9 @@ impl Model for AgePeriodCohort {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let none = || CohortError::Question { reason: "the options name no cells".into() };
         let cells = options.incidence.as_ref().ok_or_else(none)?;
-        Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
+        let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
+        let periods = options.periods(cells);
+        Ok(with_printed(sums, cells, &options.groups, &periods, true, &counts))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -233,7 +242,7 @@ impl Tables {
             cohort: with("cohort_effects", &[&["cohort", "rate_ratio"][..], &limits].concat()),
             local: with("local_drifts", &["age", "percent", "percent_low", "percent_high"]),
             tests: with("tests", &["test", "statistic", "df", "p_value"]),
-            rates: with("lexis", &["age", "period", "cases", "person_years", "rate"]),
+            rates: with("lexis", &["age", "period", "cases", "person_years", "rate", "status"]),
         }
     }
 }
@@ -242,6 +251,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let none = || LayoutError::Missing { array: "cells".into() };
     let layout = options.incidence.as_ref().ok_or_else(none)?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
+    let periods = options.periods(layout);
+    let printed = Printed::read(layout, options.groups.len(), periods.len(), sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
@@ -253,14 +264,23 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         {
             let lexis = lexis_cells(options, layout, &cells, *sex, g);
             let head = [Value::from(group), Value::from(sex_name)];
-            for cell in &lexis {
+            let bands = layout.ages.len();
+            for (i, cell) in lexis.iter().enumerate() {
+                let hidden = printed.hides(*sex, g, i / bands, Some(i % bands));
                 let rate = (cell.time > 0.0).then(|| per * cell.events / cell.time);
+                let number = |x: Option<f64>| Value::from(x.filter(|_| !hidden));
+                let status = match (hidden, cell.time > 0.0) {
+                    (true, _) => Status::Suppressed,
+                    (false, false) => Status::NoRiskSet,
+                    (false, true) => Status::Ok,
+                };
                 let row = [
                     cell.age.into(),
                     cell.period.into(),
-                    cell.events.into(),
+                    number(Some(cell.events)),
                     cell.time.into(),
-                    rate.into(),
+                    number(rate),
+                    status.into(),
                 ];
                 tables.rates.push(head.iter().cloned().chain(row).collect());
             }
@@ -281,15 +301,14 @@ fn lexis_cells(
     sex: Option<usize>,
     group: usize,
 ) -> Vec<LexisCell> {
-    let width = options.period_years as i32;
+    let width = f64::from(options.period_years);
     let mut found = Vec::new();
-    for from in (layout.years[0]..=layout.years[1]).step_by(options.period_years as usize) {
-        let span = [from, from + width - 1];
+    for span in options.periods(layout) {
         let (d, y) = (cells.cases(sex, Some(group), span), cells.person_years(sex, span));
         for (i, (events, time)) in d.into_iter().zip(y).enumerate() {
             let [first, end] = layout.band(i);
             let age = f64::midpoint(f64::from(first), f64::from(end));
-            let period = f64::from(from) + 0.5 * f64::from(width);
+            let period = f64::from(span[0]) + 0.5 * width;
             found.push(LexisCell { age, period, events, time });
         }
     }

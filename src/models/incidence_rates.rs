@@ -16,13 +16,13 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums,
+        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
         incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
-        prepare_incidence, rate_sums,
+        prepare_incidence, rate_sums, with_printed,
     },
     spec::{Fault, suggestion},
     stats::rate::{CountInterval, RateInterval},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{LayoutError, Visibility},
     vocabulary::population_standards,
 };
 
@@ -281,27 +281,7 @@ impl Model for IncidenceRates {
         let none = || CohortError::Question { reason: "the options name no cells".into() };
         let cells = options.incidence.as_ref().ok_or_else(none)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
-        let (groups, years, bands) = (options.groups.len(), cells.len(), cells.ages.len());
-        // The counts that are printed: by period, with both sexes apart.
-        let mut printed = vec![0.0; cells.sexes() * groups * options.periods.len() * bands];
-        for (line, cases) in counts.cases.chunks(bands).enumerate() {
-            let year = cells.years[0] + (line % years) as i32;
-            for (p, _) in
-                options.periods.iter().enumerate().filter(|(_, p)| (p[0]..=p[1]).contains(&year))
-            {
-                let at = (line / years * options.periods.len() + p) * bands;
-                printed[at..at + bands].iter_mut().zip(cases).for_each(|(a, b)| *a += b);
-            }
-        }
-        let sexes =
-            if cells.sexes.is_empty() { vec!["all".to_owned()] } else { cells.sexes.clone() };
-        let axes = vec![
-            Axis::new("sex", sexes),
-            Axis::new("group", options.groups.iter().cloned()),
-            Axis::new("period", options.periods.iter().map(|p| period_name(*p))),
-            Axis::new("age", cells.band_names()),
-        ];
-        Ok(sums.shown("printed", axes, &printed))
+        Ok(with_printed(sums, cells, &options.groups, &options.periods, true, &counts))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -318,31 +298,23 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     card_lines(&mut estimate, options, layout);
     left_out_cases(sums, &mut estimate);
     let mut tables = Tables::new();
-    let whole = sums.get("printed")?;
+    let printed = Printed::read(layout, options.groups.len(), options.periods.len(), sums)?;
     for (g, group) in options.groups.iter().enumerate() {
         for (p, period) in options.periods.iter().enumerate() {
             for (name, sex) in cells.each_sex() {
                 let line = Line { group, sex: &name, period: period_name(*period) };
-                // A cell is hidden if one of those it adds up is.
-                let bands = cells.bands.len();
-                let sexes = sex.map_or(0..cells.sexes.len(), |s| s..s + 1);
-                let hidden: Vec<bool> = (0..bands)
-                    .map(|b| {
-                        sexes.clone().any(|s| {
-                            let at = (s * options.groups.len() + g) * options.periods.len() + p;
-                            whole[at * bands + b].is_nan()
-                        })
-                    })
-                    .collect();
+                let hides = |band| printed.hides(sex, g, p, band);
                 let counts = Counts {
                     cases: cells.cases(sex, Some(g), *period),
                     time: cells.person_years(sex, *period),
                     unknown: cells.unknown_age(sex, Some(g), *period),
-                    hidden,
+                    hidden: (0..cells.bands.len()).map(|b| hides(Some(b))).collect(),
+                    hidden_total: hides(None),
                 };
                 tables.add(options, layout, &line, &counts);
             }
-            if cells.sexes.len() == 2 {
+            let hidden = (0..cells.sexes.len()).any(|s| printed.hides(Some(s), g, p, None));
+            if cells.sexes.len() == 2 && !hidden {
                 let side = |s: usize| {
                     (cells.cases(Some(s), Some(g), *period), cells.person_years(Some(s), *period))
                 };

@@ -9,14 +9,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rate_trend::standard_weights;
+use super::rate_trend::{each_year, standard_weights, yearly_row};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, Year,
-        incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
-        prepare_incidence, rate_sums,
+        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
+        Year, incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
+        prepare_incidence, rate_sums, with_printed,
     },
     spec::Fault,
     stats::{
@@ -247,7 +247,8 @@ impl Model for Joinpoint {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let none = || CohortError::Question { reason: "the options name no cells".into() };
         let cells = options.incidence.as_ref().ok_or_else(none)?;
-        Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
+        let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
+        Ok(with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -312,6 +313,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let layout = options.incidence.as_ref().ok_or_else(none)?;
     let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
+    let printed = Printed::read(layout, options.groups.len(), layout.len(), sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
@@ -323,7 +325,9 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         {
             let years = cells.series(*sex, Some(g), &weights);
             let head = [Value::from(group), Value::from(sex_name)];
-            one(options, &mut estimate, &mut tables, &head, &years, per);
+            let hidden: Vec<bool> =
+                (0..years.len()).map(|i| printed.hides(*sex, g, i, None)).collect();
+            one(options, &mut estimate, &mut tables, &head, (&years, &hidden), per);
         }
     }
     let Tables { segments, averages, selection, tests, series } = tables;
@@ -375,7 +379,7 @@ fn one(
     estimate: &mut Estimate,
     tables: &mut Tables,
     head: &[Value; 2],
-    years: &[Year],
+    (years, hidden): (&[Year], &[bool]),
     per: f64,
 ) {
     let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
@@ -465,11 +469,10 @@ fn one(
     // Counts are fitted as ratios to expected cases: the ratio times the mean rate is told.
     let total =
         years.iter().fold([0.0, 0.0], |[d, y], year| [d + year.rate.events, y + year.rate.time]);
-    for year in years {
-        let mut row =
-            super::rate_trend::yearly_row("", "", year, per, options.level()).split_off(2);
+    for (i, year) in years.iter().enumerate() {
+        let mut row = yearly_row(["", ""], year, hidden[i], per, options.level()).split_off(2);
         let status = row.pop().unwrap_or(Value::None);
-        if options.scale == Scale::Count {
+        if options.scale == Scale::Count && !hidden[i] {
             // Rates adjusted for age in the same way as what is fitted.
             let adjust = |d: f64| {
                 if year.expected > 0.0 {

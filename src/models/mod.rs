@@ -4,6 +4,7 @@ pub mod age_period_cohort;
 pub mod agreement;
 pub mod characteristics;
 pub mod competing_risks;
+pub mod count_regression;
 pub mod cox;
 pub mod cox_patterns;
 pub mod cure;
@@ -61,6 +62,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &rate_comparison::RateComparison,
     &site_rates::SiteRates,
     &joinpoint::Joinpoint,
+    &count_regression::CountRegression,
     &quality_indicators::QualityIndicators,
     &age_period_cohort::AgePeriodCohort,
 ];

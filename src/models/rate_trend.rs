@@ -12,8 +12,9 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, Year,
-        incidence_groups, incidence_needs, left_out_cases, prepare_incidence, rate_sums,
+        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
+        Year, incidence_groups, incidence_needs, left_out_cases, prepare_incidence, rate_sums,
+        with_printed,
     },
     spec::{Fault, suggestion},
     stats::{
@@ -135,7 +136,8 @@ impl Model for RateTrend {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let none = || CohortError::Question { reason: "the options name no cells".into() };
         let cells = options.incidence.as_ref().ok_or_else(none)?;
-        Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
+        let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
+        Ok(with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts))
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -149,6 +151,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let layout = options.incidence.as_ref().ok_or_else(none)?;
     let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
+    let printed = Printed::read(layout, options.groups.len(), layout.len(), sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
     estimate.line("trend", "count-regression", &[]);
@@ -191,8 +194,9 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                 line.extend(row);
                 trends.push(line);
             }
-            for year in &series {
-                yearly.push(yearly_row(group, sex_name, year, per, options.level()));
+            for (i, year) in series.iter().enumerate() {
+                let hidden = printed.hides(*sex, g, i, None);
+                yearly.push(yearly_row([group, sex_name], year, hidden, per, options.level()));
             }
         }
     }
@@ -200,9 +204,25 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     Ok(estimate)
 }
 
-/// One year of a printed series: its standardised rate.
-pub(super) fn yearly_row(group: &str, sex: &str, year: &Year, per: f64, level: f64) -> Vec<Value> {
+/// Spans of one year.
+pub(super) fn each_year(cells: &Incidence) -> Vec<[i32; 2]> {
+    (cells.years[0]..=cells.years[1]).map(|year| [year; 2]).collect()
+}
+
+/// One year of a printed series: its standardised rate; no number where the study hides the cases.
+pub(super) fn yearly_row(
+    [group, sex]: [&str; 2],
+    year: &Year,
+    hidden: bool,
+    per: f64,
+    level: f64,
+) -> Vec<Value> {
     let mut row = vec![Value::from(group), sex.into(), f64::from(year.year).into()];
+    if hidden {
+        row.extend([Value::None, year.rate.time.into(), Value::None, Value::None, Value::None]);
+        row.push(Status::Suppressed.into());
+        return row;
+    }
     row.extend([year.rate.events.into(), year.rate.time.into()]);
     let limits = year.standardised.and_then(|w| w.interval(level, RateInterval::FayFeuer));
     row.push(year.standardised.map(|w| per * w.rate).into());

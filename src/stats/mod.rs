@@ -45,6 +45,7 @@ pub mod rate;
 pub mod rate_ratio;
 pub mod recurrent;
 pub mod root;
+pub mod site_counts;
 pub mod spline;
 pub mod sum;
 pub mod trend;

@@ -11,8 +11,11 @@ use tributary::{
             maximum_likelihood,
         },
         joinpoint::{Places, Response, Series},
+        likelihood::Derivatives,
         negative_binomial,
+        newton::{Evaluation, Next, newton},
         poisson::Cell,
+        site_counts::{SiteEffect, site_derivatives},
         trend,
     },
 };
@@ -201,6 +204,78 @@ fn a_negative_binomial_equals_glm_nb() {
     }
     close(found.dispersion, wanted["quine/theta/kappa"], 1e-6, "dispersion");
     close(found.log_likelihood, wanted["quine/model/log_likelihood"], 1e-9, "log-likelihood");
+}
+
+/// Two sites by one of the factors: a level of each at its best gives the other coefficients of the pooled fit, dispersion included.
+#[test]
+fn negative_binomial_counts_with_a_level_per_site_equal_glm_nb() {
+    let wanted = reference("incidence_reference.csv");
+    let (_, rows) = csv("quine.csv");
+    let site = |which: &str| -> Vec<Cell> {
+        let of = |r: &&Vec<String>| r[2] == which;
+        rows.iter()
+            .filter(of)
+            .map(|r| {
+                let x: Vec<f64> = r.iter().map(|c| c.parse().unwrap()).collect();
+                Cell { events: x[0], time: 1.0, expected: 0.0, z: x[3..].to_vec() }
+            })
+            .collect()
+    };
+    let sites = [site("0"), site("1")];
+    let evaluate = |theta: &[f64]| {
+        let mut sum = Derivatives::zero(theta.len());
+        for cells in &sites {
+            sum.join(&site_derivatives(cells, SiteEffect::Fixed, true, theta, 1));
+        }
+        Evaluation::new(theta, &sum)
+    };
+    let mut record = vec![evaluate(&[0.0, 0.0, 0.0, 0.0, 0.0, -1.0])];
+    let theta = loop {
+        match newton(&record, 100) {
+            Next::Try(theta) => record.push(evaluate(&theta)),
+            Next::Converged { at, .. } => break record[at].beta.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (i, b) in theta[..5].iter().enumerate() {
+        close(*b, wanted[&format!("quine/{}/coef", i + 3)], 1e-6, "coefficient");
+    }
+    close(theta[5].exp(), wanted["quine/theta/kappa"], 1e-6, "dispersion");
+}
+
+/// Derivatives of the integrated likelihood against differences, with and without overdispersion.
+#[test]
+fn integrated_counts_have_the_derivatives_of_their_likelihood() {
+    let cells: Vec<Cell> = (0..6)
+        .map(|i| Cell {
+            events: f64::from(i % 4),
+            time: 3.0 + f64::from(i),
+            expected: 0.0,
+            z: vec![f64::from(i % 2), f64::from(i) / 5.0],
+        })
+        .collect();
+    for (overdispersed, theta) in
+        [(false, vec![-1.0, 0.2, 0.3, -0.7]), (true, vec![-1.0, 0.2, 0.3, -1.5, -0.7])]
+    {
+        let at = |t: &[f64]| site_derivatives(&cells, SiteEffect::Random, overdispersed, t, 31);
+        let found = at(&theta);
+        let h = 1e-5;
+        for j in 0..theta.len() {
+            let moved = |sign: f64| {
+                let mut t = theta.clone();
+                t[j] += sign * h;
+                at(&t)
+            };
+            let (up, down) = (moved(1.0), moved(-1.0));
+            let slope = (up.log_likelihood - down.log_likelihood) / (2.0 * h);
+            assert!((found.score[j] - slope).abs() < 1e-6, "{j}: {} {slope}", found.score[j]);
+            for k in 0..=j {
+                let bend = -(up.score[k] - down.score[k]) / (2.0 * h);
+                let packed = found.information[j * (j + 1) / 2 + k];
+                assert!((packed - bend).abs() < 1e-5, "{j} {k}: {packed} {bend}");
+            }
+        }
+    }
 }
 
 /// The yearly series of ages 15 to 49 as the joinpoint models see it.

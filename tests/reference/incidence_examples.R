@@ -2,7 +2,7 @@
 # Site files of the incidence examples, and their expected answers. analyses/testis: Danish counts (Epi::testisDK) dealt out over
 # three invented regions; analyses/childhood: twelve invented countries. Writes the files and incidence_examples_reference.csv.
 # Usage, in this folder: Rscript incidence_examples.R
-suppressMessages({ library(Epi); library(epitools) })
+suppressMessages({ library(Epi); library(epitools); library(lme4) })
 options(digits = 17); set.seed(20240917)
 R <- list()
 add <- function(block, term, stat, value) R[[length(R) + 1]] <<- data.frame(block, term, stat, value = sprintf("%.17g", value))
@@ -31,4 +31,10 @@ for (k in 1:12) { f <- paste0(a, "childhood/sites/", codes[k], "/"); dir.create(
 add("childhood", "all", "n", nrow(all)); segi <- c(2.4, 9.6, 10, 9, 9)
 for (top in c(15, 20)) { use <- to <= top; b <- findInterval(all$age, from); pb <- findInterval(py$age, from); D <- sapply(which(use), function(i) sum(b == i, na.rm = TRUE)); Y <- sapply(which(use), function(i) sum(py$person_years[pb == i])); x <- ageadjust.direct(D, Y, stdpop = segi[use])
   known <- sum(!is.na(all$age)); corr <- nrow(all) / known; for (s in c("adj.rate", "lci", "uci")) add("childhood", paste0("0-", top - 1), s, 1e6 * corr * x[[s]]) }
+# Counts by country, age band, sex and year: Poisson with a level per country, normal levels.
+z <- NULL; for (k in 1:12) { f <- paste0(a, "childhood/sites/", codes[k], "/"); p <- read.csv(paste0(f, "population.csv")); p$b <- findInterval(p$age, from); p <- aggregate(person_years ~ b + sex + year, p, sum); r <- read.csv(paste0(f, "cases.csv")); r <- r[!is.na(r$age), ]
+  p$d <- mapply(function(b, s, y) sum(findInterval(r$age, from) == b & r$sex == s & r$year == y), p$b, p$sex, p$year); z <- rbind(z, data.frame(site = codes[k], p)) }
+z$b <- factor(z$b); z$sex <- factor(z$sex); z$y <- z$year - 2014.5; ctl <- glm.control(epsilon = 1e-14, maxit = 200)
+f <- glm(d ~ 0 + site + b + sex + y + offset(log(person_years)), poisson, z, control = ctl); for (v in c("b2", "b5", "sex2", "y")) { add("fixed", v, "coef", coef(f)[v]); add("fixed", v, "se", sqrt(vcov(f)[v, v])) }
+g <- glmer(d ~ b + sex + y + offset(log(person_years)) + (1 | site), z, poisson, nAGQ = 25, control = glmerControl(optCtrl = list(maxfun = 1e5), tolPwrss = 1e-10)); for (v in c("(Intercept)", "b2", "b5", "sex2", "y")) { add("random", v, "coef", fixef(g)[v]); add("random", v, "se", sqrt(vcov(g)[v, v])) }; add("random", "sd", "coef", sqrt(VarCorr(g)$site[1]))
 w(do.call(rbind, R), "incidence_examples_reference.csv")

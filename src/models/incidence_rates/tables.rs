@@ -21,6 +21,8 @@ pub(super) struct Counts {
     pub(super) time: Vec<f64>,
     pub(super) unknown: f64,
     pub(super) hidden: Vec<bool>,
+    /// Whether the number of all cases is hidden, and with it every rate.
+    pub(super) hidden_total: bool,
 }
 
 pub(super) struct Tables {
@@ -88,6 +90,10 @@ impl Tables {
         let any_hidden = counts.hidden.iter().any(|h| *h);
         let all_cases: f64 = counts.cases.iter().sum::<f64>() + counts.unknown;
         let all_time: f64 = counts.time.iter().sum();
+        if counts.hidden_total {
+            self.suppress(options, layout, &head, counts);
+            return;
+        }
         self.rates.push(crude_row(options, head(), "all", all_cases, all_time));
         for (b, name) in layout.band_names().iter().enumerate() {
             if counts.hidden[b] {
@@ -132,6 +138,34 @@ impl Tables {
                 counts,
                 correction,
             ));
+        }
+    }
+
+    /// Rows without numbers, where all cases together are too few to be shown.
+    fn suppress(
+        &mut self,
+        options: &Options,
+        layout: &Incidence,
+        head: &dyn Fn() -> Vec<Value>,
+        counts: &Counts,
+    ) {
+        let hide = |table: &mut Table, mut row: Vec<Value>| {
+            row.resize(table.columns.len() - 1, Value::None);
+            row.push(Status::Suppressed.into());
+            table.push(row);
+        };
+        let all = std::iter::once(("all".to_owned(), counts.time.iter().sum::<f64>()));
+        let bands = layout.band_names().into_iter().zip(counts.time.iter().copied());
+        for (age, time) in all.chain(bands) {
+            let row = [head(), vec![age.into(), Value::None, time.into()]].concat();
+            hide(&mut self.rates, row);
+        }
+        for (standard, ages, _) in options.standardisations() {
+            let row = [head(), vec![standard.into(), ages_name(ages).into()]].concat();
+            hide(&mut self.standardised, row);
+        }
+        for ages in &options.truncated {
+            hide(&mut self.cumulative, [head(), vec![ages_name(*ages).into()]].concat());
         }
     }
 
