@@ -97,6 +97,22 @@ pub fn student_point(level: f64, df: f64) -> f64 {
         return f64::INFINITY;
     }
     let alpha = 1.0 - level;
+    // Newton's method from the normal point, corrected to the first order in 1/df.
+    let z = normal_point(level);
+    let mut t = z + (z * z * z + z) / (4.0 * df);
+    let scale = (gamma::ln_gamma(0.5 * (df + 1.0)) - gamma::ln_gamma(0.5 * df)).exp()
+        / (df * std::f64::consts::PI).sqrt();
+    for _ in 0..20 {
+        let density = scale * (1.0 + t * t / df).powf(-0.5 * (df + 1.0));
+        let step = (student_two_sided(t, df) - alpha) / (2.0 * density);
+        if !(step.is_finite() && t + step > 0.0) {
+            break;
+        }
+        t += step;
+        if step.abs() <= 1e-14 * t {
+            return t;
+        }
+    }
     let mut high = 2.0;
     while student_two_sided(high, df) > alpha {
         high *= 2.0;
@@ -151,6 +167,8 @@ mod tests {
         close(chi_squared_upper(418.142562948, 1.0), 6.19072502691925e-93);
         close(student_point(0.95, 4.0), 2.776445105197793);
         close(student_point(0.95, 1.0), 12.706204736174694);
+        close(student_point(0.99, 2.0), 9.924843200918289);
+        close(student_point(0.95, 1000.0), 1.962339080826408);
         close(student_two_sided(2.5, 7.0), 0.04099221858575287);
         close(beta_quantile(0.3, 2.5, 7.25), 0.1717307056343289);
         close(beta_quantile(0.025, 5.0, 1.0), 0.025_f64.powf(0.2));

@@ -144,12 +144,23 @@ fn log_likelihood(y: &[f64], v: &[f64], tau2: f64, kind: Likelihood) -> f64 {
     -0.5 * (log_variance + penalty + q)
 }
 
+/// Slope of [`log_likelihood`] in τ², by two passes without a buffer.
 fn score(y: &[f64], v: &[f64], tau2: f64, kind: Likelihood) -> f64 {
-    let f = fit(y, v, tau2);
-    let squares = neumaier(f.weights.iter().map(|w| w * w));
-    let residual = neumaier(f.weights.iter().zip(y).map(|(w, y)| (w * (y - f.mean)).powi(2)));
-    let gain = if kind == Likelihood::Restricted { squares / f.total } else { 0.0 };
-    0.5 * (residual - f.total + gain)
+    let (mut total, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for (y, v) in y.iter().zip(v) {
+        let w = 1.0 / (v + tau2);
+        total += w;
+        sum += w * y;
+        squares += w * w;
+    }
+    let mean = sum / total;
+    let mut residual = 0.0;
+    for (y, v) in y.iter().zip(v) {
+        let r = (y - mean) / (v + tau2);
+        residual += r * r;
+    }
+    let gain = if kind == Likelihood::Restricted { squares / total } else { 0.0 };
+    0.5 * (residual - total + gain)
 }
 
 /// Log-likelihood at its maximum over μ, constants included; for intervals and comparisons.
@@ -213,12 +224,14 @@ fn variance(y: &[f64]) -> f64 {
     y.iter().map(|y| (y - mean).powi(2)).sum::<f64>() / (y.len() as f64 - 1.0)
 }
 
-/// The whole range of τ² is scanned in steps of a fifth on the log scale, far finer than the likelihood bends there.
+/// The whole range of τ² is scanned on the log scale, in steps far finer than the likelihood bends there: from a hundredth of the
+/// smallest variance, below which it is a straight line, to ten times the largest spread or variance, above which it falls.
 fn by_likelihood(y: &[f64], v: &[f64], kind: Likelihood) -> Tau2 {
-    const STEP: f64 = 0.2;
-    let low = 1e-8 * v.iter().copied().fold(f64::INFINITY, f64::min);
-    let points = ((tau2_ceiling(y, v) / low).ln() / STEP).ceil();
-    let ratio = (tau2_ceiling(y, v) / low).powf(1.0 / points);
+    const STEP: f64 = 0.3;
+    let low = 1e-2 * v.iter().copied().fold(f64::INFINITY, f64::min);
+    let range = 0.1 * tau2_ceiling(y, v) / low;
+    let points = (range.ln() / STEP).ceil().max(1.0);
+    let ratio = range.powf(1.0 / points);
     // Centred estimates lose no digits in sums of squares.
     let centre = fit(y, v, 0.0).mean;
     let centred: Vec<f64> = y.iter().map(|y| y - centre).collect();
