@@ -74,7 +74,7 @@ pub(super) struct MetaArguments {
     #[arg(long, ignore_case = true)]
     measure: Option<String>,
     /// Methods: EE MH PETO DL HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BAYES; if absent, models of
-    /// counts where a cell is empty, BAYES and REML for two to four studies, else REML
+    /// counts where a cell is empty, BAYES for two to four studies (with REML from three on), else REML
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
     /// Intervals: z t hksj hksj-floor; hksj-floor if absent, z for two studies

@@ -14,13 +14,16 @@ use crate::{
     },
 };
 
-/// Methods for data without a choice: models of counts where a cell is empty, Bayes for two to four studies, else REML.
+/// Methods for data without a choice: models of counts where a cell is empty, Bayes for two to four studies (with REML beside it from
+/// three on), else REML.
 pub(super) fn usual_methods(data: &Dataset, effects: &[Effect]) -> Vec<Method> {
     let k = effects.iter().filter(|e| e.effect.is_some()).count();
     let lost = k < effects.len();
     match (data.kind, effects.len()) {
         (Kind::TwoArms | Kind::Rates | Kind::Proportion, 2..) if lost => vec![Method::Conditional],
         (_, 0 | 1) => vec![Method::Common],
+        // Two studies say next to nothing about their variance: no other claim is made.
+        _ if k <= 2 => vec![Method::Bayes],
         _ if k <= 4 => vec![Method::Bayes, Method::Reml],
         _ => vec![Method::Reml],
     }

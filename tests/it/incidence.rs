@@ -560,3 +560,114 @@ fn drifts_equal_least_squares_in_r() {
     uneven.iter_mut().filter(|c| c.age > 80.0).for_each(|c| c.age += 1.0);
     assert!(least_squares(&uneven).is_none());
 }
+
+/// British doctors (Breslow & Day 1987): smokers stand as one sex, non-smokers as the other.
+#[test]
+fn british_doctors_compare_as_published() {
+    let deaths = [[32, 104, 206, 186, 102], [2, 12, 28, 28, 31]];
+    let time = [[52407, 43248, 28612, 12663, 5317], [18790, 10673, 5710, 2585, 1462]];
+    let ages = [35_u32, 45, 55, 65, 75];
+    let cells = |f: &dyn Fn(usize, usize) -> f64| -> Vec<f64> {
+        (0..2).flat_map(|s| (0..5).map(move |a| (s, a))).map(|(s, a)| f(s, a)).collect()
+    };
+    let mut frame = Frame::of(
+        &[
+            ("sex", cells(&|s, _| s as f64 + 1.0)),
+            ("age", cells(&|_, a| f64::from(ages[a]))),
+            ("year", vec![1960.0; 10]),
+            ("cases", cells(&|s, a| f64::from(deaths[s][a]))),
+        ],
+        "[dictionary.sex]\ntype = \"category\"\nlabel = \"Smoking\"\nlevels = [\"1\", \"2\"]\n\
+         [dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+         [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.cases]\ntype = \"integer\"\nlabel = \"Deaths\"\n",
+    );
+    let population =
+        (0..2).flat_map(|s| (0..5).map(move |a| (s, a))).map(|(s, a)| PopulationCell {
+            sex: Some(s),
+            year: 1960,
+            from: ages[a],
+            to: ages[a] + 1,
+            person_years: f64::from(time[s][a]),
+        });
+    frame.tables.population = Some(Arc::new(PersonYears { cells: population.collect() }));
+    let options = "[[model]]\nid = \"m\"\nkind = \"rate_comparison\"\nbetween = \"sexes\"\n\
+        incidence = { age = \"age\", year = \"year\", sex = \"sex\", count = \"cases\", \
+        ages = [35, 45, 55, 65, 75], years = [1960, 1960] }\n";
+    let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
+    let ratios = found.table("rate_ratios").unwrap();
+    // Non-smokers against smokers: the published ratios of smokers upside down.
+    for (method, [ratio, low, high]) in [
+        ("crude, exact", [1.7198226, 1.3919919, 2.1435295]),
+        ("Mantel–Haenszel", [1.424682, 1.1547031, 1.7577842]),
+    ] {
+        let r = row(ratios, &[("method", method)]);
+        close(1.0 / ratios.number(r, "rate_ratio").unwrap(), ratio, 1e-6, method);
+        close(1.0 / ratios.number(r, "rate_ratio_high").unwrap(), low, 1e-6, method);
+        close(1.0 / ratios.number(r, "rate_ratio_low").unwrap(), high, 1e-6, method);
+    }
+    let differences = found.table("rate_differences").unwrap();
+    let r = row(differences, &[("method", "Mantel–Haenszel")]);
+    close(differences.number(r, "difference").unwrap(), -114.39188, 1e-6, "difference");
+}
+
+/// Sites of one population each: expected cases at the common rate, χ² by hand, a site without population told and left out.
+#[test]
+fn sites_side_by_side_have_chi_squared_by_hand() {
+    let options = format!("kind = \"site_rates\"\n{ADULTS}draws = 999\n");
+    let found = over(3, &options);
+    let table = found.table("sites").unwrap();
+    let column = |name: &str| -> Vec<f64> {
+        (0..table.rows.len()).map(|r| table.number(r, name).unwrap()).collect()
+    };
+    let (observed, expected) = (column("cases"), column("expected"));
+    close(observed.iter().sum(), expected.iter().sum(), 1e-10, "all cases");
+    let chi: f64 = observed.iter().zip(&expected).map(|(o, e)| (o - e).powi(2) / e).sum();
+    let tests = found.table("heterogeneity").unwrap();
+    close(tests.number(row(tests, &[("quantity", "χ²")]), "value").unwrap(), chi, 1e-9, "χ²");
+    let mut frame = testis(3);
+    frame.tables = SiteTables::default();
+    let models = format!(
+        "[[model]]\nid = \"sites\"\n{options}[[model]]\nid = \"rates\"\nkind = \"incidence_rates\"\n{CELLS}"
+    );
+    let none = frame.pool(&models, &frame.deal(3));
+    let sites = none["sites"].table("sites").unwrap();
+    assert!((0..3).all(|r| sites.text(r, "status") == "NO_RISK_SET"));
+    assert!(none["rates"].notices.iter().any(|n| n.key == "cases-without-population"));
+}
+
+/// A group with fewer cases than the floor shows no number at all, a hidden age never stands alone.
+#[test]
+fn small_counts_are_hidden_with_their_rates() {
+    let ages: Vec<f64> = (0..60).map(|i| f64::from(i % 20)).collect();
+    let mut frame = Frame::of(
+        &[
+            ("age", ages),
+            ("year", vec![2000.0; 60]),
+            ("kind", (0..60).map(|i| f64::from(u8::from(i < 3))).collect()),
+        ],
+        "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+         [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.kind]\ntype = \"category\"\nlabel = \"Kind\"\nlevels = [\"0\", \"1\"]\n",
+    );
+    frame.tables.population = crate::laws::flat_tables().population;
+    frame.study.policy.min_cell = 5;
+    let options = "[[model]]\nid = \"m\"\nkind = \"incidence_rates\"\nby = \"kind\"\nincidence = { age = \"age\", \
+        year = \"year\", ages = [0, 5, 10, 15], age_end = 20, years = [2000, 2000] }\n\
+        [[model]]\nid = \"t\"\nkind = \"quality_indicators\"\nindicators = [{ name = \"k\", variable = \"kind\", levels = [\"1\"] }]\n";
+    let found = frame.pool(options, &frame.deal(1));
+    let rates = found["m"].table("rates").unwrap();
+    for r in 0..rates.rows.len() {
+        let hidden = rates.text(r, "status") == "SUPPRESSED";
+        if rates.text(r, "group") == "1" {
+            assert!(hidden || rates.number(r, "cases") == Some(0.0), "{:?}", rates.rows[r]);
+        }
+        assert!(
+            !hidden || (rates.number(r, "cases").is_none() && rates.number(r, "rate").is_none())
+        );
+    }
+    let standardised = found["m"].table("standardised_rates").unwrap();
+    let r = row(standardised, &[("group", "1")]);
+    assert!(standardised.number(r, "rate").is_none());
+    assert!(found["t"].table("indicators").unwrap().number(0, "n_with").is_none());
+}

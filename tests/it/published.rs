@@ -131,10 +131,7 @@ fn empty_cells_are_kept_by_models_of_counts_and_corrected_by_request_only() {
 fn few_studies_have_a_status_and_never_a_number_that_is_none() {
     for (text, status) in [
         ("study,estimate,std_error\nA,0.5,0.2\n", "K_TOO_SMALL"),
-        (
-            "study,estimate,std_error\nA,0.5,0.3162277660168379\nB,0.5,0.3162277660168379\n",
-            "BOUNDARY",
-        ),
+        ("study,estimate,std_error\nA,0.5,0.3\nB,0.5,0.3\nC,0.5,0.2\n", "BOUNDARY"),
         ("study,estimate,std_error\nA,0.5,0.2\nB,0.9,0.3\nC,0.1,0.2\n", "OK"),
         ("study,events,n\nA,0,10\nB,0,20\nC,0,15\n", "MONOTONE"),
         ("study,events1,time1,events2,time2\nA,0,10,0,10\nB,0,10,0,9\n", "MONOTONE"),
@@ -149,6 +146,7 @@ fn few_studies_have_a_status_and_never_a_number_that_is_none() {
     let found = json(&[&data]);
     let rows = found["pooled"].as_array().unwrap();
     assert_eq!(rows[1]["method"], "BAYES");
+    assert_eq!(rows.len(), 2);
     assert!(rows.iter().all(|r| r["test"] != "hksj-floor"));
     // Three studies whose restricted likelihood has two modes: both are told, the higher one is used.
     let (_folder, data) = file(

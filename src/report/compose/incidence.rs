@@ -11,8 +11,11 @@ use crate::{
         },
     },
     results::ModelResult,
+    stats::between::funnel_limits,
 };
 
+/// Fewest sites of a funnel.
+const FEWEST_IN_FUNNEL: usize = 5;
 /// Most rows of a table beside the yearbook.
 const LONGEST: usize = 24;
 /// Most lines in one figure.
@@ -55,7 +58,10 @@ impl Composer<'_> {
                 )?);
                 return Ok(blocks);
             }
-            "site_rates" => blocks.extend(self.ratios_figure(model, estimate)?),
+            "site_rates" => {
+                blocks.extend(self.ratios_figure(model, estimate)?);
+                blocks.extend(self.funnel_figure(model, estimate)?);
+            }
             _ => {}
         }
         blocks.extend(self.further(model, estimate)?);
@@ -473,6 +479,38 @@ impl Composer<'_> {
         let caption =
             self.say("incidence.ratios_caption", &[("level", &self.level_words(model))])?;
         Ok(vec![self.place(format!("{}.sites", model.id), forest(&plot), caption, alt)])
+    }
+
+    /// Funnel of the sites: ratio against expected cases, with the limits within which chance alone would keep them.
+    fn funnel_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("sites") else { return Ok(Vec::new()) };
+        let points: Vec<LinePoint> = (0..table.rows.len())
+            .filter_map(|r| Some((table.number(r, "expected")?, table.number(r, "ratio")?, None)))
+            .collect();
+        let most = points.iter().map(|p| p.0).fold(0.0, f64::max);
+        if points.len() < FEWEST_IN_FUNNEL || most <= 0.0 {
+            return Ok(Vec::new());
+        }
+        let total: f64 = points.iter().map(|p| p.0 * p.1).sum();
+        let ratio = total / points.iter().map(|p| p.0).sum::<f64>();
+        let curve = |level: f64, side: usize| -> Vec<LinePoint> {
+            let at = |i: i32| 1.05 * most * (f64::from(i) / 200.0).powi(2);
+            (6..=200).map(|i| (at(i), funnel_limits(ratio, at(i), level)[side], None)).collect()
+        };
+        let line =
+            |label: String, points, dots| Series { label, points, numbers: Vec::new(), dots };
+        let mut series = vec![line(self.word("incidence.funnel_sites")?, points.clone(), true)];
+        for (level, key) in [(0.95, "incidence.funnel_inner"), (0.998, "incidence.funnel_outer")] {
+            for side in [1, 0] {
+                let label = if side == 1 { self.word(key)? } else { String::new() };
+                series.push(line(label, curve(level, side), false));
+            }
+        }
+        let top = points.iter().map(|p| p.1).fold(2.0 * ratio, f64::max);
+        let words =
+            [self.head("expected"), self.head("ratio"), self.word("incidence.funnel_caption")?];
+        let marks = spaced_marks(0.0, 1.05 * most, 8);
+        Ok(vec![self.line_block(model, "funnel", series, marks, (0.0, 1.05 * top), words)])
     }
 }
 

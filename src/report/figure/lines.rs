@@ -86,7 +86,7 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
         canvas.text(&plot.y_label, (20.0, 34.0), Anchor::Left, TEXT, INK);
         axes(canvas, plot, &place);
         for (i, series) in plot.series.iter().enumerate() {
-            let colour = SERIES[i % SERIES.len()];
+            let colour = SERIES[style(plot, i) % SERIES.len()];
             let side = |pick: fn((f64, f64)) -> f64| {
                 let with = series.points.iter().filter_map(|p| Some((p.0, pick(p.2?))));
                 path(with, plot.steps)
@@ -109,7 +109,7 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
             }
         }
         for (i, series) in plot.series.iter().enumerate() {
-            let colour = SERIES[i % SERIES.len()];
+            let colour = SERIES[style(plot, i) % SERIES.len()];
             let points: Vec<(f64, f64)> =
                 path(series.points.iter().map(|p| (p.0, p.1)), plot.steps)
                     .into_iter()
@@ -132,9 +132,15 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
     })
 }
 
-/// Every second line is dashed; dots between them do not count.
+/// Position of a line's colour: one without a label belongs to the one before.
+fn style(plot: &LinePlot, i: usize) -> usize {
+    plot.series[..=i].iter().filter(|s| !s.label.is_empty()).count().saturating_sub(1)
+}
+
+/// Every second line is dashed; dots between them do not count, nor do lines that belong to the one before.
 fn is_solid(plot: &LinePlot, i: usize) -> bool {
-    plot.series[..i].iter().filter(|s| !s.dots).count().is_multiple_of(2)
+    let lines = plot.series[..=i].iter().filter(|s| !s.dots && !s.label.is_empty());
+    !lines.count().is_multiple_of(2) || plot.series.len() == 1
 }
 
 /// Corners of a staircase, or the points themselves.
@@ -192,7 +198,10 @@ fn decimals((low, high): (f64, f64)) -> usize {
 fn legend(canvas: &Canvas<'_>, plot: &LinePlot) {
     let (mut x, mut y) = (20.0, LEGEND);
     for (i, series) in plot.series.iter().enumerate() {
-        let colour = SERIES[i % SERIES.len()];
+        if series.label.is_empty() {
+            continue;
+        }
+        let colour = SERIES[style(plot, i) % SERIES.len()];
         let width = 1.08 * canvas.width(&series.label, TEXT) + 130.0;
         if x + width > f64::from(WIDTH) - 20.0 && x > 20.0 {
             (x, y) = (20.0, y + ROW);
