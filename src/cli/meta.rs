@@ -10,6 +10,7 @@ use super::Ending;
 use crate::{
     estimate::{Estimate, Status, Table, Value},
     meta::{Dataset, Method, Options, TestRule, analyse},
+    report::table_csv,
     stats::{
         bayes_random_effects::TauPrior,
         effect_size::{AddTo, Correction, Measure},
@@ -266,19 +267,9 @@ fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
             say!("{}", serde_json::to_string_pretty(&whole)?);
         }
         Format::Csv => {
-            let mut writer = csv::Writer::from_writer(Vec::new());
             if let Some(table) = estimate.table("pooled") {
-                writer.write_record(&table.columns)?;
-                for row in &table.rows {
-                    writer.write_record(row.iter().map(|v| match v {
-                        Value::Number(x) => x.to_string(),
-                        Value::Text(t) => t.clone(),
-                        Value::None => String::new(),
-                    }))?;
-                }
+                say!("{}", String::from_utf8(table_csv(table))?.trim_end());
             }
-            let text = String::from_utf8(writer.into_inner().map_err(|e| anyhow::anyhow!("{e}"))?)?;
-            say!("{}", text.trim_end());
         }
         Format::Text => {
             for name in PRINTED {

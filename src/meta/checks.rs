@@ -1,16 +1,16 @@
 //! What single studies do, and whether small ones differ from large ones.
 
-use super::{DataError, Dataset, Effect, Method, Options, TestRule, regression::estimator_of};
+use super::{
+    DataError, Dataset, Effect, Method, Options, TestRule, regression::estimator_of, two_arm_tables,
+};
 use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
-        effect_size::StudyData,
         meta_diagnostics::{
             Asymmetry, Without, all_subsets, begg, cumulative, egger, harbord, influence,
             leave_one_out, peters, trim_and_fill,
         },
         random_effects::Tau2Estimator,
-        two_by_two::Cells,
     },
 };
 
@@ -134,15 +134,7 @@ fn asymmetry(
     };
     push("Egger", egger(y, v, estimator));
     push("Begg", begg(y, v));
-    let tables: Vec<Cells> = effects
-        .iter()
-        .filter_map(|e| match e.data {
-            StudyData::Counts { events1, n1, events2, n2 } => {
-                Some([events1, n1 - events1, events2, n2 - events2])
-            }
-            _ => None,
-        })
-        .collect();
+    let tables = two_arm_tables(effects);
     if tables.len() >= FEWEST {
         push("Harbord", harbord(&tables));
         push("Peters", peters(&tables));

@@ -15,6 +15,7 @@ use crate::{
     stats::{
         bayes_random_effects::TauPrior,
         effect_size::{AddTo, Correction, Measure, StudyData, effect},
+        two_by_two::Cells,
     },
 };
 
@@ -81,6 +82,17 @@ pub struct Effect {
     pub effect: Option<(f64, f64)>,
     /// Why there is none.
     pub status: Status,
+}
+
+/// Two-arm tables of the studies that report them.
+fn two_arm_tables(effects: &[Effect]) -> Vec<Cells> {
+    let cells = |e: &Effect| match e.data {
+        StudyData::Counts { events1, n1, events2, n2 } => {
+            Some([events1, n1 - events1, events2, n2 - events2])
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(cells).collect()
 }
 
 /// Analyses a data set.

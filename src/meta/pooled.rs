@@ -1,6 +1,6 @@
 //! The pooled effect by every method asked for, one row each.
 
-use super::{Dataset, Effect, Kind, Method, Options, TestRule};
+use super::{Dataset, Effect, Kind, Method, Options, TestRule, two_arm_tables};
 use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
@@ -10,7 +10,7 @@ use crate::{
         random_effects::{Heterogeneity, Tau2Estimator, Test, heterogeneity, i2_h2, pool, tau2},
         random_effects_glmm::{self, Model, Study},
         rate_ratio::{Rate, mantel_haenszel},
-        two_by_two::{self, Cells, Common},
+        two_by_two::{self, Common},
     },
 };
 
@@ -169,10 +169,7 @@ fn normal_row(
     if k == 0 || (random && k < 2) || (rule != TestRule::Z && k < 3) {
         return Row::empty(method, rule.word(), k, Status::KTooSmall);
     }
-    let found = match method.estimator() {
-        Some(estimator) if random => tau2(y, v, estimator),
-        _ => tau2(&y[..1], &v[..1], Tau2Estimator::Common),
-    };
+    let found = tau2(y, v, method.estimator().unwrap_or(Tau2Estimator::Common));
     if found.modes.len() > 1 {
         let modes: Vec<String> = found.modes.iter().map(|m| format!("{m:.4}")).collect();
         let notice = Notice::new(Status::Multimodal, "multimodal", &[("modes", modes.join(", "))]);
@@ -267,15 +264,7 @@ fn glmm_row(
 }
 
 fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
-    let tables: Vec<Cells> = effects
-        .iter()
-        .filter_map(|e| match e.data {
-            StudyData::Counts { events1, n1, events2, n2 } => {
-                Some([events1, n1 - events1, events2, n2 - events2])
-            }
-            _ => None,
-        })
-        .collect();
+    let tables = two_arm_tables(effects);
     let k = effects.len();
     let found: Option<Common> = match (method, options.measure) {
         (Method::Peto, _) => two_by_two::peto(&tables),

@@ -17,8 +17,8 @@ pub use likelihood::{
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
-    Printed, RateCells, Year, incidence_groups, incidence_needs, left_out_cases, period_faults,
-    period_name, prepare_incidence, rate_sums, with_printed,
+    Printed, RateCells, Year, cells_of, incidence_groups, incidence_needs, left_out_cases,
+    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;

@@ -30,6 +30,26 @@ pub struct RateCells {
     person_years: Vec<f64>,
 }
 
+/// Fills a model's cells from the analysis and checks them, and the levels of the variable that splits the cases.
+pub fn prepare_cells(
+    own: &mut Option<Incidence>,
+    by: Option<&str>,
+    groups: &mut Vec<String>,
+    context: &Context<'_>,
+) -> Vec<Fault> {
+    let mut faults = prepare_incidence(own, context);
+    match incidence_groups(by, context) {
+        Ok(found) => *groups = found,
+        Err(fault) => faults.push(fault),
+    }
+    faults
+}
+
+/// A model's cells, made ready.
+pub fn cells_of(own: &Option<Incidence>) -> Result<&Incidence, LayoutError> {
+    own.as_ref().ok_or_else(|| LayoutError::Missing { array: "cells".into() })
+}
+
 /// Fills a model's cells from the analysis and checks them.
 pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> Vec<Fault> {
     use VariableKind::{Category, Date, Days, Flag, Integer, Real};

@@ -14,8 +14,7 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        incidence_groups, incidence_needs, left_out_cases, prepare_incidence, rate_sums,
-        with_printed,
+        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, with_printed,
     },
     spec::Fault,
     stats::{
@@ -141,11 +140,8 @@ impl Model for AgePeriodCohort {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let mut faults = prepare_incidence(&mut options.incidence, context);
-        match incidence_groups(options.by.as_deref(), context) {
-            Ok(groups) => options.groups = groups,
-            Err(fault) => faults.push(fault),
-        }
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
         let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
             return faults;
         };
@@ -198,8 +194,7 @@ impl Model for AgePeriodCohort {
     }
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
-        let none = || CohortError::Question { reason: "the options name no cells".into() };
-        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let periods = options.periods(cells);
         Ok(with_printed(sums, cells, &options.groups, &periods, true, &counts))
@@ -248,8 +243,7 @@ impl Tables {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let none = || LayoutError::Missing { array: "cells".into() };
-    let layout = options.incidence.as_ref().ok_or_else(none)?;
+    let layout = cells_of(&options.incidence)?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let periods = options.periods(layout);
     let printed = Printed::read(layout, options.groups.len(), periods.len(), sums)?;

@@ -13,8 +13,8 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
-        Sums, ascend, incidence_groups, incidence_needs, left_out_cases, prepare_incidence,
-        rate_sums, summary_without_fit,
+        Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        summary_without_fit,
     },
     spec::Fault,
     stats::{
@@ -200,11 +200,8 @@ impl Model for CountRegression {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let mut faults = prepare_incidence(&mut options.incidence, context);
-        match incidence_groups(options.by.as_deref(), context) {
-            Ok(groups) => options.groups = groups,
-            Err(fault) => faults.push(fault),
-        }
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
         if !(1..=101).contains(&options.nodes) {
             faults.push(Fault::new("/nodes", "quadrature points lie between 1 and 101"));
         }
@@ -229,8 +226,7 @@ impl Model for CountRegression {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let none = || CohortError::Question { reason: "the options name no cells".into() };
-        let layout = options.incidence.as_ref().ok_or_else(none)?;
+        let layout = cells_of(&options.incidence)?;
         let (start, counts) = rate_sums(layout, options.by.as_deref(), &options.groups, data)?;
         let names = options.parameters();
         let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;

@@ -17,8 +17,8 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
-        prepare_incidence, rate_sums, with_printed,
+        cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
+        rate_sums, with_printed,
     },
     spec::{Fault, suggestion},
     stats::rate::{CountInterval, RateInterval},
@@ -245,11 +245,8 @@ impl Model for IncidenceRates {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let mut faults = prepare_incidence(&mut options.incidence, context);
-        match incidence_groups(options.by.as_deref(), context) {
-            Ok(groups) => options.groups = groups,
-            Err(fault) => faults.push(fault),
-        }
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
         let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
             return faults;
         };
@@ -278,8 +275,7 @@ impl Model for IncidenceRates {
     }
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
-        let none = || CohortError::Question { reason: "the options name no cells".into() };
-        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         Ok(with_printed(sums, cells, &options.groups, &options.periods, true, &counts))
     }
@@ -292,8 +288,7 @@ impl Model for IncidenceRates {
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    let none = || LayoutError::Missing { array: "cells".into() };
-    let layout = options.incidence.as_ref().ok_or_else(none)?;
+    let layout = cells_of(&options.incidence)?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     card_lines(&mut estimate, options, layout);
     left_out_cases(sums, &mut estimate);

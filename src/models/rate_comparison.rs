@@ -13,9 +13,8 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums,
-        incidence_groups, incidence_needs, left_out_cases, period_faults, period_name,
-        prepare_incidence, rate_sums,
+        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, cells_of,
+        incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
     },
     spec::Fault,
     stats::{
@@ -109,11 +108,8 @@ impl Model for RateComparison {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let mut faults = prepare_incidence(&mut options.incidence, context);
-        match incidence_groups(options.by.as_deref(), context) {
-            Ok(groups) => options.groups = groups,
-            Err(fault) => faults.push(fault),
-        }
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
         let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
             return faults;
         };
@@ -144,8 +140,7 @@ impl Model for RateComparison {
     }
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
-        let none = || CohortError::Question { reason: "the options name no cells".into() };
-        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let cells = cells_of(&options.incidence)?;
         Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
     }
 
@@ -190,9 +185,9 @@ impl Side {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let none = || LayoutError::Missing { array: "cells".into() };
-    let layout = options.incidence.as_ref().ok_or_else(none)?;
-    let weights = standard_weights(&options.standard, layout).map_err(|_| none())?;
+    let layout = cells_of(&options.incidence)?;
+    let weights = standard_weights(&options.standard, layout)
+        .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     let per = if layout.is_childhood() { 1e6 } else { 1e5 };

@@ -14,8 +14,8 @@ use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, incidence_needs,
-        prepare_incidence,
+        Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, cells_of,
+        incidence_needs, prepare_incidence,
     },
     spec::Fault,
     stats::{
@@ -152,8 +152,7 @@ impl Model for SiteRates {
     }
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sites, CohortError> {
-        let none = || CohortError::Question { reason: "the options name no cells".into() };
-        let cells = options.incidence.as_ref().ok_or_else(none)?;
+        let cells = cells_of(&options.incidence)?;
         let counts = cells.count(None, 1, data)?;
         let bands = cells.ages.len();
         let time: f64 = counts.person_years.iter().sum();

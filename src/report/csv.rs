@@ -3,7 +3,7 @@
 use crate::estimate::{Table, Value};
 
 /// Renders a table; an empty cell is hidden or undefined, and the `status` column says which.
-pub(super) fn render(table: &Table) -> Vec<u8> {
+pub fn render(table: &Table) -> Vec<u8> {
     let mut text = line(table.columns.iter().map(|c| field(c)));
     for row in &table.rows {
         text.push_str(&line(row.iter().map(|value| match value {

@@ -15,6 +15,7 @@ mod ro_crate;
 
 use std::collections::BTreeMap;
 
+pub use csv::render as table_csv;
 pub use document::{Block, Document, Section};
 pub use figure::Drawing;
 

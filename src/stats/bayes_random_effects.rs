@@ -5,7 +5,7 @@
 use super::{
     distribution::{normal_cdf, normal_quantile},
     quadrature::legendre_nodes,
-    root::brent,
+    root::{brent, golden},
     sum::neumaier,
 };
 
@@ -57,8 +57,7 @@ pub struct Posterior {
     taus: Vec<(f64, f64)>,
     y: Vec<f64>,
     v: Vec<f64>,
-    /// Marginal likelihood over that with τ = 0, times the mean's: Bayes factor of heterogeneity; `None` with a flat prior it still
-    /// exists, as the mean has the same prior on both sides.
+    /// Bayes factor of no heterogeneity: the marginal likelihood with τ = 0 over that with the prior of τ.
     pub bayes_factor_homogeneous: f64,
 }
 
@@ -182,7 +181,6 @@ impl Mixture {
 
 /// Points of the scan for the shortest interval.
 const POINTS: usize = 24;
-const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// The shortest interval of this probability, by its lower tail.
 fn shortest(quantile: impl Fn(f64) -> f64, level: f64) -> [f64; 2] {
@@ -192,12 +190,8 @@ fn shortest(quantile: impl Fn(f64) -> f64, level: f64) -> [f64; 2] {
     let at = |i: usize| alpha * i as f64 / POINTS as f64;
     let best =
         (0..=POINTS).min_by(|&a, &b| width(at(a)).total_cmp(&width(at(b)))).unwrap_or(POINTS / 2);
-    let (mut a, mut b) = (at(best.saturating_sub(1)), at((best + 1).min(POINTS)));
-    for _ in 0..40 {
-        let (c, d) = (b - GOLDEN * (b - a), a + GOLDEN * (b - a));
-        if width(c) < width(d) { b = d } else { a = c }
-    }
-    let low = f64::midpoint(a, b);
+    let (a, b) = (at(best.saturating_sub(1)), at((best + 1).min(POINTS)));
+    let low = golden(|low| -width(low), a, b, 1e-9 * alpha);
     let low = if width(0.0) <= width(low) { 0.0 } else { low };
     [quantile(low), quantile(low + level)]
 }

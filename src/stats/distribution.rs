@@ -131,6 +131,17 @@ pub fn beta_quantile(p: f64, a: f64, b: f64) -> f64 {
     brent(|x| beta::beta_reg(a, b, x.clamp(0.0, 1.0)) - p, 0.0, 1.0).unwrap_or(f64::NAN)
 }
 
+/// P(F ≥ f) with real degrees of freedom.
+pub fn f_upper(f: f64, d1: f64, d2: f64) -> f64 {
+    if f <= 0.0 { 1.0 } else { beta::beta_reg(0.5 * d2, 0.5 * d1, d2 / (d2 + d1 * f)) }
+}
+
+/// Quantile of F with real degrees of freedom.
+pub fn f_quantile(p: f64, d1: f64, d2: f64) -> f64 {
+    let x = beta_quantile(p, 0.5 * d1, 0.5 * d2);
+    if x >= 1.0 { f64::INFINITY } else { d2 * x / (d1 * (1.0 - x)) }
+}
+
 /// Exact interval of a Poisson mean of which `observed` events were seen (Garwood 1936).
 pub fn garwood(observed: f64, level: f64) -> [f64; 2] {
     let alpha = 1.0 - level;
@@ -172,6 +183,8 @@ mod tests {
         close(student_two_sided(2.5, 7.0), 0.04099221858575287);
         close(beta_quantile(0.3, 2.5, 7.25), 0.1717307056343289);
         close(beta_quantile(0.025, 5.0, 1.0), 0.025_f64.powf(0.2));
+        close(f_upper(3.5, 2.0, 7.5), 0.08440141532088824);
+        close(f_quantile(0.975, 4.2, 9.0), 4.663772434568982);
     }
 
     #[test]

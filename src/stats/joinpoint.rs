@@ -16,11 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use self::products::Products;
-use super::{
-    matrix::invert,
-    sum::neumaier,
-    trend::{Slope, least_squares},
-};
+use super::{matrix::invert, sum::neumaier, trend::Slope};
 
 /// A yearly series.
 #[derive(Debug, Clone)]
@@ -533,12 +529,4 @@ pub fn by_permutation(
 /// five.
 pub fn default_most(years: usize) -> usize {
     if years < 7 { 0 } else { (years.saturating_sub(2) / 5).clamp(1, 5) }
-}
-
-/// A straight line through a whole log-rate series, for what has no joinpoints to offer.
-pub fn straight(series: &Series) -> Option<Slope> {
-    match &series.response {
-        Response::LogRate { y, weights } => least_squares(&series.x, y, weights),
-        Response::Count { .. } => Some(series.fit(&[]).slope(0, true)),
-    }
 }

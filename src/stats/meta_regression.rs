@@ -9,9 +9,9 @@ use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    distribution::{chi_squared_upper, normal_two_sided, student_two_sided},
+    distribution::{chi_squared_upper, f_upper, normal_two_sided, student_two_sided},
     matrix::invert,
-    random_effects::{Tau2Estimator, Test},
+    random_effects::{Tau2Estimator, Test, pool, tau2},
     root::{brent, local_maxima},
     sum::neumaier,
 };
@@ -254,19 +254,23 @@ impl Regression {
             let k = self.k();
             let exhaustive = k <= 16;
             total = if exhaustive { 1usize << k } else { draws + 1 };
+            let mean = |y: &[f64]| {
+                let p = pool(y, &self.v, tau2(y, &self.v, estimator).value, test, 0.95);
+                Some(vec![p.estimate.abs() / p.std_error.max(1e-150)])
+            };
             for i in 0..total {
-                let mut flipped = self.clone();
-                for j in 0..k {
+                let mut flipped: Vec<f64> = self.y.iter().copied().collect();
+                for (j, y) in flipped.iter_mut().enumerate() {
                     let minus = if exhaustive {
                         i >> j & 1 == 1
                     } else {
                         i > 0 && rand::RngExt::random::<bool>(&mut generator)
                     };
                     if minus {
-                        flipped.y[j] = -flipped.y[j];
+                        *y = -*y;
                     }
                 }
-                count(statistics(&flipped));
+                count(mean(&flipped));
             }
         } else {
             total = draws + 1;
@@ -369,15 +373,6 @@ fn inverse_root(matrix: &DMatrix<f64>) -> DMatrix<f64> {
         root += vector * vector.transpose() / value.sqrt();
     }
     root
-}
-
-/// P(F ≥ f).
-pub fn f_upper(f: f64, d1: f64, d2: f64) -> f64 {
-    if f <= 0.0 {
-        1.0
-    } else {
-        statrs::function::beta::beta_reg(0.5 * d2, 0.5 * d1, d2 / (d2 + d1 * f))
-    }
 }
 
 /// Two-sided p-value by t, or by the normal distribution where `df` is infinite.

@@ -163,12 +163,6 @@ fn score(y: &[f64], v: &[f64], tau2: f64, kind: Likelihood) -> f64 {
     0.5 * (residual - total + gain)
 }
 
-/// Log-likelihood at its maximum over μ, constants included; for intervals and comparisons.
-pub fn full_log_likelihood(y: &[f64], v: &[f64], tau2: f64) -> f64 {
-    log_likelihood(y, v, tau2, Likelihood::Full)
-        - 0.5 * y.len() as f64 * (2.0 * std::f64::consts::PI).ln()
-}
-
 /// Largest τ² worth looking at: a hundred times the spread of the estimates or the largest variance.
 fn tau2_ceiling(y: &[f64], v: &[f64]) -> f64 {
     let mean = y.iter().sum::<f64>() / y.len() as f64;

@@ -14,8 +14,8 @@ use super::{
     climb::climb,
     distribution::chi_squared_quantile,
     quadrature::normal_nodes,
-    root::brent,
-    sum::neumaier,
+    root::{brent, golden},
+    sum::{log_sum, neumaier},
     two_by_two::{Cells, hypergeometric, ln_choose},
 };
 
@@ -91,14 +91,6 @@ struct Integrand<'a> {
     nodes: Vec<(f64, f64)>,
 }
 
-fn log_sum(values: &[f64]) -> f64 {
-    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    if largest == f64::NEG_INFINITY {
-        return largest;
-    }
-    largest + neumaier(values.iter().map(|v| (v - largest).exp())).ln()
-}
-
 /// Binomial log-likelihood at a logit.
 fn binomial(events: f64, others: f64, eta: f64) -> Local {
     let n = events + others;
@@ -163,7 +155,7 @@ impl Integrand<'_> {
                 Some((low, coefficients)) => {
                     let term = |k: usize| coefficients[k] + (low + k as f64) * effect;
                     let terms: Vec<f64> = (0..coefficients.len()).map(term).collect();
-                    let total = log_sum(&terms);
+                    let total = log_sum(terms.iter().copied());
                     let (mut mean, mut square) = (0.0, 0.0);
                     for (k, t) in terms.iter().enumerate() {
                         let (x, w) = (low + k as f64, (t - total).exp());
@@ -222,7 +214,7 @@ impl Integrand<'_> {
             .zip(&places)
             .map(|((z, w), u)| w.ln() + 0.5 * z * z + whole(*u).0)
             .collect();
-        let total = log_sum(&terms);
+        let total = log_sum(terms.iter().copied());
         let (mut by_effect, mut first, mut second) = (0.0, 0.0, 0.0);
         for (t, u) in terms.iter().zip(&places) {
             let weight = (t - total).exp();
@@ -329,7 +321,7 @@ impl Integrand<'_> {
                 terms.push(w1.ln() + w2.ln() + 0.5 * (z1 * z1 + z2 * z2) + value);
             }
         }
-        log_sum(&terms) + (l11 * l22).ln()
+        log_sum(terms.iter().copied()) + (l11 * l22).ln()
     }
 
     fn marginal_random(&self, parameters: [f64; 4]) -> f64 {
@@ -522,27 +514,6 @@ pub fn fit(studies: &[Study], model: Model, nodes: usize, level: f64) -> Option<
         without_heterogeneity: without,
         agrees,
     })
-}
-
-const GOLDEN: f64 = 0.618_033_988_749_895;
-
-/// Maximum of a one-peaked function between two points.
-fn golden(f: impl Fn(f64) -> f64, low: f64, high: f64, tolerance: f64) -> f64 {
-    let (mut a, mut b) = (low, high);
-    let (mut c, mut d) = (b - GOLDEN * (b - a), a + GOLDEN * (b - a));
-    let (mut fc, mut fd) = (f(c), f(d));
-    while (b - a).abs() > tolerance {
-        if fc > fd {
-            (b, d, fd) = (d, c, fc);
-            c = b - GOLDEN * (b - a);
-            fc = f(c);
-        } else {
-            (a, c, fc) = (c, d, fd);
-            d = a + GOLDEN * (b - a);
-            fd = f(d);
-        }
-    }
-    f64::midpoint(a, b)
 }
 
 /// A root to seven digits.

@@ -7,7 +7,9 @@
 use statrs::function::beta;
 
 use super::{
-    distribution::{beta_quantile, chi_squared_upper, garwood, normal_point, normal_two_sided},
+    distribution::{
+        beta_quantile, chi_squared_upper, f_quantile, garwood, normal_point, normal_two_sided,
+    },
     rate::{RateInterval, WeightedRate},
     root::brent,
     sum::neumaier,
@@ -141,12 +143,6 @@ pub enum StandardisedRatioInterval {
     Fay,
     /// F, with the mean weights (Tiwari), as SEER*Stat.
     Tiwari,
-}
-
-/// Quantile of F with real degrees of freedom.
-fn f_quantile(p: f64, d1: f64, d2: f64) -> f64 {
-    let x = beta_quantile(p, 0.5 * d1, 0.5 * d2);
-    if x >= 1.0 { f64::INFINITY } else { d2 * x / (d1 * (1.0 - x)) }
 }
 
 /// Ratio of two standardised rates; `None` if neither has events. Limits of the normal methods need events on both sides: the

@@ -65,6 +65,27 @@ pub fn brent(f: impl Fn(f64) -> f64, low: f64, high: f64) -> Option<f64> {
     Some(b)
 }
 
+const GOLDEN: f64 = 0.618_033_988_749_895;
+
+/// Where a one-peaked function is largest between two points, by golden sections.
+pub fn golden(f: impl Fn(f64) -> f64, low: f64, high: f64, tolerance: f64) -> f64 {
+    let (mut a, mut b) = (low, high);
+    let (mut c, mut d) = (b - GOLDEN * (b - a), a + GOLDEN * (b - a));
+    let (mut fc, mut fd) = (f(c), f(d));
+    while (b - a).abs() > tolerance {
+        if fc > fd {
+            (b, d, fd) = (d, c, fc);
+            c = b - GOLDEN * (b - a);
+            fc = f(c);
+        } else {
+            (a, c, fc) = (c, d, fd);
+            d = a + GOLDEN * (b - a);
+            fd = f(d);
+        }
+    }
+    f64::midpoint(a, b)
+}
+
 /// All local maxima of `f` over the points `grid` (ascending), as positions in the grid, borders included.
 pub fn local_maxima(f: impl Fn(f64) -> f64, grid: &[f64]) -> Vec<usize> {
     let values: Vec<f64> = grid.iter().map(|&x| f(x)).collect();
@@ -82,6 +103,13 @@ mod tests {
         let root = brent(|x| x * x - x - 1.0, 0.0, 5.0).unwrap();
         assert!((root - f64::midpoint(1.0, 5.0_f64.sqrt())).abs() < 1e-14);
         assert!(brent(|x| x * x + 1.0, -1.0, 1.0).is_none());
+    }
+
+    #[test]
+    fn golden_sections_close_in_on_the_peak() {
+        let at = golden(|x| -(x - 0.3).powi(2), -1.0, 2.0, 1e-9);
+        assert!((at - 0.3).abs() < 1e-7, "{at}");
+        assert!(golden(|x| x, 0.0, 1.0, 1e-9) > 1.0 - 1e-8);
     }
 
     #[test]

@@ -12,6 +12,15 @@ pub fn neumaier(terms: impl IntoIterator<Item = f64>) -> f64 {
     sum + lost
 }
 
+/// ln Σ exp(xᵢ), without overflow; −∞ of nothing.
+pub fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return largest;
+    }
+    largest + neumaier(values.map(|v| (v - largest).exp())).ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::neumaier;

@@ -5,9 +5,9 @@
 //! Patel & Gray (1985) for the distribution of the sum of hypergeometric counts.
 
 use super::{
-    distribution::{chi_squared_upper, normal_point, normal_two_sided},
+    distribution::{normal_point, normal_two_sided},
     root::brent,
-    sum::neumaier,
+    sum::{log_sum, neumaier},
 };
 
 /// Cells of a table: events and others in the first arm, events and others in the second.
@@ -204,14 +204,6 @@ pub fn hypergeometric(table: &Cells) -> (f64, Vec<f64>) {
     )
 }
 
-fn log_sum(values: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
-    if largest == f64::NEG_INFINITY {
-        return largest;
-    }
-    largest + neumaier(values.map(|v| (v - largest).exp())).ln()
-}
-
 impl Conditional {
     /// From the tables; `None` if none of them says anything.
     pub fn new(tables: &[Cells]) -> Option<Self> {
@@ -300,9 +292,4 @@ impl Conditional {
     pub fn p_value(&self, mid_p: bool) -> f64 {
         (2.0 * self.upper(0.0, mid_p).min(self.lower(0.0, mid_p))).min(1.0)
     }
-}
-
-/// P-value of a χ² with one degree of freedom.
-pub fn one_df(chi_squared: f64) -> f64 {
-    chi_squared_upper(chi_squared, 1.0)
 }
