@@ -129,6 +129,14 @@ pub enum CohortError {
         /// Table.
         table: &'static str,
     },
+    /// A table of the population that does not fit the cells of the analysis.
+    #[error(
+        "the table `population`: {reason}; let `ages` of the analysis run along the table's own, or give the table by single years of age and by sex"
+    )]
+    Population {
+        /// What is wrong.
+        reason: String,
+    },
     /// A value with which expected mortality cannot be looked up.
     #[error("variable `{name}`: {reason}; correct it or leave such records out by the population")]
     Lookup {
@@ -373,6 +381,17 @@ impl Cohort {
             of_row.push(*numbers.entry(values[row].to_bits()).or_insert(next));
         }
         Ok((of_row, numbers.len()))
+    }
+
+    /// How many cases each row stands for: one, or the whole number in the column called `name`.
+    pub fn case_counts(&self, name: Option<&str>) -> Result<Vec<f64>, CohortError> {
+        let Some(name) = name else { return Ok(vec![1.0; self.rows]) };
+        let counts = self.numbers(name)?;
+        if counts.iter().any(|n| n.is_nan() || *n < 0.0 || n.fract() != 0.0) {
+            let reason = "a number of cases is missing, negative or not whole".into();
+            return Err(CohortError::Lookup { name: name.to_owned(), reason });
+        }
+        Ok(counts)
     }
 
     /// Numbers of the column called `name`: real values as they are, days as numbers; NaN where missing.

@@ -155,14 +155,8 @@ impl Incidence {
         let year = self.calendar_years(data)?;
         let sex = self.sex.as_ref().map(|name| cohort.levels(name)).transpose()?;
         let group = by.map(|name| cohort.levels(name)).transpose()?;
-        let count = self.count.as_ref().map(|name| cohort.numbers(name)).transpose()?;
-        for row in 0..cohort.rows() {
-            let n = count.as_ref().map_or(1.0, |count| count[row]);
-            if n.is_nan() || n < 0.0 || n.fract() != 0.0 {
-                let name = self.count.clone().unwrap_or_default();
-                let reason = "a number of cases is missing, negative or not whole".to_owned();
-                return Err(CohortError::Lookup { name, reason });
-            }
+        let count = cohort.case_counts(self.count.as_deref())?;
+        for (row, &n) in count.iter().enumerate() {
             let code = |column: &Option<(Vec<Option<u32>>, Vec<String>)>| match column {
                 None => Some(0),
                 Some((codes, _)) => codes[row].map(|c| c as usize),
@@ -219,7 +213,7 @@ impl Incidence {
         cell: &PopulationCell,
         counts: &mut IncidenceCounts,
     ) -> Result<(), CohortError> {
-        let fault = |reason: String| CohortError::Lookup { name: "population".into(), reason };
+        let fault = |reason: String| CohortError::Population { reason };
         let Some(year) = self.year_of(cell.year) else { return Ok(()) };
         let outside = cell.to <= self.ages.first().copied().unwrap_or(0)
             || self.age_end.is_some_and(|end| cell.from >= end);
@@ -230,18 +224,18 @@ impl Incidence {
         let Some(band) = band else {
             let to =
                 if cell.to == u32::MAX { "+".to_owned() } else { format!("–{}", cell.to - 1) };
-            let reason = format!("its ages {}{to} lie in no single band of `ages`", cell.from);
+            let reason = format!("its ages {}{to} lie in no single age band", cell.from);
             return Err(fault(reason));
         };
         let sex = match (self.sexes.is_empty(), cell.sex) {
             (true, _) => 0,
-            (false, Some(sex)) => self
-                .sexes
-                .iter()
-                .position(|level| sex_position(level) == Some(sex))
-                .ok_or_else(|| fault("a sex of the table is no level of the variable".into()))?,
+            (false, Some(sex)) => {
+                self.sexes.iter().position(|level| sex_position(level) == Some(sex)).ok_or_else(
+                    || fault("it has a sex that the variable of the analysis lacks".into()),
+                )?
+            }
             (false, None) => {
-                return Err(fault("the table does not tell males and females apart".into()));
+                return Err(fault("it does not tell males and females apart".into()));
             }
         };
         let at = (sex * self.len() + year) * self.ages.len() + band;

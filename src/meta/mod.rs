@@ -117,7 +117,7 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
         .collect();
     let k = effects.iter().filter(|e| e.effect.is_some()).count();
     let methods = if options.methods.is_empty() {
-        pooled::usual_methods(data, &effects)
+        pooled::usual_methods(data, options.measure, &effects)
     } else {
         options.methods.clone()
     };

@@ -5,7 +5,7 @@ use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
         bayes_random_effects::posterior,
-        distribution::normal_point,
+        distribution::{chi_squared_upper, normal_point, normal_two_sided},
         effect_size::{Measure, StudyData, back},
         random_effects::{Heterogeneity, Tau2Estimator, Test, heterogeneity, i2_h2, pool, tau2},
         random_effects_glmm::{self, Model, Study},
@@ -16,11 +16,17 @@ use crate::{
 
 /// Methods for data without a choice: models of counts where a cell is empty, Bayes for two to four studies (with REML beside it from
 /// three on), else REML.
-pub(super) fn usual_methods(data: &Dataset, effects: &[Effect]) -> Vec<Method> {
+pub(super) fn usual_methods(data: &Dataset, measure: Measure, effects: &[Effect]) -> Vec<Method> {
     let k = effects.iter().filter(|e| e.effect.is_some()).count();
     let lost = k < effects.len();
+    let kept = [Method::Conditional, Method::MantelHaenszel]
+        .into_iter()
+        .find(|m| m.fits(data.kind, measure));
     match (data.kind, effects.len()) {
-        (Kind::TwoArms | Kind::Rates | Kind::Proportion, 2..) if lost => vec![Method::Conditional],
+        // A model of counts for the measure, or a common effect that needs no correction, keeps the studies that are lost otherwise.
+        (Kind::TwoArms | Kind::Rates | Kind::Proportion, 2..) if lost && kept.is_some() => {
+            kept.into_iter().collect()
+        }
         (_, 0 | 1) => vec![Method::Common],
         // Two studies say next to nothing about their variance: no other claim is made.
         _ if k <= 2 => vec![Method::Bayes],
@@ -246,19 +252,21 @@ fn glmm_row(
         return Row::empty(method, "profile", studies.len(), Status::Nonconverged);
     }
     let ratio = 2.0 * (fit.log_likelihood - fit.without_heterogeneity).max(0.0);
+    // Under no heterogeneity τ² is at its border with probability ½.
+    let p = if ratio > 0.0 { 0.5 * chi_squared_upper(ratio, 1.0) } else { 1.0 };
+    let mut test = Table::new("tau2_test", &["method", "statistic", "p_value"]);
+    test.push(vec![method.word().into(), ratio.into(), p.into()]);
+    estimate.tables.push(test);
     let z = fit.estimate / fit.std_error;
     let status = match (fit.profile.iter().all(|x| x.is_finite()), fit.tau2 > 0.0) {
         (false, _) => Status::OneSided,
         (true, false) => Status::Boundary,
         (true, true) => Status::Ok,
     };
-    let df = 1.0;
-    let p = crate::stats::distribution::chi_squared_upper(ratio, df);
     Row {
         effect: [fit.estimate, fit.std_error, fit.profile[0], fit.profile[1]].map(Some),
         tau2: Some(fit.tau2),
-        q: Some([ratio, df, p]),
-        test_result: [Some(z), Some(crate::stats::distribution::normal_two_sided(z))],
+        test_result: [Some(z), Some(normal_two_sided(z))],
         ..Row::empty(method, "profile", studies.len(), status)
     }
 }
@@ -275,7 +283,7 @@ fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
     };
     let Some(common) = found else { return Row::empty(method, "z", k, Status::NoEvents) };
     let [low, high] = common.limits(options.level);
-    let q = common.q.map(|(q, df)| [q, df, crate::stats::distribution::chi_squared_upper(q, df)]);
+    let q = common.q.map(|(q, df)| [q, df, chi_squared_upper(q, df)]);
     let z = common.estimate / common.std_error;
     Row {
         effect: [common.estimate, common.std_error, low, high].map(Some),

@@ -37,6 +37,17 @@ pub enum Question {
 /// Events that each parameter wants.
 const EVENTS_PER_PARAMETER: f64 = 3.0;
 
+/// Why so many parameters cannot be estimated from so many events, if they cannot.
+pub fn refusal(events: f64, parameters: usize) -> Option<(Status, &'static str)> {
+    if events <= 0.0 {
+        Some((Status::NoEvents, "no-events"))
+    } else if EVENTS_PER_PARAMETER * parameters as f64 > events {
+        Some((Status::NotIdentified, "too-few-events"))
+    } else {
+        None
+    }
+}
+
 /// Rows of one site with their covariates.
 #[derive(Debug)]
 pub struct RegressionRows {
@@ -149,13 +160,7 @@ impl Start {
 
     /// Why so many parameters cannot be estimated, if they cannot.
     pub fn refusal(&self, parameters: usize) -> Option<(Status, &'static str)> {
-        if self.events <= 0.0 {
-            Some((Status::NoEvents, "no-events"))
-        } else if EVENTS_PER_PARAMETER * parameters as f64 > self.events {
-            Some((Status::NotIdentified, "too-few-events"))
-        } else {
-            None
-        }
+        refusal(self.events, parameters)
     }
 
     /// Says why nothing was fitted; the terms have no numbers.

@@ -13,12 +13,13 @@ pub use design::{Columns, DesignTerm, SplineColumn, columns_of, needs_of};
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
 pub use likelihood::{
-    Ascent, Fitted, Question, RegressionRows, Start, ascend, line, summary_without_fit,
+    Ascent, Fitted, Question, RegressionRows, Start, ascend, line, refusal, summary_without_fit,
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
     Printed, RateCells, Year, cells_of, incidence_groups, incidence_needs, left_out_cases,
-    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, with_printed,
+    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, unknown_age_cases,
+    with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;

@@ -156,7 +156,8 @@ pub fn rate_sums(
         .counts("cases", vec![sex(), group(), year(), age()], counts.cases.clone())
         .counts("unknown_age", vec![sex(), group(), year()], counts.unknown_age.clone())
         .person_time("person_years", vec![sex(), year(), age()], counts.person_years.clone())
-        .shown("left_out", vec![reason], &counts.left_out);
+        .shown("left_out", vec![reason], &counts.left_out)
+        .shown("of_unknown_age", Vec::new(), &[counts.unknown_age.iter().sum()]);
     Ok((sums, counts))
 }
 
@@ -316,20 +317,32 @@ impl RateCells {
 
 /// Says how many cases were left out, and why.
 pub fn left_out_cases(sums: &Sums, estimate: &mut Estimate) {
-    let Ok(left_out) = sums.get("left_out") else { return };
     let keys = ["cases-missing", "cases-outside", "cases-without-population"];
-    for (key, n) in keys.into_iter().zip(left_out) {
-        if *n > 0.0 {
-            let status =
-                if key == "cases-without-population" { Status::NotIdentified } else { Status::Ok };
-            let shown = if n.is_nan() { "A few".to_owned() } else { n.to_string() };
-            let notice = Notice::new(status, key, &[("n", shown)]);
-            if status == Status::Ok {
-                estimate.notices.push(notice);
-            } else {
-                estimate.notice(notice);
-            }
-        }
+    for (key, n) in keys.into_iter().zip(sums.get("left_out").unwrap_or_default()) {
+        let status =
+            if key == "cases-without-population" { Status::NotIdentified } else { Status::Ok };
+        tell_cases(estimate, status, key, *n);
+    }
+}
+
+/// Says how many cases of unknown age a model that needs the age leaves out.
+pub fn unknown_age_cases(sums: &Sums, estimate: &mut Estimate) {
+    for n in sums.get("of_unknown_age").unwrap_or_default() {
+        tell_cases(estimate, Status::Ok, "cases-unknown-age", *n);
+    }
+}
+
+/// A number that the study hides is told as a few.
+fn tell_cases(estimate: &mut Estimate, status: Status, key: &str, n: f64) {
+    if n == 0.0 {
+        return;
+    }
+    let shown = if n.is_nan() { "A few".to_owned() } else { n.to_string() };
+    let notice = Notice::new(status, key, &[("n", shown)]);
+    if status == Status::Ok {
+        estimate.notices.push(notice);
+    } else {
+        estimate.notice(notice);
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, with_printed,
+        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases,
+        with_printed,
     },
     spec::Fault,
     stats::{
@@ -250,6 +251,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
+    unknown_age_cases(sums, &mut estimate);
     let mut tables = Tables::new();
     let per = if layout.is_childhood() { 1e6 } else { 1e5 };
     for (g, group) in options.groups.iter().enumerate() {

@@ -13,14 +13,14 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
-        Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
-        summary_without_fit,
+        Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
+        summary_without_fit, unknown_age_cases,
     },
     spec::Fault,
     stats::{
         distribution::{normal_point, normal_two_sided},
         poisson::Cell,
-        site_counts::{SiteEffect, site_derivatives},
+        site_counts::{LEAST_LN_KAPPA, LEAST_LN_SIGMA, SiteEffect, site_derivatives},
     },
     summary::{Axis, LayoutError, Visibility},
 };
@@ -264,12 +264,11 @@ impl Model for CountRegression {
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);
         left_out_cases(&first.pooled, &mut estimate);
+        unknown_age_cases(&first.pooled, &mut estimate);
         let sum = |name: &str| Ok::<f64, LayoutError>(first.pooled.get(name)?.iter().sum());
         let (events, time) = (sum("cases")?, sum("person_years")?);
         let names = options.parameters();
-        if events < names.len() as f64 {
-            let key = if events > 0.0 { "too-few-events" } else { "no-events" };
-            let status = if events > 0.0 { Status::NotIdentified } else { Status::NoEvents };
+        if let Some((status, key)) = refusal(events, names.len()) {
             let values = [("parameters", names.len().to_string()), ("events", events.to_string())];
             estimate.notice(Notice::new(status, key, &values));
             estimate.tables.push(summary_without_fit(events, events, status));
@@ -286,7 +285,19 @@ impl Model for CountRegression {
         };
         match ascend(rounds, options.max_evaluations, &[], &[], start)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
-            Ascent::Ended(fitted) => {
+            Ascent::Ended(mut fitted) => {
+                // A variance that runs to 0 is at its border; the rest is where it should be.
+                let at_border = |j: &usize| match names[*j].as_str() {
+                    "log(dispersion)" => fitted.theta[*j] <= LEAST_LN_KAPPA,
+                    "log(site sd)" => fitted.theta[*j] <= LEAST_LN_SIGMA,
+                    _ => false,
+                };
+                let border: Vec<usize> = (0..names.len()).filter(at_border).collect();
+                if fitted.status == Status::Ok && !border.is_empty() {
+                    estimate.notice(Notice::new(Status::Boundary, "no-variation", &[]));
+                    fitted.running = border;
+                    fitted.status = Status::Boundary;
+                }
                 finish(options, &mut estimate, &fitted, &names, events);
                 Ok(Step::Done(Box::new(estimate)))
             }
@@ -314,7 +325,7 @@ fn finish(
     ];
     let mut table = Table::new("coefficients", &columns);
     let z = normal_point(options.level());
-    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
+    let usable = matches!(fitted.status, Status::Ok | Status::Monotone | Status::Boundary);
     for (j, name) in names.iter().enumerate() {
         let mut row: Vec<Value> = vec![name.into()];
         if !usable || fitted.running.contains(&j) {
@@ -331,13 +342,19 @@ fn finish(
         }
         table.push(row);
     }
-    let mut variation = Table::new("variation", &["quantity", "estimate", "conf_low", "conf_high"]);
+    let mut variation =
+        Table::new("variation", &["quantity", "estimate", "conf_low", "conf_high", "status"]);
     for (name, word) in [("log(dispersion)", "dispersion κ"), ("log(site sd)", "SD between sites")]
     {
         if let Some(j) = names.iter().position(|n| n == name).filter(|_| usable) {
             let (b, se) = (fitted.theta[j], fitted.std_error(j));
             let mut row = vec![Value::from(word)];
-            row.extend([0.0, -z, z].map(|k| Value::number((b + k * se).exp())));
+            if fitted.running.contains(&j) {
+                row.extend([0.0.into(), Value::None, Value::None, Status::Boundary.into()]);
+            } else {
+                row.extend([0.0, -z, z].map(|k| Value::number((b + k * se).exp())));
+                row.push(Status::Ok.into());
+            }
             variation.push(row);
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
         Year, cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
-        rate_sums, with_printed,
+        rate_sums, unknown_age_cases, with_printed,
     },
     spec::Fault,
     stats::{
@@ -313,6 +313,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
+    unknown_age_cases(sums, &mut estimate);
     let mut tables = Tables::new();
     let per = if layout.is_childhood() { 1e6 } else { 1e5 };
     for (g, group) in options.groups.iter().enumerate() {

@@ -132,21 +132,14 @@ impl Model for QualityIndicators {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let cohort = &data.cohort;
         let group = options.by.as_ref().map(|by| cohort.levels(by)).transpose()?;
-        let count = options.count.as_ref().map(|name| cohort.numbers(name)).transpose()?;
+        let count = cohort.case_counts(options.count.as_deref())?;
         let groups = options.groups.len();
         let of_group = |row: usize| match &group {
             None => Some(0),
             Some((codes, _)) => codes[row].map(|c| c as usize),
         };
-        let weight = |row: usize| count.as_ref().map_or(1.0, |c| c[row]);
         let mut cases = vec![0.0; groups];
-        for row in 0..cohort.rows() {
-            let n = weight(row);
-            if n.is_nan() || n < 0.0 || n.fract() != 0.0 {
-                let name = options.count.clone().unwrap_or_default();
-                let reason = "a number of cases is missing, negative or not whole".to_owned();
-                return Err(CohortError::Lookup { name, reason });
-            }
+        for (row, n) in count.iter().enumerate() {
             if let Some(g) = of_group(row) {
                 cases[g] += n;
             }
@@ -159,7 +152,7 @@ impl Model for QualityIndicators {
                 if let (Some(g), Some(code)) = (of_group(row), code)
                     && counts[*code as usize]
                 {
-                    with[i * groups + g] += weight(row);
+                    with[i * groups + g] += count[row];
                 }
             }
         }

@@ -15,6 +15,7 @@ use crate::{
     model::{
         Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, cells_of,
         incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
+        unknown_age_cases,
     },
     spec::Fault,
     stats::{
@@ -196,6 +197,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "as-named", &[("level", level)]);
     left_out_cases(sums, &mut estimate);
+    unknown_age_cases(sums, &mut estimate);
     let comparisons = comparisons(options, layout, &cells);
     let columns = [
         "stratum",

@@ -13,7 +13,8 @@ use crate::{
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        Year, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, with_printed,
+        Year, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::{Fault, suggestion},
     stats::{
@@ -154,6 +155,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "wald", &[("level", level)]);
     left_out_cases(sums, &mut estimate);
+    unknown_age_cases(sums, &mut estimate);
     let columns = [
         "group",
         "sex",

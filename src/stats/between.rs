@@ -26,7 +26,7 @@ pub struct Homogeneity {
     pub p_value: f64,
     /// Share of the tables with the same total that are as far away or farther; with the seed's draws.
     pub exact_p_value: f64,
-    /// Potthoff–Whittinghill: R Σ Oᵢ (Oᵢ − 1) / Eᵢ, whose mean without differences is n (n − 1).
+    /// Potthoff–Whittinghill: ΣE Σ Oᵢ (Oᵢ − 1) / Eᵢ, whose mean without differences is n (n − 1), n = ΣO.
     pub potthoff_whittinghill: f64,
     /// Its share among the draws.
     pub potthoff_whittinghill_p_value: f64,

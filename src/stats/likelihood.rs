@@ -47,6 +47,17 @@ impl Derivatives {
         Self { log_likelihood: 0.0, score: vec![0.0; p], information }
     }
 
+    /// Those of a θ at which the likelihood cannot be told: the hub halves its step.
+    pub fn impossible(p: usize) -> Self {
+        Self { log_likelihood: IMPOSSIBLE, ..Self::zero(p) }
+    }
+
+    /// Whether all are finite.
+    pub fn is_finite(&self) -> bool {
+        self.log_likelihood.is_finite()
+            && self.score.iter().chain(&self.information).all(|x| x.is_finite())
+    }
+
     /// Adds a contribution with its predictors, `weight` times.
     pub fn add<const N: usize>(
         &mut self,

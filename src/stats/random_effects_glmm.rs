@@ -91,6 +91,27 @@ struct Integrand<'a> {
     nodes: Vec<(f64, f64)>,
 }
 
+/// The terms of a hypergeometric distribution that count in double precision: those down to e⁻⁴⁵ of the largest. The logarithms
+/// are concave, so that they lie side by side about it.
+fn window(coefficients: &[f64], effect: f64) -> std::ops::Range<usize> {
+    const DEPTH: f64 = 45.0;
+    let term = |k: usize| coefficients[k] + k as f64 * effect;
+    let (mut mode, mut last) = (0, coefficients.len() - 1);
+    while mode < last {
+        let middle = usize::midpoint(mode, last);
+        if term(middle + 1) > term(middle) { mode = middle + 1 } else { last = middle }
+    }
+    let floor = term(mode) - DEPTH;
+    let (mut from, mut to) = (mode, mode + 1);
+    while from > 0 && term(from - 1) > floor {
+        from -= 1;
+    }
+    while to < coefficients.len() && term(to) > floor {
+        to += 1;
+    }
+    from..to
+}
+
 /// Binomial log-likelihood at a logit.
 fn binomial(events: f64, others: f64, eta: f64) -> Local {
     let n = events + others;
@@ -153,17 +174,14 @@ impl Integrand<'_> {
             }
             Study::Table([a, ..]) => match &self.supports[i] {
                 Some((low, coefficients)) => {
-                    let term = |k: usize| coefficients[k] + (low + k as f64) * effect;
-                    let terms: Vec<f64> = (0..coefficients.len()).map(term).collect();
-                    let total = log_sum(terms.iter().copied());
-                    let (mut mean, mut square) = (0.0, 0.0);
-                    for (k, t) in terms.iter().enumerate() {
-                        let (x, w) = (low + k as f64, (t - total).exp());
-                        mean += w * x;
-                        square += w * x * x;
-                    }
+                    let term = |k: usize| coefficients[k] + k as f64 * effect;
+                    let window = window(coefficients, effect);
+                    let total = log_sum(window.clone().map(term));
+                    let weight = |k: usize| (term(k) - total).exp();
+                    let mean: f64 = window.clone().map(|k| weight(k) * k as f64).sum();
+                    let spread: f64 = window.map(|k| weight(k) * (k as f64 - mean).powi(2)).sum();
                     let at = (a - low).round() as usize;
-                    Local { value: terms[at] - total, slope: a - mean, bend: mean * mean - square }
+                    Local { value: term(at) - total, slope: at as f64 - mean, bend: -spread }
                 }
                 None => Local { value: 0.0, slope: 0.0, bend: 0.0 },
             },

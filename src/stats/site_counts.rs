@@ -23,6 +23,13 @@ pub enum SiteEffect {
     Random,
 }
 
+/// ln σ at which sites count as equal: they differ by less than a thousandth.
+pub const LEAST_LN_SIGMA: f64 = -7.0;
+/// ln κ at which counts vary as Poisson ones.
+pub const LEAST_LN_KAPPA: f64 = -18.0;
+/// ln σ beyond which nothing is evaluated.
+const MOST_LN_SIGMA: f64 = 5.0;
+
 /// Value, gradient and Hessian in (η₀, β …, ln κ if there is one): η₀ is the site's own intercept.
 struct Local {
     value: f64,
@@ -34,6 +41,14 @@ fn local(cells: &[Cell], intercept: f64, beta: &[f64], ln_kappa: Option<f64>) ->
     let p = beta.len();
     let n = 1 + p + usize::from(ln_kappa.is_some());
     let mut all = Local { value: 0.0, gradient: DVector::zeros(n), hessian: DMatrix::zeros(n, n) };
+    // Below the border the likelihood is flat; a curvature of 1 keeps the parameter where it is.
+    let ln_kappa = match ln_kappa {
+        Some(ln_kappa) if ln_kappa <= LEAST_LN_KAPPA => {
+            all.hessian[(n - 1, n - 1)] = -1.0;
+            None
+        }
+        other => other,
+    };
     for cell in cells.iter().filter(|c| c.time > 0.0) {
         let eta = intercept + cell.z.iter().zip(beta).map(|(z, b)| z * b).sum::<f64>();
         let (d, mu) = (cell.events, cell.time * eta.clamp(-300.0, 300.0).exp());
@@ -114,16 +129,30 @@ pub fn site_derivatives(
     let after = usize::from(effect != SiteEffect::Fixed);
     let beta = &theta[after..after + p];
     let ln_kappa = overdispersed.then(|| theta[after + p]);
-    match effect {
+    let found = match effect {
         SiteEffect::None => {
             let at = local(cells, theta[0], beta, ln_kappa);
             packed_derivatives(at.value, &at.gradient, &at.hessian)
         }
         SiteEffect::Fixed => fixed(cells, beta, ln_kappa),
         SiteEffect::Random => {
-            random(cells, theta[0], beta, ln_kappa, theta[theta.len() - 1].exp(), nodes)
+            let ln_sigma = theta[theta.len() - 1];
+            if ln_sigma > MOST_LN_SIGMA {
+                return Derivatives::impossible(theta.len());
+            }
+            if ln_sigma <= LEAST_LN_SIGMA {
+                let at = local(cells, theta[0], beta, ln_kappa);
+                let n = theta.len();
+                let mut hessian = at.hessian.resize(n, n, 0.0);
+                hessian[(n - 1, n - 1)] = -1.0;
+                packed_derivatives(at.value, &at.gradient.resize_vertically(n, 0.0), &hessian)
+            } else {
+                random(cells, theta[0], beta, ln_kappa, ln_sigma.exp(), nodes)
+            }
         }
-    }
+    };
+    // Far from the maximum means overflow.
+    if found.is_finite() { found } else { Derivatives::impossible(theta.len()) }
 }
 
 /// The intercept at its best. A site without events has none: its likelihood there is that of no event at no rate.

@@ -72,6 +72,21 @@ mod tests {
         let segi = weights("world", &infants, [0, 20]).unwrap();
         assert!((segi[0] - 2.4 / 40.0).abs() < 1e-12 && (segi[4] - 9.0 / 40.0).abs() < 1e-12);
         assert_eq!(weights("world", &infants, [0, 15]).unwrap()[4], 0.0);
+        // Weights as they are published, per hundred; those of WHO add up to 100.035, four ages from 85 on together.
+        let five = |i: u32| [5 * i, if i == 17 { u32::MAX } else { 5 * i + 5 }];
+        let groups: Vec<[u32; 2]> = (0..18).map(five).collect();
+        for (name, first, last, total) in [
+            ("world", 12.0, 0.5, 100.0),
+            ("who2000", 8.86, 0.635, 100.035),
+            ("europe1976", 8.0, 1.0, 100.0),
+            ("europe2013", 5.0, 2.5, 100.0),
+            ("nordic2000", 5.9, 1.9, 100.0),
+            ("us2000", 6.9135, 1.5508, 100.0),
+        ] {
+            let found = weights(name, &groups, [0, u32::MAX]).unwrap();
+            assert!((found[0] - first / total).abs() < 2e-5, "{name}: {}", found[0]);
+            assert!((found[17] - last / total).abs() < 2e-5, "{name}: {}", found[17]);
+        }
         // No weight for the first year of life alone, and no bands of three years.
         assert!(weights("nordic2000", &infants, [0, 15]).is_none());
         assert!(weights("world", &[[0, 3], [3, 6]], [0, 6]).is_none());

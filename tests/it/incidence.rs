@@ -10,7 +10,8 @@ use tributary::{
             Effect, Extraction, Fit, LexisCell, Reference, Shape, knots, least_squares,
             maximum_likelihood,
         },
-        joinpoint::{Places, Response, Series},
+        between,
+        joinpoint::{Places, Response, Series, by_permutation},
         likelihood::Derivatives,
         negative_binomial,
         newton::{Evaluation, Next, newton},
@@ -92,10 +93,7 @@ fn rates_equal_r_whatever_the_split() {
             for (age, key) in [("all", "crude"), ("15–19", "15"), ("30–34", "30"), ("80–84", "80")]
             {
                 let r = row(rates, &[("period", &name), ("age", age)]);
-                let hidden = rates.text(r, "status") == "SUPPRESSED";
-                if hidden {
-                    continue;
-                }
+                assert_ne!(rates.text(r, "status"), "SUPPRESSED");
                 for (column, stat) in [("rate", "rate"), ("conf_low", "low"), ("conf_high", "high")]
                 {
                     if let Some(w) = wanted.get(&format!("{period}/{key}/{stat}")) {
@@ -306,6 +304,9 @@ fn joinpoints_equal_brute_force() {
             close(table.number(r, "loss").unwrap(), of("loss"), 1e-7, "loss");
             close(table.number(r, "bic").unwrap(), of("bic"), 1e-7, "bic");
             close(table.number(r, "bic3").unwrap(), of("bic3"), 1e-7, "bic3");
+            if let Some(w) = wanted.get(&format!("{key}/{k}/weighted")) {
+                close(table.number(r, "weighted_bic").unwrap(), *w, 1e-7, "weighted bic");
+            }
             let places: Vec<String> =
                 (1..=k).map(|j| wanted[&format!("{key}/{k}-{j}/at")].to_string()).collect();
             assert_eq!(table.text(r, "years"), places.join(", "), "{key} {k}");
@@ -670,4 +671,238 @@ fn small_counts_are_hidden_with_their_rates() {
     let r = row(standardised, &[("group", "1")]);
     assert!(standardised.number(r, "rate").is_none());
     assert!(found["t"].table("indicators").unwrap().number(0, "n_with").is_none());
+}
+
+/// Every number of a comparison of two periods, by its definition in R.
+#[test]
+fn two_periods_compare_as_in_r() {
+    let wanted = reference("incidence_reference.csv");
+    let options = format!(
+        "kind = \"rate_comparison\"\nbetween = \"periods\"\nperiods = [[1950, 1954], [1990, 1994]]\n{ADULTS}"
+    );
+    let found = over(5, &options);
+    let of = |key: &str| wanted[&format!("compare/{key}")];
+    let ratios = found.table("rate_ratios").unwrap();
+    for (method, key) in [
+        ("crude, exact", "exact"),
+        ("crude, mid-P", "midp"),
+        ("Mantel–Haenszel", "mh"),
+        ("standardised, log-normal", "log"),
+        ("standardised, test-based", "test"),
+        ("standardised, F (Fay)", "fay"),
+        ("standardised, F (Tiwari)", "tiwari"),
+    ] {
+        let r = row(ratios, &[("method", method)]);
+        for (column, stat) in
+            [("rate_ratio", "ratio"), ("rate_ratio_low", "low"), ("rate_ratio_high", "high")]
+        {
+            if let Some(w) = wanted.get(&format!("compare/{key}/{stat}")) {
+                close(ratios.number(r, column).unwrap(), *w, 1e-8, &format!("{method} {stat}"));
+            }
+        }
+    }
+    let differences = found.table("rate_differences").unwrap();
+    let r = row(differences, &[("method", "crude, MOVER")]);
+    close(differences.number(r, "difference_low").unwrap(), of("mover/low"), 1e-8, "MOVER");
+    close(differences.number(r, "difference_high").unwrap(), of("mover/high"), 1e-8, "MOVER");
+    let r = row(differences, &[("method", "standardised")]);
+    close(differences.number(r, "difference").unwrap(), of("asr/difference"), 1e-8, "difference");
+}
+
+#[test]
+fn shrinkage_and_overdispersion_equal_their_definitions_in_r() {
+    let wanted = reference("incidence_reference.csv");
+    let observed = [3.0, 0.0, 12.0, 7.0, 35.0, 24.0, 9.0, 81.0, 18.0, 15.0, 2.0, 30.0];
+    let expected = [2.1, 1.4, 8.8, 9.5, 20.3, 44.1, 5.2, 50.6, 21.7, 8.9, 3.3, 27.0];
+    let ratio = observed.iter().sum::<f64>() / expected.iter().sum::<f64>();
+    let moments = between::shrink_by_moments(&observed, &expected).unwrap();
+    close(moments.variance, wanted["shrink/moments/variance"], 1e-10, "variance");
+    let likelihood = between::shrink_by_likelihood(&observed, &expected).unwrap();
+    close(likelihood.mean, wanted["shrink/ml/mean"], 1e-5, "mean");
+    for i in [1, 2, 8] {
+        close(moments.ratios[i - 1], wanted[&format!("shrink/moments{i}/ratio")], 1e-10, "moments");
+        close(likelihood.ratios[i - 1], wanted[&format!("shrink/ml{i}/ratio")], 1e-5, "likelihood");
+    }
+    close(
+        between::overdispersion(&observed, &expected, ratio),
+        wanted["shrink/phi/phi"],
+        1e-10,
+        "φ",
+    );
+    let tests = between::homogeneity(&observed, &expected, 999, 1).unwrap();
+    close(tests.chi_squared, wanted["shrink/chi/chi2"], 1e-10, "χ²");
+    close(tests.potthoff_whittinghill, wanted["shrink/pw/pw"], 1e-10, "Potthoff–Whittinghill");
+    // Five cases over two equal sites: all on one side has probability 2 / 2⁵ for either statistic.
+    let two = between::homogeneity(&[0.0, 5.0], &[1.0, 1.0], 100_000, 3).unwrap();
+    assert!((two.potthoff_whittinghill_p_value - 1.0 / 16.0).abs() < 0.003);
+}
+
+/// Seven years have 5,040 permutations: their exact share against random draws.
+#[test]
+fn permutation_p_values_are_shares_of_all_permutations() {
+    let x: Vec<f64> = (0..7).map(f64::from).collect();
+    let series = |y: Vec<f64>| Series {
+        x: x.clone(),
+        response: Response::LogRate { y, weights: vec![1.0; 7] },
+    };
+    let observed = series(vec![0.10, 0.24, 0.21, 0.42, 0.38, 0.33, 0.36]);
+    let rule = Places::default();
+    let fits = |s: &Series| [0, 1].map(|k| s.grid(k, rule).unwrap());
+    let [null, bent] = fits(&observed);
+    let seen = null.loss / bent.loss;
+    let Response::LogRate { y, .. } = &observed.response else { unreachable!() };
+    let residuals: Vec<f64> = y.iter().zip(&null.fitted).map(|(y, f)| y - f).collect();
+    let (mut as_far, mut all) = (0, 0);
+    let mut orders = vec![Vec::new()];
+    for _ in 0..7 {
+        orders = orders
+            .into_iter()
+            .flat_map(|o: Vec<usize>| {
+                (0..7)
+                    .filter(|i| !o.contains(i))
+                    .map(|i| [&o[..], &[i]].concat())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+    }
+    for order in orders {
+        let y = order.iter().zip(&null.fitted).map(|(i, f)| f + residuals[*i]).collect();
+        let [a, b] = fits(&series(y));
+        as_far += usize::from(a.loss >= seen * b.loss * (1.0 - 1e-9));
+        all += 1;
+    }
+    assert_eq!(all, 5040);
+    let exact = f64::from(u32::try_from(as_far).unwrap()) / 5040.0;
+    let drawn = observed.permutation_p_value([0, 1], rule, 9999, 7160).unwrap();
+    assert!((0.02..0.9).contains(&exact), "{exact}");
+    assert!((drawn - exact).abs() < 0.02, "{drawn} {exact}");
+    // The sequence of tests stops where the next one is not significant.
+    let (k, record) = by_permutation(&observed, 1, rule, 0.05, 9999, 7160).unwrap();
+    assert_eq!((k, record.len()), (usize::from(drawn <= 0.05), 1));
+}
+
+/// Averages over some of the years are the slopes in them, weighted by their length.
+#[test]
+fn averages_weigh_the_segments_they_cover() {
+    let x: Vec<f64> = (0..20).map(f64::from).collect();
+    let y =
+        x.iter().map(|x| 0.02 * x + 0.04 * (x - 10.0).max(0.0) + 0.001 * (7.0 * x).sin()).collect();
+    let series = Series { x, response: Response::LogRate { y, weights: vec![1.0; 20] } };
+    let fit = series.fit(&[10.0]);
+    let [a, b] = [0, 1].map(|i| fit.slope(i, false));
+    assert_eq!(fit.average(2.0, 8.0, false), a);
+    assert_eq!(fit.average(10.0, 19.0, false), b);
+    let both = fit.average(5.0, 15.0, false);
+    close(both.slope, 0.5 * (a.slope + b.slope), 1e-12, "half and half");
+    let variance =
+        0.25 * (fit.covariance[(0, 0)] + fit.covariance[(1, 1)]) + 0.5 * fit.covariance[(0, 1)];
+    close(both.std_error, variance.sqrt(), 1e-12, "its error");
+    assert!(both.df.is_infinite());
+}
+
+/// Without an effect of sites the regression is `glm` on all counts; sites that are copies of each other have a variance of 0, told as
+/// a border with the other coefficients unharmed.
+#[test]
+fn counts_regress_with_and_without_effects_of_sites() {
+    let wanted = reference("incidence_reference.csv");
+    let options = |site: &str| format!("kind = \"count_regression\"\nsite = \"{site}\"\n{ADULTS}");
+    let none = over(5, &options("none"));
+    let table = none.table("coefficients").unwrap();
+    let r = row(table, &[("term", "year")]);
+    close(table.number(r, "estimate").unwrap(), wanted["trend/poisson/coef"], TOLERANCE, "year");
+    close(
+        table.number(r, "std_error").unwrap(),
+        wanted["trend/poisson/se"],
+        TOLERANCE,
+        "its error",
+    );
+    let mut frame = testis(1);
+    let rows: Vec<usize> = (0..frame.rows).collect();
+    let model = |site: &str| format!("[[model]]\nid = \"m\"\n{}", options(site));
+    frame.study.policy.max_rounds = 200;
+    let copies =
+        frame.pool(&model("random"), &[rows.clone(), rows.clone(), rows]).remove("m").unwrap();
+    let variation = copies.table("variation").unwrap();
+    assert_eq!(variation.number(0, "estimate"), Some(0.0));
+    assert_eq!(variation.text(0, "status"), "BOUNDARY");
+    let table = copies.table("coefficients").unwrap();
+    let r = row(table, &[("term", "year")]);
+    close(table.number(r, "estimate").unwrap(), wanted["trend/poisson/coef"], 1e-6, "year");
+    let thrice = wanted["trend/poisson/se"] / 3.0_f64.sqrt();
+    close(table.number(r, "std_error").unwrap(), thrice, 1e-6, "its error");
+}
+
+/// Counts that vary no more than Poisson ones have no dispersion, and the coefficients of a Poisson fit.
+#[test]
+fn poisson_counts_have_no_dispersion() {
+    let options = |family: &str| {
+        format!("kind = \"count_regression\"\nfamily = \"{family}\"\nsite = \"none\"\n{ADULTS}")
+    };
+    // Cases rounded from a smooth curve vary less than Poisson counts.
+    let mut frame = testis(1);
+    let time: Vec<f64> = frame.text("person_years").iter().map(|y| y.parse().unwrap()).collect();
+    let smooth = time.iter().map(|y| (1e-4 * y).round()).collect();
+    let number = |c: &str| frame.text(c).iter().map(|x| x.parse().unwrap()).collect::<Vec<f64>>();
+    let columns = [("age", number("age")), ("year", number("year")), ("cases", smooth)];
+    let tables = frame.tables.clone();
+    frame = Frame::of(&columns, DICTIONARY.split("[dictionary.person_years]").next().unwrap());
+    frame.tables = tables;
+    let fit = |family: &str| {
+        let model = format!("[[model]]\nid = \"m\"\n{}", options(family));
+        frame.pool(&model, &frame.deal(1)).remove("m").unwrap()
+    };
+    let (poisson, binomial) = (fit("poisson"), fit("negative_binomial"));
+    assert_eq!(binomial.table("variation").unwrap().text(0, "status"), "BOUNDARY");
+    let of = |e: &Estimate, column: &str| {
+        let table = e.table("coefficients").unwrap();
+        table.number(row(table, &[("term", "year")]), column).unwrap()
+    };
+    close(of(&binomial, "estimate"), of(&poisson, "estimate"), 1e-7, "year");
+    close(of(&binomial, "std_error"), of(&poisson, "std_error"), 1e-7, "its error");
+}
+
+/// Own weights are standards like the others; unknown ages are told where they are left out, and spread where they are not; a
+/// population whose ages cross those of the analysis says so.
+#[test]
+fn own_standards_unknown_ages_and_crossing_bands() {
+    let adults = "own_standards = [{ name = \"own\", weights = [9, 8, 8, 6, 6, 6, 6] }]\n";
+    let found = over(2, &format!("kind = \"incidence_rates\"\n{ADULTS}{adults}"));
+    let table = found.table("standardised_rates").unwrap();
+    let rate =
+        |standard: &str| table.number(row(table, &[("standard", standard)]), "rate").unwrap();
+    close(rate("own"), rate("world"), 1e-12, "own weights");
+    let dictionary = "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+        [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n";
+    let n = 40;
+    let ages = (0..n).map(|i| if i < 8 { f64::NAN } else { f64::from(i % 10) }).collect();
+    let years = (0..n).map(|i| 2000.0 + f64::from(i % 4)).collect();
+    let mut frame = Frame::of(&[("age", ages), ("year", years)], dictionary);
+    frame.tables.population = crate::laws::flat_tables().population;
+    let cells = "incidence = { age = \"age\", year = \"year\", ages = [0, 5], age_end = 10, years = [2000, 2003] }\n";
+    let models = format!(
+        "[[model]]\nid = \"r\"\nkind = \"incidence_rates\"\n{cells}[[model]]\nid = \"t\"\nkind = \"rate_trend\"\n{cells}"
+    );
+    let both = frame.pool(&models, &frame.deal(2));
+    let standardised = both["r"].table("standardised_rates").unwrap();
+    // 32 of 40 ages are known; 80,000 person-years at each of the two bands of five years, over two sites with the same table.
+    let known = |from: i32| (8..40).filter(|i| (from..from + 5).contains(&(i % 10))).count() as f64;
+    let [a, b] = [known(0), known(5)].map(|d| 1e6 * d / 80_000.0);
+    close(
+        standardised.number(0, "rate").unwrap(),
+        40.0 / 32.0 * (12.0 * a + 10.0 * b) / 22.0,
+        1e-10,
+        "T/K",
+    );
+    let told = |id: &str| both[id].notices.iter().any(|n| n.key == "cases-unknown-age");
+    assert!(told("t") && !told("r"));
+    let crossing = PopulationCell { sex: None, year: 2000, from: 3, to: 8, person_years: 1.0 };
+    frame.tables.population = Some(Arc::new(PersonYears { cells: vec![crossing] }));
+    let plan = crate::pooling::plan(&frame.study, &models);
+    let model = tributary::models::find("incidence_rates").unwrap();
+    let spec = plan.spec.models.iter().find(|m| m.kind == "incidence_rates").unwrap();
+    let error = model
+        .summarise(&spec.options, &serde_json::Value::Null, &frame.site(&[0]))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("ages 3–7") && error.contains("let `ages` of the analysis"), "{error}");
 }

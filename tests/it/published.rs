@@ -119,6 +119,14 @@ fn empty_cells_are_kept_by_models_of_counts_and_corrected_by_request_only() {
     assert_eq!(found["studies"][0]["status"], "NOT_IDENTIFIED");
     let corrected = json(&[&data, "--to", "only0", "--method", "REML", "--test", "z"]);
     assert_eq!(number(&corrected["pooled"][0], "k"), 5.0);
+    // A measure that no model of counts has: the common effect that needs no correction, over all studies.
+    for (measure, wanted) in [("RR", "MH"), ("RD", "MH"), ("AS", "REML")] {
+        let found = json(&[&data, "--measure", measure]);
+        assert_eq!(found["pooled"][1]["method"], wanted, "{measure}");
+        assert!(found["pooled"][1]["estimate"].as_f64().is_some(), "{measure}");
+    }
+    assert_eq!(found["diagnostics"]["tau2_test"][0]["method"], "GLMM-CM.EL");
+    assert!(pooled[1]["q"].is_null());
     // 4 of 1 against 10 of 40, which stops other programs: exact and finite.
     let (_folder, data) = file("study,events1,n1,events2,n2\nA,4,5,10,50\nB,3,9,8,40\n");
     let found = json(&[&data, "--method", "GLMM-CM.EL,GLMM-UM.FS,MH,PETO"]);

@@ -29,6 +29,13 @@ x <- with(n7, array(rbind(ai, ci, n1i - ai, n2i - ci), c(2, 2, length(ai)))); e 
 gl <- function(nm, f) { add(nm, "glmm", "estimate", f$beta[1]); add(nm, "glmm", "se", f$se); add(nm, "glmm", "tau2", f$tau2) }
 for (m in c("UM.FS", "UM.RS", "CM.EL", "CM.AL")) { f <- tryCatch(suppressWarnings(rma.glmm(measure = "OR", ai = ai, n1i = n1i, ci = ci, n2i = n2i, data = n7, model = m, nAGQ = if (m == "UM.RS") 1 else 21)), error = function(e) { message(m, e); NULL }); if (!is.null(f)) gl(paste("n7", m), f) }
 for (m in c("UM.FS", "UM.RS", "CM.EL")) { f <- tryCatch(suppressWarnings(rma.glmm(measure = "IRR", x1i = x1i, t1i = t1i, x2i = x2i, t2i = t2i, data = n8, model = m, nAGQ = if (m == "UM.RS") 1 else 21)), error = function(e) NULL); if (!is.null(f)) gl(paste("n8", m), f) }
+# Random study levels with normal effects, integrated over both by an adaptive product rule of 15 x 15 points.
+gh <- { J <- matrix(0, 15, 15); for (i in 1:14) J[i, i + 1] <- J[i + 1, i] <- sqrt(i); e <- eigen(J, symmetric = TRUE); list(z = e$values, w = e$vectors[1, ]^2) }
+um <- function(th) { mu <- th[1]; tau <- exp(th[2]); l0 <- th[3]; sg <- exp(th[4]); -sum(sapply(seq_len(nrow(n8)), function(i) with(n8[i, ], {
+  f <- function(u) { a <- l0 + sg * u[2]; d <- mu + tau * u[1]; dpois(x1i, t1i * exp(a + d / 2), TRUE) + dpois(x2i, t2i * exp(a - d / 2), TRUE) - sum(u^2) / 2 }
+  o <- optim(c(0, 0), function(u) -f(u), method = "BFGS", control = list(reltol = 1e-14)); H <- numDeriv::hessian(function(u) -f(u), o$par); L <- t(chol(solve(H))); g <- expand.grid(1:15, 1:15)
+  v <- apply(g, 1, function(k) { z <- gh$z[k]; log(gh$w[k[1]]) + log(gh$w[k[2]]) + sum(z^2) / 2 + f(o$par + L %*% z) }); max(v) + log(sum(exp(v - max(v)))) + log(det(L)) }))) }
+o <- optim(c(-0.47, -1.2, -5.2, 0), um, control = list(reltol = 1e-12, maxit = 600)); add("n8 UM.RS exact", "glmm", "estimate", o$par[1]); add("n8 UM.RS exact", "glmm", "tau2", exp(2 * o$par[2]))
 gl("pritz PLO", rma.glmm(measure = "PLO", xi = xi, ni = ni, data = pr, nAGQ = 21))
 for (tst in c("z", "knha")) { f <- rma(yi, vi, mods = ~ablat, data = d, test = tst, control = ctl); for (j in 1:2) { add(paste("ablat", tst), j, "coef", f$beta[j]); add(paste("ablat", tst), j, "se", f$se[j]); add(paste("ablat", tst), j, "p", f$pval[j]) }; add(paste("ablat", tst), "all", "tau2", f$tau2); add(paste("ablat", tst), "all", "r2", f$R2); add(paste("ablat", tst), "all", "qm", f$QM); add(paste("ablat", tst), "all", "qmp", f$QMp); add(paste("ablat", tst), "all", "qe", f$QE); add(paste("ablat", tst), "all", "i2", f$I2) }
 for (m in c("DL", "ML", "PM", "HE", "SJ", "HS")) { f <- rma(yi, vi, mods = ~ablat, data = d, method = m, control = ctl); add("ablat", m, "tau2", f$tau2) }
