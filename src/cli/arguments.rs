@@ -82,7 +82,7 @@ pub(super) enum Command {
     /// Meta-analysis of study results that are already public
     ///
     /// Example: tributary meta trials.csv --measure RR --method REML,DL --moderators year --out results/trials
-    Meta(meta::MetaArguments),
+    Meta(Box<meta::MetaArguments>),
     /// Print the cards of all models, or of one
     ///
     /// Example: tributary models cox

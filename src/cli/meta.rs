@@ -13,7 +13,8 @@ use crate::{
     report::table_csv,
     stats::{
         bayes_random_effects::TauPrior,
-        effect_size::{AddTo, Correction, Measure},
+        effect_size::{AddTo, Correction, Measure, effect},
+        multivariate_meta::Structure,
     },
 };
 
@@ -74,7 +75,7 @@ pub(super) struct MetaArguments {
     /// Effect measure: OR RR RD PETO AS IRR IRD PLO PR PLN PAS PFT GEN HR (log hazard ratios); the usual one of the data if absent
     #[arg(long, ignore_case = true)]
     measure: Option<String>,
-    /// Methods: EE MH PETO DL HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BAYES; if absent, models of
+    /// Methods: EE MH PETO EXACT DL GENQ HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BAYES; if absent, models of
     /// counts where a cell is empty, BAYES for two to four studies (with REML from three on), else REML
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
@@ -99,6 +100,18 @@ pub(super) struct MetaArguments {
     /// Column by which the cumulative analysis is ordered, such as year
     #[arg(long)]
     order: Option<String>,
+    /// Column of weights, for GENQ
+    #[arg(long)]
+    weights: Option<String>,
+    /// Column of outcomes: studies with several are pooled together (REML), one line per study and outcome
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Correlation of the errors of two outcomes of a study
+    #[arg(long, default_value_t = 0.5)]
+    correlation: f64,
+    /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG no correlation, NONE
+    #[arg(long, default_value = "UN", ignore_case = true)]
+    structure: String,
     /// Random permutations for p-values; signs are flipped exhaustively up to 16 studies
     #[arg(long, default_value_t = 0)]
     permutations: usize,
@@ -186,12 +199,16 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
     if arguments.add.is_nan() || arguments.add < 0.0 {
         bail!("--add is {}, wanted a number of 0 or more", arguments.add);
     }
+    if !(-1.0 < arguments.correlation && arguments.correlation < 1.0) {
+        bail!("--correlation is {}, wanted a number between -1 and 1", arguments.correlation);
+    }
+    let structures = [
+        ("UN", Structure::Unstructured),
+        ("CS", Structure::CompoundSymmetric),
+        ("DIAG", Structure::Diagonal),
+        ("NONE", Structure::Common),
+    ];
     let scale = arguments.prior_scale;
-    let to = match arguments.to {
-        To::None => AddTo::None,
-        To::Only0 => AddTo::OnlyZero,
-        To::All => AddTo::All,
-    };
     Ok(Options {
         measure,
         methods: arguments
@@ -200,7 +217,7 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
             .map(|w| named("method", w, &methods))
             .collect::<Result<_, _>>()?,
         tests: arguments.test.iter().map(|w| named("test", w, &tests)).collect::<Result<_, _>>()?,
-        correction: Correction { add: if to == AddTo::None { 0.0 } else { arguments.add }, to },
+        correction: correction(arguments),
         level: arguments.level,
         moderators: arguments.moderators.clone(),
         subgroup: arguments.subgroup.clone(),
@@ -208,6 +225,10 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
         order: arguments.order.clone(),
         permutations: arguments.permutations,
         seed: arguments.seed,
+        weights: weights(arguments, data, measure)?,
+        outcome: arguments.outcome.clone(),
+        correlation: arguments.correlation,
+        structure: named("structure", &arguments.structure, &structures)?,
         prior: match arguments.prior {
             Prior::HalfNormal => TauPrior::HalfNormal(scale),
             Prior::HalfCauchy => TauPrior::HalfCauchy(scale),
@@ -216,11 +237,49 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
     })
 }
 
+/// Weights of the studies that have an effect.
+fn weights(
+    arguments: &MetaArguments,
+    data: &Dataset,
+    measure: Measure,
+) -> anyhow::Result<Vec<f64>> {
+    let Some(name) = &arguments.weights else { return Ok(Vec::new()) };
+    let cells = data.column(name)?;
+    let correction = correction(arguments);
+    let mut found = Vec::new();
+    for (row, ((_, study), cell)) in data.studies.iter().zip(cells).enumerate() {
+        if effect(measure, study, correction).is_none() {
+            continue;
+        }
+        match cell.parse::<f64>() {
+            Ok(weight) if weight > 0.0 && weight.is_finite() => found.push(weight),
+            _ => {
+                bail!("line {}, column `{name}`: found `{cell}`, wanted a weight above 0", row + 2)
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn correction(arguments: &MetaArguments) -> Correction {
+    let to = match arguments.to {
+        To::None => AddTo::None,
+        To::Only0 => AddTo::OnlyZero,
+        To::All => AddTo::All,
+    };
+    Correction { add: if to == AddTo::None { 0.0 } else { arguments.add }, to }
+}
+
 /// Tables that are printed beside `pooled`; the rest are in the JSON and the report.
-const PRINTED: [&str; 10] = [
+const PRINTED: [&str; 15] = [
+    "outcomes",
+    "between_studies",
+    "fit",
     "pooled",
     "posterior",
     "heterogeneity",
+    "tau2_intervals",
+    "tau2_test",
     "coefficients",
     "regression",
     "subgroups",

@@ -110,6 +110,24 @@ pub enum DataError {
         /// Measures that fit.
         wanted: &'static str,
     },
+    /// Weights that do not fit the studies.
+    #[error(
+        "GENQ needs a weight of each study with an effect: found {found}, wanted {wanted}; name their column with --weights"
+    )]
+    Weights {
+        /// Weights.
+        found: usize,
+        /// Studies.
+        wanted: usize,
+    },
+    /// An outcome that a study has twice.
+    #[error("study `{study}` has the outcome `{outcome}` twice; wanted one line for each")]
+    Repeated {
+        /// Study.
+        study: String,
+        /// Outcome.
+        outcome: String,
+    },
     /// A method of another kind of data.
     #[error("method {method} does not apply to {found} with this measure")]
     Method {
@@ -181,7 +199,10 @@ impl Dataset {
     }
 
     /// A column as it is written.
-    pub(super) fn column(&self, name: &str) -> Result<&[String], DataError> {
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn column(&self, name: &str) -> Result<&[String], DataError> {
         let known = || self.columns.keys().cloned().collect::<Vec<_>>().join(", ");
         let missing = || DataError::Column { name: name.to_owned(), known: known() };
         self.columns.get(name).map(Vec::as_slice).ok_or_else(missing)

@@ -22,9 +22,15 @@ pub enum Method {
     /// Common effect, Peto.
     #[serde(rename = "PETO")]
     Peto,
+    /// Common odds ratio given all margins, exact.
+    #[serde(rename = "EXACT")]
+    Exact,
     /// DerSimonian–Laird.
     #[serde(rename = "DL")]
     DerSimonianLaird,
+    /// Generalised Q with weights of one's own.
+    #[serde(rename = "GENQ")]
+    GeneralisedQ,
     /// Hedges.
     #[serde(rename = "HE")]
     Hedges,
@@ -68,11 +74,13 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Common,
         Self::MantelHaenszel,
         Self::Peto,
+        Self::Exact,
         Self::DerSimonianLaird,
+        Self::GeneralisedQ,
         Self::Hedges,
         Self::HunterSchmidt,
         Self::SidikJonkman,
@@ -94,7 +102,9 @@ impl Method {
             Self::Common => "EE",
             Self::MantelHaenszel => "MH",
             Self::Peto => "PETO",
+            Self::Exact => "EXACT",
             Self::DerSimonianLaird => "DL",
+            Self::GeneralisedQ => "GENQ",
             Self::Hedges => "HE",
             Self::HunterSchmidt => "HS",
             Self::SidikJonkman => "SJ",
@@ -125,6 +135,8 @@ impl Method {
             Self::MedianPauleMandel => Tau2Estimator::MedianPauleMandel,
             Self::MantelHaenszel
             | Self::Peto
+            | Self::Exact
+            | Self::GeneralisedQ
             | Self::FixedStudy
             | Self::RandomStudy
             | Self::Conditional
@@ -160,7 +172,9 @@ impl Method {
                     | Measure::RateDifference
             ),
             Self::Peto => matches!(measure, Measure::OddsRatio | Measure::Peto),
-            Self::ConditionalApproximate => measure == Measure::OddsRatio && kind == Kind::TwoArms,
+            Self::ConditionalApproximate | Self::Exact => {
+                measure == Measure::OddsRatio && kind == Kind::TwoArms
+            }
             Self::FixedStudy | Self::RandomStudy => {
                 matches!(measure, Measure::OddsRatio | Measure::RateRatio)
             }

@@ -3,6 +3,7 @@
 mod checks;
 mod data;
 mod method;
+mod outcomes;
 mod pooled;
 mod regression;
 
@@ -15,6 +16,7 @@ use crate::{
     stats::{
         bayes_random_effects::TauPrior,
         effect_size::{AddTo, Correction, Measure, StudyData, effect},
+        multivariate_meta::Structure,
         two_by_two::Cells,
     },
 };
@@ -44,6 +46,14 @@ pub struct Options {
     pub permutations: usize,
     /// Seed of what is random.
     pub seed: u64,
+    /// Weight of each study that has an effect, for the generalised Q.
+    pub weights: Vec<f64>,
+    /// Column of outcomes, where studies have several.
+    pub outcome: Option<String>,
+    /// Correlation of the errors of two outcomes of a study.
+    pub correlation: f64,
+    /// Form of the between-study covariance of outcomes.
+    pub structure: Structure,
     /// Prior of τ in Bayesian analysis.
     pub prior: TauPrior,
     /// Quadrature points of rare-event models.
@@ -65,6 +75,10 @@ impl Options {
             order: None,
             permutations: 0,
             seed: 1,
+            weights: Vec::new(),
+            outcome: None,
+            correlation: 0.5,
+            structure: Structure::Unstructured,
             prior: TauPrior::HalfNormal(0.5),
             nodes: 21,
         }
@@ -116,6 +130,12 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
         })
         .collect();
     let k = effects.iter().filter(|e| e.effect.is_some()).count();
+    if let Some(name) = &options.outcome {
+        return outcomes::analyse(data, options, name, &effects);
+    }
+    if options.methods.contains(&Method::GeneralisedQ) && options.weights.len() != k {
+        return Err(DataError::Weights { found: options.weights.len(), wanted: k });
+    }
     let methods = if options.methods.is_empty() {
         pooled::usual_methods(data, options.measure, &effects)
     } else {
@@ -148,6 +168,7 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     if k >= 2 {
         estimate.tables.push(heterogeneity_table(&y, &v, options.level));
+        estimate.tables.push(pooled::tau2_intervals(&y, &v, options.level));
     }
     if let Some(table) = pooled::bayes_table(options, &methods, &effects) {
         estimate.tables.push(table);

@@ -7,10 +7,13 @@ use crate::{
         bayes_random_effects::posterior,
         distribution::{chi_squared_upper, normal_point, normal_two_sided},
         effect_size::{Measure, StudyData, back},
-        random_effects::{Heterogeneity, Tau2Estimator, Test, heterogeneity, i2_h2, pool, tau2},
+        random_effects::{
+            Heterogeneity, Tau2, Tau2Estimator, Test, generalised_q_tau2, heterogeneity, i2_h2,
+            pool, tau2, tau2_profile_limits,
+        },
         random_effects_glmm::{self, Model, Study},
         rate_ratio::{Rate, mantel_haenszel},
-        two_by_two::{self, Common},
+        two_by_two::{self, Common, Conditional},
     },
 };
 
@@ -129,12 +132,17 @@ pub fn pooled_table(
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let harmonic = harmonic_n(effects);
     let back_of = |x: f64| back(options.measure, x, harmonic);
-    let mut rows = vec![normal_row(Method::Common, TestRule::Z, &y, &v, options.level, estimate)];
+    let none = tau2_of(Method::Common, options, &y, &v);
+    let mut rows =
+        vec![normal_row(Method::Common, TestRule::Z, none, (&y, &v), options.level, estimate)];
     for &method in methods.iter().filter(|m| **m != Method::Common) {
-        if method.estimator().is_some() {
+        if method.estimator().is_some() || method == Method::GeneralisedQ {
             for &rule in tests {
-                rows.push(normal_row(method, rule, &y, &v, options.level, estimate));
+                let found = tau2_of(method, options, &y, &v);
+                rows.push(normal_row(method, rule, found, (&y, &v), options.level, estimate));
             }
+        } else if method == Method::Exact {
+            rows.push(exact_row(options, effects, estimate));
         } else if method == Method::Bayes {
             rows.push(bayes_row(options, &y, &v));
         } else if let Some(model) = method.glmm() {
@@ -161,21 +169,35 @@ fn harmonic_n(effects: &[Effect]) -> Option<f64> {
     (!sizes.is_empty()).then(|| sizes.len() as f64 / sizes.iter().map(|n| 1.0 / n).sum::<f64>())
 }
 
+/// τ² by a method; `None` where there are too few effects.
+fn tau2_of(method: Method, options: &Options, y: &[f64], v: &[f64]) -> Option<Tau2> {
+    if y.is_empty() || (method != Method::Common && y.len() < 2) {
+        return None;
+    }
+    Some(match method {
+        Method::GeneralisedQ => Tau2 {
+            value: generalised_q_tau2(y, v, &options.weights),
+            std_error: None,
+            modes: Vec::new(),
+        },
+        _ => tau2(y, v, method.estimator().unwrap_or(Tau2Estimator::Common)),
+    })
+}
+
 fn normal_row(
     method: Method,
     rule: TestRule,
-    y: &[f64],
-    v: &[f64],
+    found: Option<Tau2>,
+    (y, v): (&[f64], &[f64]),
     level: f64,
     estimate: &mut Estimate,
 ) -> Row {
     let k = y.len();
     let random = method != Method::Common;
     // With two studies t has one degree of freedom, and its interval says nothing.
-    if k == 0 || (random && k < 2) || (rule != TestRule::Z && k < 3) {
+    let Some(found) = found.filter(|_| rule == TestRule::Z || k >= 3) else {
         return Row::empty(method, rule.word(), k, Status::KTooSmall);
-    }
-    let found = tau2(y, v, method.estimator().unwrap_or(Tau2Estimator::Common));
+    };
     if found.modes.len() > 1 {
         let modes: Vec<String> = found.modes.iter().map(|m| format!("{m:.4}")).collect();
         let notice = Notice::new(Status::Multimodal, "multimodal", &[("modes", modes.join(", "))]);
@@ -268,6 +290,29 @@ fn glmm_row(
         tau2: Some(fit.tau2),
         test_result: [Some(z), Some(normal_two_sided(z))],
         ..Row::empty(method, "profile", studies.len(), status)
+    }
+}
+
+/// The odds ratio given all margins, with exact limits; no normal standard error.
+fn exact_row(options: &Options, effects: &[Effect], estimate: &mut Estimate) -> Row {
+    let tables = two_arm_tables(effects);
+    let Some(exact) = Conditional::new(&tables) else {
+        estimate.notices.push(Notice::new(Status::NotIdentified, "no-exact-ratio", &[]));
+        return Row::empty(Method::Exact, "exact", tables.len(), Status::NotIdentified);
+    };
+    let [low, high] = exact.limits(options.level, false);
+    let mode = exact.estimate();
+    let one_sided = !(mode.is_finite() && low.is_finite() && high.is_finite());
+    Row {
+        effect: [Some(mode), None, Some(low), Some(high)],
+        tau2: Some(0.0),
+        test_result: [None, Some(exact.p_value(false))],
+        ..Row::empty(
+            Method::Exact,
+            "exact",
+            tables.len(),
+            if one_sided { Status::OneSided } else { Status::Ok },
+        )
     }
 }
 
@@ -384,6 +429,23 @@ pub fn heterogeneity_table(y: &[f64], v: &[f64], level: f64) -> Table {
     row.extend([low, high, i2, h2].map(Value::from));
     row.push(status.into());
     table.push(row);
+    table
+}
+
+/// Limits of τ²: by Q-profile, and by the profile of the likelihoods.
+pub(super) fn tau2_intervals(y: &[f64], v: &[f64], level: f64) -> Table {
+    let mut table = Table::new("tau2_intervals", &["method", "tau2", "conf_low", "conf_high"]);
+    let reml = tau2(y, v, Tau2Estimator::Reml).value;
+    let ml = tau2(y, v, Tau2Estimator::MaximumLikelihood).value;
+    let rows = [
+        ("Q-profile", reml, heterogeneity(y, v, level).tau2_confidence),
+        ("profile likelihood, REML", reml, tau2_profile_limits(y, v, true, level)),
+        ("profile likelihood, ML", ml, tau2_profile_limits(y, v, false, level)),
+    ];
+    for (name, value, (low, high)) in rows {
+        let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
+        table.push(vec![name.into(), value.into(), finite(low), finite(high)]);
+    }
     table
 }
 

@@ -205,8 +205,13 @@ pub fn hypergeometric(table: &Cells) -> (f64, Vec<f64>) {
 }
 
 impl Conditional {
-    /// From the tables; `None` if none of them says anything.
+    /// From the tables; `None` if none of them says anything, or their events are so many that the product would take minutes: a
+    /// normal approximation is then as good.
     pub fn new(tables: &[Cells]) -> Option<Self> {
+        const MOST_TERMS: f64 = 20_000.0;
+        if tables.iter().map(|[a, _, c, _]| a + c).sum::<f64>() > MOST_TERMS {
+            return None;
+        }
         let mut low = 0.0;
         let mut seen = 0.0;
         let mut product = vec![0.0_f64];

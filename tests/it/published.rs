@@ -228,3 +228,91 @@ fn the_full_report_renders_again_to_the_same_bytes() {
     assert!(status.success());
     assert_eq!(html, fs::read_to_string(again.join("report.html")).unwrap());
 }
+
+/// Conditional exact odds ratio, generalised Q and both kinds of limits of τ²: the numbers of `metafor` and `fisher.test`'s kin.
+#[test]
+fn exact_ratio_own_weights_and_limits_of_tau2() {
+    let exact = path("tests/reference/nielweise2007.csv").display().to_string();
+    let found = json(&[&exact, "--measure", "OR", "--method", "EXACT"]);
+    let pooled = found["pooled"].as_array().unwrap();
+    let row = pooled.iter().find(|r| r["method"] == "EXACT").unwrap();
+    // R finds them to about the fourth digit (`uniroot`).
+    for (column, wanted) in [
+        ("estimate", 0.294181332793_f64),
+        ("conf_low", 0.182169202412),
+        ("conf_high", 0.461477740834),
+    ] {
+        close(number(row, column), wanted.ln(), 3e-4, column);
+    }
+    let bcg = path("tests/reference/bcg_counts.csv").display().to_string();
+    let weighted =
+        json(&[&bcg, "--measure", "RR", "--method", "GENQ", "--weights", "n1", "--test", "z"]);
+    let row = weighted["pooled"].as_array().unwrap().iter().find(|r| r["method"] == "GENQ");
+    close(number(row.unwrap(), "tau2"), 0.23668074097257, 1e-8, "weights n1");
+    let found = json(&[&bcg, "--measure", "RR", "--method", "REML,ML", "--test", "z"]);
+    let limits = found["diagnostics"]["tau2_intervals"].as_array().unwrap();
+    for (method, low, high) in
+        [("REML", 0.115266105748, 0.964695326514), ("ML", 0.105107380809, 0.833912476824)]
+    {
+        let of = |r: &&Value| r["method"] == format!("profile likelihood, {method}");
+        let row = limits.iter().find(of).unwrap_or_else(|| panic!("{limits:?}"));
+        close(number(row, "conf_low"), low, 1e-5, method);
+        close(number(row, "conf_high"), high, 1e-5, method);
+    }
+}
+
+/// Riley et al. (2003): disease-free and overall survival of each study pooled together, as `rma.mv`.
+#[test]
+fn two_outcomes_of_each_study_are_pooled_together() {
+    let data = path("tests/reference/riley_long.csv").display().to_string();
+    let reference = crate::pooling::reference("meta_effects_reference.csv");
+    for structure in ["UN", "CS", "DIAG"] {
+        let case = format!("riley {structure}");
+        let found = json(&[
+            &data,
+            "--measure",
+            "HR",
+            "--outcome",
+            "outcome",
+            "--correlation",
+            "0.5",
+            "--structure",
+            structure,
+        ]);
+        let tables = &found["diagnostics"];
+        for row in tables["outcomes"].as_array().unwrap() {
+            let outcome = row["outcome"].as_str().unwrap();
+            let wanted = |name: &str| reference[&format!("{case}/{outcome}/{name}")];
+            close(number(row, "estimate"), wanted("estimate"), 2e-5, &case);
+            close(number(row, "std_error"), wanted("se"), 2e-4, &case);
+            // The correlation between outcomes is estimated as one, which the reader is told.
+            let status = if structure == "DIAG" { "OK" } else { "BOUNDARY" };
+            assert_eq!(row["status"], status, "{case}");
+        }
+        let fit = &tables["fit"][0];
+        close(
+            number(fit, "log_likelihood"),
+            reference[&format!("{case}/fit/log_likelihood")],
+            1e-6,
+            &case,
+        );
+        if structure == "UN" {
+            close(number(fit, "q"), reference[&format!("{case}/fit/q")], 1e-8, &case);
+        }
+    }
+    let few = "study,outcome,estimate,std_error\nA,x,1,0.5\nA,y,1,0.4\nB,x,1.2,0.5\n";
+    let (_folder, data) = file(few);
+    let found = json(&[&data, "--outcome", "outcome"]);
+    assert_eq!(found["diagnostics"]["outcomes"][0]["status"], "K_TOO_SMALL");
+    assert!(found["diagnostics"]["outcomes"][0]["estimate"].is_null());
+    for (text, arguments, wanted) in [
+        ("study,outcome,estimate,std_error\nA,x,1,1\nA,x,2,1\n", ["--outcome", "outcome"], "`A`"),
+        ("study,estimate,std_error\nA,1,1\nB,2,1\n", ["--method", "GENQ"], "--weights"),
+        ("study,w,estimate,std_error\nA,1,1,1\nB,0,2,1\n", ["--weights", "w"], "line 3"),
+    ] {
+        let (_folder, data) = file(text);
+        let (code, out, error) = run(&[&[data.as_str()], &arguments[..]].concat());
+        assert_eq!(code, 2, "{text} {out}");
+        assert!(error.contains(wanted), "{error}");
+    }
+}
