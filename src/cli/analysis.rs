@@ -68,6 +68,23 @@ pub(super) fn schema(file: SchemaFile) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
+fn name_references(schema: &mut Value, kind: &str) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value {
+                    Value::String(text) if key == "$ref" => {
+                        *text = text.replace("#/$defs/", &format!("#/$defs/{kind}."));
+                    }
+                    value => name_references(value, kind),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| name_references(item, kind)),
+        _ => {}
+    }
+}
+
 /// The schema of the analysis with the options of every model in place.
 fn analysis_schema() -> Value {
     let mut schema = AnalysisSpec::schema();
@@ -77,8 +94,11 @@ fn analysis_schema() -> Value {
         .map(|model| {
             let card = model.card();
             let mut options = model.schema();
+            // Types of two models may have one name: each model's own bear its kind.
+            name_references(&mut options, card.kind);
             if let Some(Value::Object(own)) = options.get_mut("$defs").map(Value::take) {
-                definitions.extend(own);
+                let named = own.into_iter().map(|(name, of)| (format!("{}.{name}", card.kind), of));
+                definitions.extend(named);
             }
             let fields = ["id", "kind", "title"];
             if let Some(map) = options.as_object_mut() {

@@ -23,6 +23,7 @@ pub mod participation;
 pub mod penalised_cox;
 pub mod poisson;
 pub mod profile_likelihood;
+pub mod projection;
 pub mod quality_indicators;
 pub mod rate_comparison;
 pub mod rate_trend;
@@ -65,6 +66,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &count_regression::CountRegression,
     &quality_indicators::QualityIndicators,
     &age_period_cohort::AgePeriodCohort,
+    &projection::Projection,
 ];
 
 /// The model of this kind.

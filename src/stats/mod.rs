@@ -38,6 +38,7 @@ pub mod parametric;
 pub mod penalised;
 pub mod poisson;
 pub mod product_limit;
+pub mod projection;
 pub mod quadrature;
 pub mod random_effects;
 pub mod random_effects_glmm;

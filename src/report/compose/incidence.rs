@@ -42,6 +42,12 @@ impl Composer<'_> {
             }
             "rate_trend" => blocks.extend(self.series_figure(model, estimate, "yearly")?),
             "joinpoint" => blocks.extend(self.series_figure(model, estimate, "series")?),
+            "projection" => {
+                blocks.extend(self.series_figure(model, estimate, "standardised_rates")?);
+                let tables = ["standardised_rates", "change", "base"];
+                blocks.extend(self.further_tables(model, estimate, &tables)?);
+                return Ok(blocks);
+            }
             "age_period_cohort" => {
                 blocks.extend(self.lexis_map(model, estimate)?);
                 for (table, x) in [
@@ -330,8 +336,9 @@ impl Composer<'_> {
     ) -> Composed<Vec<Block>> {
         let Some(table) = estimate.table(name) else { return Ok(Vec::new()) };
         let mut figures: Vec<(String, Vec<Series>)> = Vec::new();
+        let line = if model.kind == "projection" { "projected" } else { "modelled" };
         let (observed, modelled) =
-            (self.word("incidence.observed")?, self.word("incidence.modelled")?);
+            (self.word("incidence.observed")?, self.word(&format!("incidence.{line}"))?);
         for row in 0..table.rows.len() {
             let key = format!("{}|{}", table.text(row, "group"), table.text(row, "sex"));
             if !figures.iter().any(|(k, _)| *k == key) {
@@ -346,12 +353,14 @@ impl Composer<'_> {
             let Some((_, series)) = figures.iter_mut().find(|(k, _)| *k == key) else { continue };
             let Some(year) = table.number(row, "year") else { continue };
             let number = |c: &str| table.number(row, c);
-            if let Some(rate) = number("rate") {
-                let band = number("conf_low").zip(number("conf_high"));
+            let band = number("conf_low").zip(number("conf_high"));
+            // What lies ahead was not observed: its interval belongs to the line.
+            let ahead = table.text(row, "source") == "projected";
+            if let Some(rate) = number("rate").filter(|_| !ahead) {
                 series[0].points.push((year, rate, band));
             }
             if let Some(rate) = number("modelled") {
-                series[1].points.push((year, rate, None));
+                series[1].points.push((year, rate, band.filter(|_| ahead)));
             }
         }
         let mut blocks = Vec::new();
