@@ -108,7 +108,8 @@ impl Incidence {
         self.age_end.is_some_and(|end| end <= 20)
     }
 
-    fn band_of(&self, age: f64) -> Option<usize> {
+    /// Band of an age, completed years.
+    pub fn band_of(&self, age: f64) -> Option<usize> {
         let at = self.ages.partition_point(|from| f64::from(*from) <= age).checked_sub(1)?;
         let [_, to] = self.band(at);
         (to == u32::MAX || age < f64::from(to)).then_some(at)

@@ -22,6 +22,7 @@ pub mod parametric;
 pub mod participation;
 pub mod penalised_cox;
 pub mod poisson;
+pub mod prevalence;
 pub mod profile_likelihood;
 pub mod projection;
 pub mod quality_indicators;
@@ -67,6 +68,7 @@ pub static MODELS: &[&dyn AnyModel] = &[
     &quality_indicators::QualityIndicators,
     &age_period_cohort::AgePeriodCohort,
     &projection::Projection,
+    &prevalence::Prevalence,
 ];
 
 /// The model of this kind.

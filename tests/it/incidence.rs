@@ -995,10 +995,8 @@ fn projections_say_what_they_lack() {
     assert!(error.contains("no person-years of 1997") && error.contains("constant"), "{error}");
     let none = over(
         1,
-        &format!(
-            "kind = \"projection\"\npopulation = \"constant\"\nincidence = {{ age = \"age\", year = \"year\", count = \"cases\", \
-         years = [1943, 1957], ages = [5, 10, 15], age_end = 20 }}\nbase_periods = [3, 3]\n"
-        ),
+        "kind = \"projection\"\npopulation = \"constant\"\nincidence = { age = \"age\", year = \"year\", count = \"cases\", \
+         years = [1943, 1957], ages = [5, 10, 15], age_end = 20 }\nbase_periods = [3, 3]\n",
     );
     assert!(none.table("base").unwrap().text(0, "status") != "OK");
     assert_eq!(
@@ -1011,4 +1009,128 @@ fn projections_say_what_they_lack() {
             .count(),
         0
     );
+}
+
+/// The colorectal patients of relsurv, every seventh lost half-way, in an invented population.
+fn patients() -> Frame {
+    let dictionary = "[dictionary.age_days]\ntype = \"days\"\nlabel = \"Age\"\n\
+        [dictionary.date]\ntype = \"date\"\nlabel = \"Diagnosis\"\n\
+        [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n\
+        [dictionary.site]\ntype = \"category\"\nlabel = \"Site\"\nlevels = [\"colon\", \"rectum\"]\n";
+    let mut frame = Frame::read("colrec.csv", dictionary);
+    frame.add("time", |cell| cell("time"), "days");
+    frame.add("dead", |cell| cell("dead"), "flag");
+    let row = std::cell::Cell::new(0);
+    let lost = || {
+        row.set(row.get() + 1);
+        (row.get() - 1) % 7 == 3
+    };
+    let half = |cell: &dyn Fn(&str) -> String| {
+        let time: i32 = cell("time").parse().unwrap();
+        if lost() { (time / 2).to_string() } else { time.to_string() }
+    };
+    frame.add("followed", half, "days");
+    row.set(0);
+    frame.add("died", |cell| if lost() { "0".into() } else { cell("dead") }, "flag");
+    let people = [[50000.0, 9000.0, 7000.0, 2000.0], [52000.0, 9500.0, 8000.0, 3000.0]];
+    let ages = [0, 50, 65, 80, u32::MAX];
+    let mut cells = Vec::new();
+    for (sex, people) in people.iter().enumerate() {
+        for (age, n) in people.iter().enumerate() {
+            let (from, to) = (ages[age], ages[age + 1]);
+            // Before and after the index day; their mean is the population.
+            for (year, share) in [(2000, 0.9), (2001, 1.1)] {
+                let person_years = share * n;
+                cells.push(PopulationCell { sex: Some(sex), year, from, to, person_years });
+            }
+        }
+    }
+    frame.tables =
+        SiteTables { population: Some(Arc::new(PersonYears { cells })), ..SiteTables::default() };
+    frame
+}
+
+const ALIVE: &str = "[followup]\ntime = \"followed\"\nevent = \"died\"\nzero = \"as_is\"\n\
+    [[model]]\nid = \"m\"\nkind = \"prevalence\"\non = \"2001-07-01\"\ndurations_years = [2, 5]\nby = \"site\"\n\
+    population_years = [2000, 2001]\nhorizon_days = 9000\n\
+    incidence = { age = \"age_days\", year = \"date\", sex = \"sex\", ages = [0, 50, 65, 80], years = [1994, 2001] }\n";
+
+/// The counting method written out with `survfit`. Each of several sites has its own population.
+#[test]
+fn prevalence_equals_the_counting_method_in_r() {
+    let wanted = reference("prevalence_reference.csv");
+    let frame = patients();
+    for sites in [1, 2, 5] {
+        let estimate = frame.pool(ALIVE, &frame.deal(sites)).remove("m").unwrap();
+        let table = estimate.table("prevalence").unwrap();
+        let standardised = estimate.table("standardised_prevalence").unwrap();
+        let share = sites as f64;
+        for site in ["colon", "rectum"] {
+            for sex in ["all", "1", "2"] {
+                for years in ["2", "5"] {
+                    let keys = [("group", site), ("sex", sex), ("duration", years)];
+                    for (i, age) in ["all", "0–49", "50–64", "65–79", "80+"].iter().enumerate()
+                    {
+                        let r = row(table, &[&keys[..], &[("age", *age)]].concat());
+                        let of =
+                            |stat: &str| wanted.get(&format!("{site} {sex} {years}/{i}/{stat}"));
+                        let what = format!("{site} {sex} {years} {age}");
+                        assert_eq!(table.text(r, "status"), "OK", "{what}");
+                        let number = |column| table.number(r, column).unwrap();
+                        close(number("lost"), *of("lost").unwrap(), 1e-12, &what);
+                        close(number("prevalent"), *of("prevalent").unwrap(), TOLERANCE, &what);
+                        close(number("prevalent_low"), *of("low").unwrap(), TOLERANCE, &what);
+                        close(
+                            share * number("rate_high"),
+                            *of("rate_high").unwrap(),
+                            TOLERANCE,
+                            &what,
+                        );
+                    }
+                    let r = row(standardised, &keys);
+                    let of = |stat: &str| wanted[&format!("{site} {sex} {years}/0/{stat}")];
+                    let number = |column| share * standardised.number(r, column).unwrap();
+                    close(number("rate"), of("standardised"), TOLERANCE, "standardised");
+                    close(number("conf_high"), of("standardised_high"), TOLERANCE, "standardised");
+                }
+            }
+        }
+    }
+}
+
+/// Nobody lost: limits are Garwood's. Hidden ages are hidden with their shares, and longer durations that hold them too.
+#[test]
+fn prevalence_of_few_is_hidden_and_without_losses_exact() {
+    let mut frame = patients();
+    let complete = ALIVE.replace("followed", "time").replace("died", "dead");
+    let mut under = |floor: u64| {
+        frame.study.policy.min_cell = floor;
+        frame.pool(&complete, &frame.deal(2))
+    };
+    let (open, hidden) = (under(0), under(60));
+    let table = open["m"].table("prevalence").unwrap();
+    let mut complete = 0;
+    for r in 0..table.rows.len() {
+        let number = |column| table.number(r, column).unwrap();
+        if number("lost") > 0.0 {
+            continue;
+        }
+        complete += 1;
+        let wanted = tributary::stats::distribution::garwood(number("prevalent"), 0.95);
+        close(number("prevalent_low"), wanted[0], 1e-10, "low");
+        close(number("prevalent_high"), wanted[1], 1e-10, "high");
+    }
+    assert!(complete > 10);
+    let found = hidden["m"].table("prevalence").unwrap();
+    let mut bullets = 0;
+    for r in 0..found.rows.len() {
+        let n = table.number(r, "alive").unwrap() + table.number(r, "lost").unwrap();
+        if found.text(r, "status") == "SUPPRESSED" {
+            bullets += 1;
+            assert!(found.number(r, "prevalent").is_none() && found.number(r, "rate").is_none());
+        } else {
+            assert!(n == 0.0 || n >= 60.0, "{:?} {:?}", found.rows[r], table.rows[r]);
+        }
+    }
+    assert!(bullets > 0);
 }

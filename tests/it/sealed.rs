@@ -251,7 +251,8 @@ pub const FURTHER: &str = "[[model]]\nid = \"n1\"\nkind = \"net_survival\"\nby =
     [[model]]\nid = \"n20\"\nkind = \"age_period_cohort\"\nknots = [2, 2, 2]\nincidence = { age = \"age\", year = \"date\", ages = [0, 20, 40, 60, 80], age_end = 100, years = [1981, 1986] }\n\
     [[model]]\nid = \"n21\"\nkind = \"quality_indicators\"\nby = \"sex\"\nindicators = [{ name = \"dead\", variable = \"event\", levels = [\"1\"] }]\n\
     [[model]]\nid = \"n22\"\nkind = \"count_regression\"\nyear = false\nincidence = { age = \"age\", year = \"date\", ages = [0, 60], years = [1981, 1986] }\n\
-    [[model]]\nid = \"n23\"\nkind = \"projection\"\nbase_periods = [3, 6]\nperiod_years = 5\npopulation = \"constant\"\nincidence = { age = \"age\", year = \"date\", ages = [55, 60, 65, 70], years = [1972, 1986] }\n";
+    [[model]]\nid = \"n23\"\nkind = \"projection\"\nbase_periods = [3, 6]\nperiod_years = 5\npopulation = \"constant\"\nincidence = { age = \"age\", year = \"date\", ages = [55, 60, 65, 70], years = [1972, 1986] }\n\
+    [[model]]\nid = \"n24\"\nkind = \"prevalence\"\non = \"1985-01-01\"\ndurations_years = [5]\nby = \"sex\"\nincidence = { age = \"age\", year = \"date\", ages = [0, 65], years = [1981, 1986] }\n";
 
 /// The lung data with what the further kinds ask for.
 pub fn with_everything() -> Frame {

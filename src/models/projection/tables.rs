@@ -248,7 +248,7 @@ impl Line<'_> {
         let names = layout.band_names();
         let z = normal_point(level);
         let bands = names.len();
-        let total = (None, years.to_vec());
+        let total = (None, years.clone());
         let one = |b: usize| (0..bands).map(|i| if i == b { years[b] } else { 0.0 }).collect();
         for (band, w) in std::iter::once(total).chain((0..bands).map(|b| (Some(b), one(b)))) {
             let cases: f64 = period.rates.iter().zip(&w).map(|(r, w)| r * w).sum();
