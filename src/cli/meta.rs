@@ -75,7 +75,7 @@ pub(super) struct MetaArguments {
     /// Effect measure: OR RR RD PETO AS IRR IRD PLO PR PLN PAS PFT GEN HR (log hazard ratios); the usual one of the data if absent
     #[arg(long, ignore_case = true)]
     measure: Option<String>,
-    /// Methods: EE MH PETO EXACT DL GENQ HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BAYES; if absent, models of
+    /// Methods: EE MH PETO EXACT DL GENQ HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BETABIN BAYES; if absent, models of
     /// counts where a cell is empty, BAYES for two to four studies (with REML from three on), else REML
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
@@ -271,7 +271,7 @@ fn correction(arguments: &MetaArguments) -> Correction {
 }
 
 /// Tables that are printed beside `pooled`; the rest are in the JSON and the report.
-const PRINTED: [&str; 15] = [
+const PRINTED: [&str; 16] = [
     "outcomes",
     "between_studies",
     "fit",
@@ -280,6 +280,7 @@ const PRINTED: [&str; 15] = [
     "heterogeneity",
     "tau2_intervals",
     "tau2_test",
+    "beta_binomial",
     "coefficients",
     "regression",
     "subgroups",

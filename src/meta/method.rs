@@ -67,6 +67,9 @@ pub enum Method {
     /// Rare events, given the margins, approximate.
     #[serde(rename = "GLMM-CM.AL")]
     ConditionalApproximate,
+    /// Beta-binomial risks of the arms.
+    #[serde(rename = "BETABIN")]
+    BetaBinomial,
     /// Bayesian random effects.
     #[serde(rename = "BAYES")]
     Bayes,
@@ -74,7 +77,7 @@ pub enum Method {
 
 impl Method {
     /// All methods.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Common,
         Self::MantelHaenszel,
         Self::Peto,
@@ -93,6 +96,7 @@ impl Method {
         Self::RandomStudy,
         Self::Conditional,
         Self::ConditionalApproximate,
+        Self::BetaBinomial,
         Self::Bayes,
     ];
 
@@ -117,6 +121,7 @@ impl Method {
             Self::RandomStudy => "GLMM-UM.RS",
             Self::Conditional => "GLMM-CM.EL",
             Self::ConditionalApproximate => "GLMM-CM.AL",
+            Self::BetaBinomial => "BETABIN",
             Self::Bayes => "BAYES",
         }
     }
@@ -141,6 +146,7 @@ impl Method {
             | Self::RandomStudy
             | Self::Conditional
             | Self::ConditionalApproximate
+            | Self::BetaBinomial
             | Self::Bayes => return None,
         })
     }
@@ -175,6 +181,15 @@ impl Method {
             Self::ConditionalApproximate | Self::Exact => {
                 measure == Measure::OddsRatio && kind == Kind::TwoArms
             }
+            Self::BetaBinomial => matches!(
+                measure,
+                Measure::OddsRatio
+                    | Measure::RiskRatio
+                    | Measure::RiskDifference
+                    | Measure::Logit
+                    | Measure::Proportion
+                    | Measure::LogProportion
+            ),
             Self::FixedStudy | Self::RandomStudy => {
                 matches!(measure, Measure::OddsRatio | Measure::RateRatio)
             }

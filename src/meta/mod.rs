@@ -5,6 +5,7 @@ mod data;
 mod method;
 mod outcomes;
 mod pooled;
+mod rare;
 mod regression;
 
 pub use data::{DataError, Dataset, Kind};

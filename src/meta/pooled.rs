@@ -1,19 +1,22 @@
 //! The pooled effect by every method asked for, one row each.
 
-use super::{Dataset, Effect, Kind, Method, Options, TestRule, two_arm_tables};
+use super::{
+    Dataset, Effect, Kind, Method, Options, TestRule,
+    rare::{beta_binomial_row, exact_row, glmm_row},
+    two_arm_tables,
+};
 use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
         bayes_random_effects::posterior,
-        distribution::{chi_squared_upper, normal_point, normal_two_sided},
+        distribution::{chi_squared_upper, normal_point},
         effect_size::{Measure, StudyData, back},
         random_effects::{
             Heterogeneity, Tau2, Tau2Estimator, Test, generalised_q_tau2, heterogeneity, i2_h2,
             pool, tau2, tau2_profile_limits,
         },
-        random_effects_glmm::{self, Model, Study},
         rate_ratio::{Rate, mantel_haenszel},
-        two_by_two::{self, Common, Conditional},
+        two_by_two::{self, Common},
     },
 };
 
@@ -70,22 +73,22 @@ pub const POOLED: [&str; 22] = [
 ];
 
 /// One row: estimate, limits and the rest by name.
-struct Row {
-    method: Method,
-    test: &'static str,
-    k: usize,
-    effect: [Option<f64>; 4],
-    prediction: [Option<f64>; 2],
-    tau2: Option<f64>,
-    tau2_std_error: Option<f64>,
-    q: Option<[f64; 3]>,
-    i2_h2: Option<(f64, f64)>,
-    test_result: [Option<f64>; 2],
-    status: Status,
+pub(super) struct Row {
+    pub(super) method: Method,
+    pub(super) test: &'static str,
+    pub(super) k: usize,
+    pub(super) effect: [Option<f64>; 4],
+    pub(super) prediction: [Option<f64>; 2],
+    pub(super) tau2: Option<f64>,
+    pub(super) tau2_std_error: Option<f64>,
+    pub(super) q: Option<[f64; 3]>,
+    pub(super) i2_h2: Option<(f64, f64)>,
+    pub(super) test_result: [Option<f64>; 2],
+    pub(super) status: Status,
 }
 
 impl Row {
-    fn empty(method: Method, test: &'static str, k: usize, status: Status) -> Self {
+    pub(super) fn empty(method: Method, test: &'static str, k: usize, status: Status) -> Self {
         Self {
             method,
             test,
@@ -143,6 +146,8 @@ pub fn pooled_table(
             }
         } else if method == Method::Exact {
             rows.push(exact_row(options, effects, estimate));
+        } else if method == Method::BetaBinomial {
+            rows.push(beta_binomial_row(options, effects, estimate));
         } else if method == Method::Bayes {
             rows.push(bayes_row(options, &y, &v));
         } else if let Some(model) = method.glmm() {
@@ -241,78 +246,6 @@ fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Row {
         prediction: prediction.map(Some),
         tau2: Some(posterior.tau(options.level).median.powi(2)),
         ..Row::empty(Method::Bayes, "posterior", y.len(), Status::Ok)
-    }
-}
-
-fn study_of(data: &StudyData) -> Option<Study> {
-    match *data {
-        StudyData::Counts { events1, n1, events2, n2 } => {
-            Some(Study::Table([events1, n1 - events1, events2, n2 - events2]))
-        }
-        StudyData::Rates { events1, time1, events2, time2 } => {
-            Some(Study::Rates([events1, time1, events2, time2]))
-        }
-        StudyData::Events { events, n } => Some(Study::Proportion([events, n - events])),
-        StudyData::Estimate { .. } => None,
-    }
-}
-
-fn glmm_row(
-    method: Method,
-    model: Model,
-    options: &Options,
-    effects: &[Effect],
-    estimate: &mut Estimate,
-) -> Row {
-    let studies: Vec<Study> = effects.iter().filter_map(|e| study_of(&e.data)).collect();
-    let Some(fit) = random_effects_glmm::fit(&studies, model, options.nodes, options.level) else {
-        let status = if studies.len() < 2 { Status::KTooSmall } else { Status::Monotone };
-        return Row::empty(method, "profile", studies.len(), status);
-    };
-    if !fit.agrees {
-        estimate.notice(Notice::new(Status::Nonconverged, "glmm-disagrees", &[]));
-        return Row::empty(method, "profile", studies.len(), Status::Nonconverged);
-    }
-    let ratio = 2.0 * (fit.log_likelihood - fit.without_heterogeneity).max(0.0);
-    // Under no heterogeneity τ² is at its border with probability ½.
-    let p = if ratio > 0.0 { 0.5 * chi_squared_upper(ratio, 1.0) } else { 1.0 };
-    let mut test = Table::new("tau2_test", &["method", "statistic", "p_value"]);
-    test.push(vec![method.word().into(), ratio.into(), p.into()]);
-    estimate.tables.push(test);
-    let z = fit.estimate / fit.std_error;
-    let status = match (fit.profile.iter().all(|x| x.is_finite()), fit.tau2 > 0.0) {
-        (false, _) => Status::OneSided,
-        (true, false) => Status::Boundary,
-        (true, true) => Status::Ok,
-    };
-    Row {
-        effect: [fit.estimate, fit.std_error, fit.profile[0], fit.profile[1]].map(Some),
-        tau2: Some(fit.tau2),
-        test_result: [Some(z), Some(normal_two_sided(z))],
-        ..Row::empty(method, "profile", studies.len(), status)
-    }
-}
-
-/// The odds ratio given all margins, with exact limits; no normal standard error.
-fn exact_row(options: &Options, effects: &[Effect], estimate: &mut Estimate) -> Row {
-    let tables = two_arm_tables(effects);
-    let Some(exact) = Conditional::new(&tables) else {
-        estimate.notices.push(Notice::new(Status::NotIdentified, "no-exact-ratio", &[]));
-        return Row::empty(Method::Exact, "exact", tables.len(), Status::NotIdentified);
-    };
-    let [low, high] = exact.limits(options.level, false);
-    let mode = exact.estimate();
-    let one_sided = !(mode.is_finite() && low.is_finite() && high.is_finite());
-    Row {
-        effect: [Some(mode), None, Some(low), Some(high)],
-        tau2: Some(0.0),
-        test_result: [None, Some(exact.p_value(false))],
-        ..Row::empty(
-            Method::Exact,
-            "exact",
-            tables.len(),
-            if one_sided { Status::OneSided } else { Status::Ok },
-        )
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod actuarial;
 pub mod age_period_cohort;
 pub mod bayes_random_effects;
+pub mod beta_binomial;
 pub mod beta_product;
 pub mod between;
 pub mod climb;

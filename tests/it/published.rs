@@ -317,3 +317,37 @@ fn two_outcomes_of_each_study_are_pooled_together() {
         assert!(error.contains(wanted), "{error}");
     }
 }
+
+/// Beta-binomial arms: the likelihood written out with `lbeta` in R and maximised there.
+#[test]
+fn beta_binomial_arms_equal_their_likelihood_in_r() {
+    let reference = crate::pooling::reference("meta_effects_reference.csv");
+    for (file, measure, case, effect) in [
+        ("nielweise2007.csv", "OR", "betabin n7", "effect"),
+        ("nielweise2007.csv", "RR", "betabin n7", "log risk ratio"),
+        ("bcg_counts.csv", "OR", "betabin bcg", "effect"),
+        ("bcg_counts.csv", "RR", "betabin bcg", "log risk ratio"),
+        ("pritz.csv", "PLO", "betabin pritz", "effect"),
+    ] {
+        let data = path(&format!("tests/reference/{file}")).display().to_string();
+        let found = json(&[&data, "--measure", measure, "--method", "BETABIN"]);
+        let row = found["pooled"].as_array().unwrap().iter().find(|r| r["method"] == "BETABIN");
+        let wanted = |what: &str, name: &str| reference[&format!("{case}/{what}/{name}")];
+        let row = row.unwrap();
+        assert_eq!(row["status"], "OK");
+        // With 300,000 persons `lbeta` has lost digits that our products keep.
+        let digits = if case == "betabin bcg" { 5e-6 } else { 1e-7 };
+        close(number(row, "estimate"), wanted(effect, "estimate"), digits, case);
+        close(number(row, "std_error"), wanted(effect, "se"), 1e-5, case);
+        let fit = &found["diagnostics"]["beta_binomial"][0];
+        close(number(fit, "correlation"), wanted("fit", "correlation"), 1e-5, case);
+    }
+    // An arm without any event has no finite odds; proportions that agree vary no more than the binomial.
+    let none = "study,events1,n1,events2,n2\nA,0,10,2,10\nB,0,20,3,20\n";
+    let same = "study,events,n\nA,2,10\nB,4,20\nC,1,5\n";
+    for (text, status) in [(none, "MONOTONE"), (same, "BOUNDARY")] {
+        let (_folder, data) = file(text);
+        let found = json(&[&data, "--method", "BETABIN"]);
+        assert_eq!(found["pooled"][1]["status"], status, "{text}");
+    }
+}
