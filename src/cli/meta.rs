@@ -9,7 +9,10 @@ use serde_json::{Map, json};
 use super::Ending;
 use crate::{
     estimate::{Estimate, Status, Table, Value},
-    meta::{Dataset, Method, Options, TestRule, analyse},
+    meta::{
+        Dataset, Method, Options, TestRule, analyse,
+        dose::{self, Doses},
+    },
     report::table_csv,
     stats::{
         bayes_random_effects::TauPrior,
@@ -112,6 +115,13 @@ pub(super) struct MetaArguments {
     /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG no correlation, NONE
     #[arg(long, default_value = "UN", ignore_case = true)]
     structure: String,
+    /// Column of doses: ratios by dose (study, cases, n or time, estimate and std_error on the log scale; both empty for each study's
+    /// reference group; design cc, ci or ir where the columns do not say) are pooled as slopes per unit of dose
+    #[arg(long)]
+    dose: Option<String>,
+    /// Knots of a spline of dose beside the slope, 3 to 5
+    #[arg(long, requires = "dose", value_parser = clap::value_parser!(u64).range(3..=5))]
+    knots: Option<u64>,
     /// Random permutations for p-values; signs are flipped exhaustively up to 16 studies
     #[arg(long, default_value_t = 0)]
     permutations: usize,
@@ -163,9 +173,18 @@ pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let in_file = || path.display().to_string();
-    let data = Dataset::parse(&text).with_context(in_file)?;
+    let doses = arguments.dose.as_ref().map(|column| Doses::parse(&text, column)).transpose();
+    let doses = doses.with_context(in_file)?;
+    let data = match &doses {
+        Some(doses) => doses.slopes(),
+        None => Dataset::parse(&text),
+    };
+    let data = data.with_context(in_file)?;
     let options = options(arguments, &data)?;
-    let estimate = analyse(&data, &options).with_context(in_file)?;
+    let mut estimate = analyse(&data, &options).with_context(in_file)?;
+    if let Some(doses) = &doses {
+        dose::add(doses, &options, arguments.knots.map(|n| n as usize), &mut estimate);
+    }
     #[cfg(feature = "hub")]
     if let Some(out) = &arguments.out {
         super::output::writable(out)?;
@@ -271,11 +290,14 @@ fn correction(arguments: &MetaArguments) -> Correction {
 }
 
 /// Tables that are printed beside `pooled`; the rest are in the JSON and the report.
-const PRINTED: [&str; 16] = [
+const PRINTED: [&str; 19] = [
     "outcomes",
     "between_studies",
     "fit",
     "pooled",
+    "dose_response",
+    "dose_spline",
+    "study_slopes",
     "posterior",
     "heterogeneity",
     "tau2_intervals",

@@ -112,6 +112,30 @@ fn subsets(y: &[f64], v: &[f64], estimate: &mut Estimate) {
         table.push([q, effects[at], shares[at]].map(Value::number).into());
     }
     estimate.tables.push(table);
+    estimate.tables.push(density(&found));
+}
+
+/// How many subsets have an effect and I² in each cell of a grid: the picture of Olkin, Dahabreh & Trikalinos (2012).
+fn density(subsets: &[(f64, f64)]) -> Table {
+    const ACROSS: usize = 48;
+    const UP: usize = 25;
+    let (low, high) = subsets
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), s| (a.min(s.0), b.max(s.0)));
+    let width = ((high - low) / ACROSS as f64).max(1e-12);
+    let mut counts = vec![0_u32; ACROSS * UP];
+    for (effect, i2) in subsets {
+        let across = (((effect - low) / width) as usize).min(ACROSS - 1);
+        let up = ((i2 * UP as f64) as usize).min(UP - 1);
+        counts[up * ACROSS + across] += 1;
+    }
+    let mut table = Table::new("subset_density", &["estimate", "i2", "subsets"]);
+    for (at, n) in counts.into_iter().enumerate() {
+        let estimate = low + width * ((at % ACROSS) as f64 + 0.5);
+        let i2 = ((at / ACROSS) as f64 + 0.5) / UP as f64;
+        table.push([estimate, i2, f64::from(n)].map(Value::number).into());
+    }
+    table
 }
 
 fn asymmetry(

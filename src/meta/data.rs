@@ -128,6 +128,14 @@ pub enum DataError {
         /// Outcome.
         outcome: String,
     },
+    /// A study whose doses cannot be used.
+    #[error("study `{study}`: {reason}")]
+    Doses {
+        /// Study.
+        study: String,
+        /// What is wrong, and what was wanted.
+        reason: &'static str,
+    },
     /// A method of another kind of data.
     #[error("method {method} does not apply to {found} with this measure")]
     Method {

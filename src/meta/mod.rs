@@ -2,6 +2,7 @@
 
 mod checks;
 mod data;
+pub mod dose;
 mod method;
 mod outcomes;
 mod pooled;

@@ -133,7 +133,7 @@ fn correlation(f: &MultivariateFit, i: usize, j: usize) -> Option<f64> {
 }
 
 /// Whether the fit ended where a variance is zero or a correlation is one.
-fn at_border(f: &MultivariateFit, typical: f64) -> bool {
+pub(super) fn at_border(f: &MultivariateFit, typical: f64) -> bool {
     let q = f.psi.nrows();
     let flat = (0..q).any(|j| f.psi[(j, j)] <= 1e-8 * typical);
     let tied = |i, j| correlation(f, i, j).is_some_and(|rho| rho.abs() > 0.9999);

@@ -16,6 +16,7 @@ pub mod competing;
 pub mod cox;
 pub mod cumulative_hazard;
 pub mod distribution;
+pub mod dose_response;
 pub mod effect_size;
 pub mod event_table;
 pub mod fine_gray;

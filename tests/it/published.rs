@@ -351,3 +351,60 @@ fn beta_binomial_arms_equal_their_likelihood_in_r() {
         assert_eq!(found["pooled"][1]["status"], status, "{text}");
     }
 }
+
+/// Slopes and splines of dose with the covariances of Greenland and Longnecker, written out in R and pooled by `metafor`.
+#[test]
+fn ratios_by_dose_equal_two_stages_in_r() {
+    let wanted = crate::pooling::reference("dose_response_reference.csv");
+    let data = path("tests/reference/doses.csv").display().to_string();
+    let found = json(&[&data, "--dose", "dose", "--knots", "3", "--method", "REML", "--test", "z"]);
+    let tables = &found["diagnostics"];
+    for row in tables["study_slopes"].as_array().unwrap() {
+        let of = |stat: &str| wanted[&format!("{}/slope/{stat}", row["study"].as_str().unwrap())];
+        close(number(row, "slope"), of("estimate"), 1e-8, "slope");
+        close(number(row, "std_error"), of("se"), 1e-8, "slope");
+        close(number(row, "q"), of("q"), 1e-8, "Q of a study");
+    }
+    let pooled = &found["pooled"][1];
+    let of = |stat: &str| wanted[&format!("pooled/slope/{stat}")];
+    close(number(pooled, "estimate"), of("estimate"), 1e-7, "pooled");
+    close(number(pooled, "std_error"), of("se"), 1e-7, "pooled");
+    close(number(pooled, "tau2"), of("tau2"), 1e-6, "pooled");
+    close(number(pooled, "q"), of("q"), 1e-8, "pooled");
+    let spline = &tables["dose_spline"];
+    for (row, term) in [(0, "dose"), (1, "bend")] {
+        let of = |stat: &str| wanted[&format!("pooled/spline/{term}{stat}")];
+        close(number(&spline[row], "estimate"), of(""), 1e-7, term);
+        close(number(&spline[row], "std_error"), of("_se"), 1e-6, term);
+    }
+    let told = found["notices"].as_array().unwrap().iter().any(|n| n["key"] == "dose-at-border");
+    assert!(told, "slope and bend vary together");
+    for (form, dose, column, key) in [
+        ("line", 5.0, "ratio", "5/line"),
+        ("line", 20.0, "conf_low", "20/line_low"),
+        ("spline", 5.0, "ratio", "5/spline"),
+        ("spline", 20.0, "ratio", "20/spline"),
+    ] {
+        let rows = tables["dose_response"].as_array().unwrap();
+        let is = |r: &&Value| r["form"] == form && (number(r, "dose") - dose).abs() < 1e-9;
+        let row = rows.iter().find(is).unwrap();
+        close(number(row, column), wanted[&format!("predict/{key}")], 1e-5, key);
+    }
+    let head = "study,dose,cases,n,estimate,std_error\n";
+    for (lines, wanted) in [
+        ("A,0,10,100,,\n", "reference group only"),
+        ("A,0,10,100,0.1,0.2\nA,1,10,100,0.1,0.2\n", "one reference group"),
+        ("A,0,10,100,,\nA,0,10,100,0.1,0.2\n", "reference dose"),
+        ("A,0,10,x,,\nA,1,10,100,0.1,0.2\n", "line 2, column `n`"),
+        ("A,0,10,100,,\nA,1,110,100,0.1,0.2\n", "no more cases than persons"),
+        ("A,0,90,100,,\nA,1,90,100,3,0.2\n", "no table with its totals"),
+    ] {
+        let (_folder, data) = file(&format!("{head}{lines}"));
+        let (code, out, error) = run(&[&data, "--dose", "dose"]);
+        assert_eq!(code, 2, "{lines} {out}");
+        assert!(error.contains(wanted), "{error}");
+    }
+    let (_folder, data) = file("study,events,n\nA,1,2\n");
+    let (code, _, error) = run(&[&data, "--dose", "grams"]);
+    assert!(code == 2 && error.contains("no column `grams`"), "{error}");
+}

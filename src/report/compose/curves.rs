@@ -180,6 +180,7 @@ impl Composer<'_> {
             x_label: self.word("survival.x_label")?,
             y_label: self.word(&key("y"))?,
             numbers_label: self.word("survival.risk_label")?,
+            labels: Vec::new(),
         };
         let level = self.level_words(model);
         let caption =
@@ -255,6 +256,7 @@ impl Composer<'_> {
             x_label: self.head("hazard_ratio"),
             y_label: self.word("figure.profile_likelihood.y")?,
             numbers_label: String::new(),
+            labels: Vec::new(),
         };
         let caption =
             self.say("figure.profile_likelihood.caption", &[("level", &self.level_words(model))])?;

@@ -14,7 +14,7 @@ use crate::{
 /// Tables of more rows are in the table files only.
 const MOST_ROWS: usize = 60;
 /// Tables that a figure shows, or that are there for machines.
-const NOT_PRINTED: [&str; 9] = [
+const NOT_PRINTED: [&str; 11] = [
     "curve",
     "at_risk",
     "likelihood",
@@ -24,6 +24,8 @@ const NOT_PRINTED: [&str; 9] = [
     "knots",
     "yearly",
     "series",
+    "subset_density",
+    "dose_response",
 ];
 /// Columns that hold probabilities, by table; in the others they are numbers of another kind.
 const PROBABILITIES: [&str; 10] = [
@@ -55,6 +57,9 @@ const COUNTS: [&str; 14] = [
     "age",
     "moderators_df",
 ];
+/// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
+const ELSEWHERE: [&str; 7] =
+    ["std_error", "q", "q_df", "q_p_value", "h2", "statistic", "tau2_std_error"];
 /// Columns of calendar years.
 const YEARS: [&str; 3] = ["year", "from_year", "to_year"];
 
@@ -121,11 +126,13 @@ impl Composer<'_> {
         let mut head = Vec::new();
         let mut chosen: Vec<usize> = Vec::new();
         for (i, column) in table.columns.iter().enumerate() {
-            if column.ends_with("_high") || (column == "status" && !has_status) {
+            let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.as_str());
+            if column.ends_with("_high") || (column == "status" && !has_status) || elsewhere {
                 continue;
             }
             chosen.push(i);
-            head.push(if column.ends_with("_low") { ci.clone() } else { self.head(column) });
+            let limits = column.ends_with("_low") && column != "pred_low";
+            head.push(if limits { ci.clone() } else { self.head(column) });
         }
         let texts = chosen
             .iter()

@@ -323,6 +323,7 @@ impl Composer<'_> {
             x_label,
             y_label,
             numbers_label: String::new(),
+            labels: Vec::new(),
         };
         self.place(format!("{}.{name}", model.id), lines(&plot), caption, alt)
     }

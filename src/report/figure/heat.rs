@@ -1,6 +1,7 @@
 //! Heat map of a table of rates: calendar time across, age up, the darker the higher.
 
 use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw, ticks};
+use super::lines::decimals;
 
 /// Cells and the words around them.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,12 +99,26 @@ fn axes(
     for value in ticks(x_range.0, x_range.1, 8) {
         let (x, _) = at(value, y_range.0);
         canvas.line(&[(x, bottom), (x, bottom + 10.0)], INK, 3);
-        canvas.text(&format!("{value:.0}"), (x, bottom + 34.0), Anchor::Middle, TEXT, INK);
+        let digits = decimals(x_range);
+        canvas.text(
+            &format!("{value:.digits$}").replace('-', "−"),
+            (x, bottom + 34.0),
+            Anchor::Middle,
+            TEXT,
+            INK,
+        );
     }
     for value in ticks(y_range.0, y_range.1, 8) {
         let (_, y) = at(x_range.0, value);
         canvas.line(&[(left - 10.0, y), (left, y)], INK, 3);
-        canvas.text(&format!("{value:.0}"), (left - 18.0, y), Anchor::Right, TEXT, INK);
+        let digits = decimals(y_range);
+        canvas.text(
+            &format!("{value:.digits$}").replace('-', "−"),
+            (left - 18.0, y),
+            Anchor::Right,
+            TEXT,
+            INK,
+        );
     }
     canvas.text(
         &map.x_label,

@@ -39,6 +39,8 @@ pub(crate) struct LinePlot {
     pub y_label: String,
     /// Heading of the numbers under the axis.
     pub numbers_label: String,
+    /// Words beside points: x, y and the words.
+    pub labels: Vec<(f64, f64, String)>,
 }
 
 const WIDTH: u32 = 1700;
@@ -123,6 +125,15 @@ pub(crate) fn lines(plot: &LinePlot) -> Drawing {
                 }
             }
         }
+        for (x, y, words) in &plot.labels {
+            let (x, y) = place.at(*x, *y);
+            // To the left of points in the right quarter, where words would run off the plot.
+            if x > place.right - 0.25 * (place.right - place.left) {
+                canvas.text(words, (x - 18.0, y - 18.0), Anchor::Right, SMALL, INK);
+            } else {
+                canvas.text(words, (x + 18.0, y - 18.0), Anchor::Left, SMALL, INK);
+            }
+        }
         if plot.series.len() > 1 {
             legend(canvas, plot);
         }
@@ -184,7 +195,7 @@ fn axes(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
 }
 
 /// Decimals that tell the marks of an axis apart.
-fn decimals((low, high): (f64, f64)) -> usize {
+pub(super) fn decimals((low, high): (f64, f64)) -> usize {
     match high - low {
         w if w > 8.0 => 0,
         w if w > 0.8 => 1,

@@ -32,10 +32,11 @@ pub(super) fn marks(last: f64) -> Vec<(f64, String)> {
 
 /// Marks of an axis from `first` to `last`, which end it whether or not they have a label.
 pub(super) fn spaced_marks(first: f64, last: f64, count: usize) -> Vec<(f64, String)> {
+    let digits = lines::decimals((first, last));
     let mut marks: Vec<(f64, String)> = canvas::ticks(first, last, count)
         .into_iter()
         .filter(|t| *t >= first && *t <= last)
-        .map(|t| (t, format!("{t:.0}")))
+        .map(|t| (t, format!("{t:.digits$}")))
         .collect();
     let near = |marks: &[(f64, String)], x: f64| marks.iter().any(|(t, _)| (t - x).abs() < 1e-9);
     if !near(&marks, first) {
