@@ -290,11 +290,12 @@ fn correction(arguments: &MetaArguments) -> Correction {
 }
 
 /// Tables that are printed beside `pooled`; the rest are in the JSON and the report.
-const PRINTED: [&str; 19] = [
+const PRINTED: [&str; 20] = [
     "outcomes",
     "between_studies",
     "fit",
     "pooled",
+    "stages",
     "dose_response",
     "dose_spline",
     "study_slopes",

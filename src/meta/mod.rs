@@ -8,6 +8,7 @@ mod outcomes;
 mod pooled;
 mod rare;
 mod regression;
+mod stages;
 
 pub use data::{DataError, Dataset, Kind};
 pub use method::{Method, TestRule};
@@ -172,6 +173,7 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
         estimate.tables.push(heterogeneity_table(&y, &v, options.level));
         estimate.tables.push(pooled::tau2_intervals(&y, &v, options.level));
     }
+    stages::add(data, options, &effects, &mut estimate);
     if let Some(table) = pooled::bayes_table(options, &methods, &effects) {
         estimate.tables.push(table);
     }

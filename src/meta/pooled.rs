@@ -175,7 +175,7 @@ fn harmonic_n(effects: &[Effect]) -> Option<f64> {
 }
 
 /// τ² by a method; `None` where there are too few effects.
-fn tau2_of(method: Method, options: &Options, y: &[f64], v: &[f64]) -> Option<Tau2> {
+pub(super) fn tau2_of(method: Method, options: &Options, y: &[f64], v: &[f64]) -> Option<Tau2> {
     if y.is_empty() || (method != Method::Common && y.len() < 2) {
         return None;
     }
@@ -189,7 +189,7 @@ fn tau2_of(method: Method, options: &Options, y: &[f64], v: &[f64]) -> Option<Ta
     })
 }
 
-fn normal_row(
+pub(super) fn normal_row(
     method: Method,
     rule: TestRule,
     found: Option<Tau2>,

@@ -408,3 +408,33 @@ fn ratios_by_dose_equal_two_stages_in_r() {
     let (code, _, error) = run(&[&data, "--dose", "grams"]);
     assert!(code == 2 && error.contains("no column `grams`"), "{error}");
 }
+
+/// Both stages stand side by side; the reader is told why they differ: METHODS' numbers of `rma.glmm` and `rma`.
+#[test]
+fn one_stage_and_two_stand_side_by_side() {
+    let data = path("tests/reference/nielweise2007.csv").display().to_string();
+    let found = json(&[&data, "--measure", "OR", "--method", "MH"]);
+    let stages = found["diagnostics"]["stages"].as_array().unwrap();
+    assert_eq!(
+        (stages[0]["method"].as_str(), stages[1]["method"].as_str()),
+        (Some("GLMM-CM.EL"), Some("REML"))
+    );
+    close(number(&stages[0], "estimate"), -1.353158, 2e-5, "one stage");
+    let own = json(&[&data, "--measure", "OR", "--method", "REML", "--test", "z"]);
+    close(number(&stages[1], "estimate"), number(&own["pooled"][1], "estimate"), 1e-12, "two");
+    let gap = number(&stages[1], "estimate") - number(&stages[0], "estimate");
+    close(number(&stages[1], "difference"), gap / number(&stages[0], "std_error"), 1e-10, "gap");
+    let key = |found: &Value| -> Vec<String> {
+        let all = found["notices"].as_array().unwrap().iter();
+        all.filter_map(|n| n["key"].as_str())
+            .filter(|k| k.starts_with("stages"))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(key(&found), ["stages-differ-lost"]);
+    let (_folder, sparse) =
+        file("study,events1,n1,events2,n2\nA,1,40,4,41\nB,2,50,7,48\nC,1,300,5,90\n");
+    assert_eq!(key(&json(&[&sparse, "--measure", "RR"])), ["stages-differ-sparse"]);
+    let (_folder, plenty) = file("study,estimate,std_error\nA,1,0.2\nB,1.1,0.3\n");
+    assert!(json(&[&plenty])["diagnostics"]["stages"].is_null());
+}

@@ -1,0 +1,93 @@
+//! The same question in one stage, from the counts, and in two, from the studies' own estimates; and why the answers differ.
+
+use super::{
+    Dataset, Effect, Kind, Method, Options,
+    pooled::{Row, normal_row, tau2_of},
+    rare::{beta_binomial_row, glmm_row},
+};
+use crate::{
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    meta::TestRule,
+    stats::effect_size::StudyData,
+};
+
+/// Difference, in standard errors of the one-stage estimate, from which on the reader is told why.
+const TELLING: f64 = 0.1;
+/// Fewer events than these in an arm make a normal approximation of a study doubtful.
+const SPARSE: f64 = 5.0;
+
+/// Adds the table where the data are counts of two studies or more.
+pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimate: &mut Estimate) {
+    if data.kind == Kind::Generic || effects.len() < 2 {
+        return;
+    }
+    let methods = [Method::Conditional, Method::BetaBinomial];
+    let Some(method) = methods.into_iter().find(|m| m.fits(data.kind, options.measure)) else {
+        return;
+    };
+    // What the fit says of itself is told where it was asked for; here only its numbers count.
+    let mut aside = Estimate::new(Exactness::TwoStage, 0);
+    let one = match method.glmm() {
+        Some(model) => glmm_row(method, model, options, effects, &mut aside),
+        None => beta_binomial_row(options, effects, &mut aside),
+    };
+    let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
+    let found = tau2_of(Method::Reml, options, &y, &v);
+    let two = normal_row(Method::Reml, TestRule::Z, found, (&y, &v), options.level, &mut aside);
+    let difference = match (one.effect[0], one.effect[1], two.effect[0]) {
+        (Some(a), Some(se), Some(b)) if se > 0.0 => Some((b - a) / se),
+        _ => None,
+    };
+    let columns = [
+        "stages",
+        "method",
+        "k",
+        "estimate",
+        "std_error",
+        "conf_low",
+        "conf_high",
+        "tau2",
+        "difference",
+        "status",
+    ];
+    let mut table = Table::new("stages", &columns);
+    let mut push = |stages: &str, row: &Row, difference: Option<f64>| {
+        let finite = |x: Option<f64>| Value::from(x.filter(|x| x.is_finite()));
+        let mut cells: Vec<Value> =
+            vec![stages.into(), row.method.word().into(), (row.k as f64).into()];
+        cells.extend(row.effect.map(finite));
+        cells.extend([finite(row.tau2), finite(difference), row.status.into()]);
+        table.push(cells);
+    };
+    push("one", &one, None);
+    push("two", &two, difference);
+    estimate.tables.push(table);
+    if let Some(difference) = difference.filter(|d| d.abs() > TELLING) {
+        let lost = effects.iter().filter(|e| e.effect.is_none()).count();
+        let sparse = effects.iter().filter(|e| fewest(&e.data) < SPARSE).count();
+        let key = match (lost, sparse) {
+            (1.., _) => "stages-differ-lost",
+            (0, 1..) => "stages-differ-sparse",
+            (0, 0) => "stages-differ-weights",
+        };
+        let values = [
+            ("difference", format!("{:.2}", difference.abs())),
+            ("lost", lost.to_string()),
+            ("sparse", sparse.to_string()),
+            ("k", effects.len().to_string()),
+        ];
+        estimate.notices.push(Notice::new(Status::Ok, key, &values));
+    }
+}
+
+/// Events, or others, in the arm that has fewest.
+fn fewest(data: &StudyData) -> f64 {
+    match *data {
+        StudyData::Counts { events1, n1, events2, n2 } => {
+            events1.min(events2).min(n1 - events1).min(n2 - events2)
+        }
+        StudyData::Rates { events1, events2, .. } => events1.min(events2),
+        StudyData::Events { events, n } => events.min(n - events),
+        StudyData::Estimate { .. } => f64::INFINITY,
+    }
+}
