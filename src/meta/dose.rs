@@ -96,10 +96,9 @@ impl Doses {
                 number,
                 design: match design.map(cell) {
                     Some("cc") => Design::CaseControl,
-                    Some("ci") => Design::CumulativeIncidence,
-                    Some("ir") => Design::IncidenceRate,
                     None if by_time => Design::IncidenceRate,
-                    None => Design::CumulativeIncidence,
+                    Some("ci") | None => Design::CumulativeIncidence,
+                    Some("ir") => Design::IncidenceRate,
                     Some(_) => return Err(fault(design.unwrap_or(0), "cc, ci or ir")),
                 },
                 dose: real(at_dose, "a dose")?,

@@ -8,6 +8,8 @@
 
 mod tables;
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +93,16 @@ impl StandardInterval {
     }
 }
 
+/// Layout of the yearbook's pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Layout {
+    /// International Incidence of Childhood Cancer: cases by age, ratio of males to females, rates by age and standardised.
+    Iicc,
+    /// Cancer Incidence in Five Continents: cases, those of unknown age, rates by age; crude, cumulative and standardised rates.
+    Ci5,
+}
+
 /// A standard population of one's own.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +135,12 @@ pub struct Options {
     /// Ages (first, first no longer counted) over which rates are standardised and cumulated; all ages if absent.
     #[serde(default)]
     truncated: Vec<[u32; 2]>,
+    /// Layout of the pages: `iicc` if nobody is 20 or over, else `ci5`, which adds cumulative rates to ages 64 and 74.
+    #[serde(default)]
+    layout: Option<Layout>,
+    /// Codes of the levels of `by` that are printed beside them, such as those of ICD-10.
+    #[serde(default)]
+    icd10: BTreeMap<String, String>,
     /// Person-years for which rates are told: a million if nobody is 20 or over, else 100 000.
     #[serde(default)]
     per: Option<f64>,
@@ -255,8 +273,19 @@ impl Model for IncidenceRates {
         if options.per.get_or_insert(per).is_nan() || options.per.is_some_and(|per| per <= 0.0) {
             faults.push(Fault::new("/per", "`per` is a positive number of person-years"));
         }
+        let usual = if cells.is_childhood() { Layout::Iicc } else { Layout::Ci5 };
+        let layout = *options.layout.get_or_insert(usual);
         if options.truncated.is_empty() {
-            options.truncated = vec![[cells.ages[0], cells.age_end.unwrap_or(u32::MAX)]];
+            let end = cells.age_end.unwrap_or(u32::MAX);
+            options.truncated = vec![[cells.ages[0], end]];
+            let starts = |age: &u32| *age < end && cells.ages.contains(age);
+            let ends = [65, 75].into_iter().filter(starts).filter(|_| layout == Layout::Ci5);
+            options.truncated.extend(ends.map(|age| [cells.ages[0], age]));
+        }
+        for level in options.icd10.keys().filter(|l| !options.groups.contains(l)) {
+            let message = format!("`{level}` is no level of the groups");
+            let hint = suggestion(level, &options.groups);
+            faults.push(Fault::new(format!("/icd10/{level}"), message).hint(hint));
         }
         faults.extend(options.faults());
         faults

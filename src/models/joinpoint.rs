@@ -296,7 +296,11 @@ impl Tables {
                     "rate",
                     "conf_low",
                     "conf_high",
+                    "std_error",
                     "modelled",
+                    "percent",
+                    "percent_low",
+                    "percent_high",
                     "status",
                 ]),
             ),
@@ -487,7 +491,20 @@ fn one(
         }
         let at = series.x.iter().position(|x| (x - f64::from(year.year)).abs() < 0.5);
         let scale = if options.scale == Scale::Count { total[0] / total[1] } else { 1.0 };
+        let error = match (hidden[i], options.scale == Scale::Count, year.standardised) {
+            (true, ..) => None,
+            (false, true, _) if year.expected > 0.0 => {
+                Some(per * scale * year.rate.events.sqrt() / year.expected)
+            }
+            (false, false, Some(w)) => Some(per * w.variance.sqrt()),
+            _ => None,
+        };
+        row.push(error.into());
         row.push(at.map(|i| per * scale * fit.fitted[i].exp()).into());
+        let segment = fit.joinpoints.iter().filter(|x| **x < f64::from(year.year)).count();
+        let slope = fit.slope(segment, normal);
+        let [low, high] = slope.limits(options.level());
+        row.extend([slope.percent(), low, high].map(Value::number));
         row.push(status);
         tables.series.push(with(row));
     }

@@ -48,6 +48,13 @@ pub struct Options {
     /// Standard population of the yearly rates.
     #[serde(default = "world")]
     standard: String,
+    /// Whether the table of SEER's Cancer Statistics Review is told too: change from the first year to the last, and change per year
+    /// over all years, their first half and their second, by weighted least squares.
+    #[serde(default)]
+    halves: bool,
+    /// Ages (first, first no longer counted) of that table; all ages if absent.
+    #[serde(default)]
+    truncated: Vec<[u32; 2]>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
     confidence_level: Option<f64>,
@@ -115,6 +122,17 @@ impl Model for RateTrend {
                 .push(Fault::new("", format!("a trend needs three years, found {}", cells.len())));
         }
         faults.extend(standard_weights(&options.standard, cells).err());
+        if options.truncated.is_empty() {
+            options.truncated = vec![[cells.ages[0], cells.age_end.unwrap_or(u32::MAX)]];
+        }
+        let bands: Vec<[u32; 2]> = (0..cells.ages.len()).map(|i| cells.band(i)).collect();
+        for (i, ages) in options.truncated.iter().enumerate() {
+            if population_standards::weights(&options.standard, &bands, *ages).is_none() {
+                let message =
+                    format!("ages {} to {} do not run along the age bands", ages[0], ages[1]);
+                faults.push(Fault::new(format!("/truncated/{i}"), message));
+            }
+        }
         faults
     }
 
@@ -198,7 +216,100 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         }
     }
     estimate.tables.extend([trends, yearly]);
+    if options.halves {
+        estimate.tables.push(halves_table(options, layout, &cells, &printed));
+    }
     Ok(estimate)
+}
+
+/// Table 29.3 of the Cancer Statistics Review: a line per group, sex and range of ages. `*`: the change per year is not 0; `#`: the
+/// second half differs from the first; both at five per cent.
+fn halves_table(
+    options: &Options,
+    layout: &Incidence,
+    cells: &RateCells,
+    printed: &Printed,
+) -> Table {
+    let columns = [
+        "group",
+        "sex",
+        "ages",
+        "change_percent",
+        "percent",
+        "percent_flag",
+        "first_half",
+        "first_half_flag",
+        "second_half",
+        "second_half_flag",
+        "halves_p_value",
+        "status",
+    ];
+    let mut table = Table::new("halves", &columns);
+    let bands: Vec<[u32; 2]> = (0..layout.ages.len()).map(|i| layout.band(i)).collect();
+    let middle = layout.years[0] + (layout.len() as i32 - 1) / 2;
+    for (g, group) in options.groups.iter().enumerate() {
+        for (sex_name, sex) in
+            cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
+        {
+            for &[from, to] in &options.truncated {
+                let ages = if to == u32::MAX {
+                    format!("{from}+")
+                } else {
+                    format!("{from}–{}", to - 1)
+                };
+                let mut row: Vec<Value> = vec![group.into(), sex_name.into(), ages.into()];
+                let hidden = [0, layout.len() - 1].iter().any(|&y| printed.hides(*sex, g, y, None));
+                let weights = population_standards::weights(&options.standard, &bands, [from, to]);
+                let series = weights.map(|w| cells.series(*sex, Some(g), &w)).unwrap_or_default();
+                let status = if hidden {
+                    Status::Suppressed
+                } else {
+                    change_cells(&series, middle, &mut row)
+                };
+                row.resize(columns.len() - 1, Value::None);
+                row.push(status.into());
+                table.push(row);
+            }
+        }
+    }
+    table
+}
+
+/// Change from first to last year, then the changes per year with their flags.
+fn change_cells(series: &[Year], middle: i32, row: &mut Vec<Value>) -> Status {
+    let rate = |y: Option<&Year>| y.and_then(|y| y.standardised).map(|w| w.rate);
+    let ends = rate(series.first()).zip(rate(series.last())).filter(|(first, _)| *first > 0.0);
+    row.push(ends.map(|(first, last)| 100.0 * (last / first - 1.0)).into());
+    let line = |keep: &dyn Fn(i32) -> bool| -> Option<Slope> {
+        let mut points = [Vec::new(), Vec::new(), Vec::new()];
+        for year in series.iter().filter(|y| keep(y.year)) {
+            // A year without cases has no logarithm: no line is drawn then.
+            let w = year.standardised.filter(|w| w.rate > 0.0)?;
+            let values = [f64::from(year.year), w.rate.ln(), w.rate * w.rate / w.variance];
+            points.iter_mut().zip(values).for_each(|(p, v)| p.push(v));
+        }
+        least_squares(&points[0], &points[1], &points[2])
+    };
+    let whole = line(&|_| true);
+    let halves = [line(&|y| y <= middle), line(&|y| y > middle)];
+    let differ = match halves {
+        [Some(a), Some(b)] => {
+            // Two lines with variances of their own: Welch's degrees of freedom.
+            let (va, vb) = (a.std_error.powi(2), b.std_error.powi(2));
+            let df = (va + vb).powi(2) / (va * va / a.df + vb * vb / b.df);
+            let gap = Slope { slope: b.slope - a.slope, std_error: (va + vb).sqrt(), df };
+            (va + vb > 0.0).then(|| gap.p_value())
+        }
+        _ => None,
+    };
+    for (i, slope) in [whole, halves[0], halves[1]].into_iter().enumerate() {
+        let star = slope.is_some_and(|s| s.p_value() < 0.05);
+        let hash = i == 2 && differ.is_some_and(|p| p < 0.05);
+        let flags = format!("{}{}", if star { "*" } else { "" }, if hash { "#" } else { "" });
+        row.extend([slope.map(|s| s.percent()).into(), flags.into()]);
+    }
+    row.push(differ.into());
+    if whole.is_some() { Status::Ok } else { Status::NotIdentified }
 }
 
 /// Spans of one year.

@@ -101,8 +101,8 @@ mod tests {
     /// Crude ratios give back the table they came from, whose covariance is known: the variance of the reference group.
     #[test]
     fn crude_ratios_have_the_covariance_of_their_table() {
-        let cases = [40.0, 30.0, 25.0];
-        let totals = [400.0, 250.0, 150.0];
+        let cases: [f64; 3] = [40.0, 30.0, 25.0];
+        let totals: [f64; 3] = [400.0, 250.0, 150.0];
         for design in [Design::CaseControl, Design::CumulativeIncidence, Design::IncidenceRate] {
             let of = |i: usize| match design {
                 Design::CaseControl => (

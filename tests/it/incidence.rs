@@ -1134,3 +1134,38 @@ fn prevalence_of_few_is_hidden_and_without_losses_exact() {
     }
     assert!(bullets > 0);
 }
+
+/// The Cancer Statistics Review's table by `lm` in R, and the columns of the explorer's table beside each year.
+#[test]
+fn halves_and_explorer_columns_equal_r() {
+    let wanted = reference("incidence_reference.csv");
+    let of = |key: &str| wanted[&format!("halves/{key}")];
+    let estimate = over(2, &format!("kind = \"rate_trend\"\nhalves = true\n{ADULTS}"));
+    let table = estimate.table("halves").unwrap();
+    let number = |column| table.number(0, column).unwrap();
+    close(number("change_percent"), of("ends/change"), TOLERANCE, "ends");
+    for (column, key) in [("percent", "all"), ("first_half", "first"), ("second_half", "second")] {
+        let percent = 100.0 * of(&format!("{key}/coef")).exp_m1();
+        close(number(column), percent, TOLERANCE, key);
+        let star = table.text(0, &format!("{column}_flag")).contains('*');
+        assert_eq!(star, of(&format!("{key}/p")) < 0.05, "{key}");
+    }
+    close(number("halves_p_value"), of("differ/p"), 1e-7, "differ");
+    let hash = table.text(0, "second_half_flag").contains('#');
+    assert_eq!(hash, of("differ/p") < 0.05);
+    let estimate = over(2, &format!("kind = \"joinpoint\"\nscale = \"log_rate\"\n{ADULTS}"));
+    let (series, segments) =
+        (estimate.table("series").unwrap(), estimate.table("segments").unwrap());
+    for r in 0..series.rows.len() {
+        let year = series.number(r, "year").unwrap();
+        let is = |s: &usize| {
+            let from = segments.number(*s, "from_year").unwrap();
+            (*s == 0 || from < year) && year <= segments.number(*s, "to_year").unwrap()
+        };
+        let segment = (0..segments.rows.len()).find(is).unwrap();
+        for column in ["percent", "percent_low", "percent_high"] {
+            assert_eq!(series.number(r, column), segments.number(segment, column), "{year}");
+        }
+        assert!(series.number(r, "std_error").unwrap() > 0.0);
+    }
+}

@@ -90,4 +90,7 @@ add("nci", "net", "est", b[3]); add("nci", "net", "se", sqrt(V[3, 3])); add("nci
 wald <- function(nm, idx) { s <- b[idx] %*% solve(V[idx, idx]) %*% b[idx]; add("nci", nm, "chi2", s); add("nci", nm, "df", length(idx)) }
 ka <- 3 + seq_len(a - 2); kp <- max(ka) + seq_len(p - 2); kc <- max(kp) + seq_len(nc - 2); wald("net drift", 3); wald("age deviations", ka); wald("period deviations", kp); wald("cohort deviations", kc); wald("period rate ratios", c(3, kp)); wald("cohort rate ratios", c(3, kc))
 for (k in seq_len(a)) { w <- ctr(p) / sum(ctr(p)^2) / width; L <- rep(0, length(b)); L[3] <- 1; L[kc] <- drop(w %*% DC[seq_len(p) + a - k, ]); add("nci", paste0("local", k), "est", sum(L * b)); add("nci", paste0("local", k), "se", sqrt(t(L) %*% V %*% L)) }
+# Table 29.3 of the Cancer Statistics Review: first to last year, and weighted lines over all years and their halves.
+hv <- function(nm, z) { f <- lm(log(r) ~ P, z, weights = r^2 / v); add("halves", nm, "coef", coef(f)[2]); add("halves", nm, "p", summary(f)$coefficients[2, 4]); c(coef(f)[2], vcov(f)[2, 2], f$df.residual) }
+add("halves", "ends", "change", 100 * (y$r[nrow(y)] / y$r[1] - 1)); hv("all", y); m <- y$P[1] + (nrow(y) - 1) %/% 2; a <- hv("first", y[y$P <= m, ]); b <- hv("second", y[y$P > m, ]); df <- (a[2] + b[2])^2 / (a[2]^2 / a[3] + b[2]^2 / b[3]); add("halves", "differ", "p", 2 * pt(-abs(a[1] - b[1]) / sqrt(a[2] + b[2]), df))
 write.csv(do.call(rbind, R), "incidence_reference.csv", row.names = FALSE, quote = FALSE)

@@ -30,6 +30,7 @@ pub(super) struct Tables {
     standardised: Table,
     cumulative: Table,
     sex_ratio: Table,
+    unknown_age: Table,
 }
 
 impl Tables {
@@ -59,6 +60,7 @@ impl Tables {
                     "status",
                 ]),
             ),
+            unknown_age: Table::new("unknown_age", &with(&["cases"])),
             sex_ratio: Table::new(
                 "sex_ratio",
                 &[
@@ -104,6 +106,10 @@ impl Tables {
             } else {
                 self.rates.push(crude_row(options, head(), name, counts.cases[b], counts.time[b]));
             }
+        }
+        // Where a band is hidden, the cases without an age would give it away.
+        if counts.unknown > 0.0 && !any_hidden {
+            self.unknown_age.push([head(), vec![counts.unknown.into()]].concat());
         }
         let known = all_cases - counts.unknown;
         // Cases of unknown age have the ages of the others.
@@ -219,7 +225,8 @@ impl Tables {
     }
 
     pub(super) fn finish(self) -> Vec<Table> {
-        let tables = [self.standardised, self.rates, self.cumulative, self.sex_ratio];
+        let tables =
+            [self.standardised, self.rates, self.cumulative, self.sex_ratio, self.unknown_age];
         tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
     }
 }

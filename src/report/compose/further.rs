@@ -14,7 +14,7 @@ use crate::{
 /// Tables of more rows are in the table files only.
 const MOST_ROWS: usize = 60;
 /// Tables that a figure shows, or that are there for machines.
-const NOT_PRINTED: [&str; 11] = [
+const NOT_PRINTED: [&str; 10] = [
     "curve",
     "at_risk",
     "likelihood",
@@ -23,7 +23,6 @@ const NOT_PRINTED: [&str; 11] = [
     "excess_hazard",
     "knots",
     "yearly",
-    "series",
     "subset_density",
     "dose_response",
 ];

@@ -2,13 +2,10 @@
 
 use super::{Block, Composed, Composer};
 use crate::{
-    estimate::{Estimate, Table},
-    report::{
-        document::PrintTable,
-        figure::{
-            ForestPlot, ForestRow, HeatMap, LinePlot, LinePoint, Series, forest, heat, lines,
-            spaced_marks,
-        },
+    estimate::Estimate,
+    report::figure::{
+        ForestPlot, ForestRow, HeatMap, LinePlot, LinePoint, Series, forest, heat, lines,
+        spaced_marks,
     },
     results::ModelResult,
     stats::between::funnel_limits,
@@ -74,125 +71,8 @@ impl Composer<'_> {
         Ok(blocks)
     }
 
-    /// One line per group: cases, share, rates by age, crude and standardised rates. A table per period for both sexes, and one per
-    /// sex for the last period.
-    fn yearbook(&self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let (Some(rates), Some(standardised)) =
-            (estimate.table("rates"), estimate.table("standardised_rates"))
-        else {
-            return Ok(Vec::new());
-        };
-        let distinct = |table: &Table, column: &str| {
-            let mut found: Vec<String> = Vec::new();
-            for row in 0..table.rows.len() {
-                let value = table.text(row, column).to_owned();
-                if !found.contains(&value) {
-                    found.push(value);
-                }
-            }
-            found
-        };
-        let (groups, ages) = (distinct(rates, "group"), distinct(rates, "age"));
-        let (periods, sexes) = (distinct(rates, "period"), distinct(rates, "sex"));
-        let mut pages: Vec<(&String, &String)> = periods.iter().map(|p| (p, &sexes[0])).collect();
-        if let Some(last) = periods.last() {
-            pages.extend(sexes.iter().skip(1).map(|s| (last, s)));
-        }
-        let mut standards: Vec<(String, String)> = Vec::new();
-        for row in 0..standardised.rows.len() {
-            let key = ["standard", "ages"].map(|c| standardised.text(row, c).to_owned());
-            let key: (String, String) = key.into();
-            if !standards.contains(&key) {
-                standards.push(key);
-            }
-        }
-        let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
-        let mut blocks = Vec::new();
-        for (period, sex) in pages {
-            let find = |table: &Table, wanted: &[(&str, &str)]| {
-                (0..table.rows.len()).find(|&row| {
-                    table.text(row, "period") == period
-                        && table.text(row, "sex") == sex
-                        && wanted.iter().all(|(c, v)| table.text(row, c) == *v)
-                })
-            };
-            let mut head = vec![self.head("group"), self.head("cases"), "%".to_owned()];
-            head.extend(ages.iter().skip(1).cloned());
-            head.push(self.word("incidence.crude")?);
-            for (standard, ages) in &standards {
-                let name =
-                    self.word(&format!("value.{standard}")).unwrap_or_else(|_| standard.clone());
-                head.push(format!("{name} {ages}"));
-                head.push(ci.clone());
-            }
-            let total: f64 = groups
-                .iter()
-                .filter_map(|g| {
-                    rates.number(find(rates, &[("group", g), ("age", "all")])?, "cases")
-                })
-                .sum();
-            let who = self.who(model, sex)?;
-            let years = rates_person_years(rates, find(rates, &[("age", "all")]));
-            let years = self.locale.count(years);
-            let per = self.per(estimate);
-            let values =
-                [("period", period.as_str()), ("who", &who), ("years", &years), ("per", &per)];
-            let mut printed =
-                PrintTable::new(self.say("incidence.caption", &values)?, head).texts(1);
-            for group in &groups {
-                let Some(all) = find(rates, &[("group", group), ("age", "all")]) else { continue };
-                let cases = rates.number(all, "cases").unwrap_or(0.0);
-                let share = if total > 0.0 {
-                    self.locale.decimals(100.0 * cases / total, 1)
-                } else {
-                    "–".into()
-                };
-                let mut cells =
-                    vec![self.group(model.by.as_deref(), group)?, self.locale.count(cases), share];
-                for age in ages.iter().skip(1) {
-                    let row = find(rates, &[("group", group), ("age", age)]);
-                    cells.push(self.rate_cell(rates, row));
-                }
-                cells.push(self.rate_cell(rates, Some(all)));
-                for (standard, ages) in &standards {
-                    let wanted =
-                        [("group", group.as_str()), ("standard", standard), ("ages", ages)];
-                    let row = find(standardised, &wanted);
-                    cells.push(self.rate_cell(standardised, row));
-                    let limit = |c: &str| row.and_then(|r| standardised.number(r, c));
-                    cells.push(match (limit("conf_low"), limit("conf_high")) {
-                        (Some(low), Some(high)) => self
-                            .locale
-                            .span(&self.locale.decimals(low, 1), &self.locale.decimals(high, 1)),
-                        _ => "–".into(),
-                    });
-                }
-                printed.row("body", cells);
-            }
-            blocks.push(Block::Table(printed));
-        }
-        Ok(blocks)
-    }
-
-    /// Person-years for which rates are told, as the method card says.
-    fn per(&self, estimate: &Estimate) -> String {
-        let line = estimate.card.iter().find(|line| line.term == "rate-per");
-        let per = line.and_then(|l| l.values.get("per")?.parse::<f64>().ok());
-        per.map_or_else(String::new, |per| self.locale.count(per))
-    }
-
-    /// A rate to one decimal; a dash without cases, a bullet where it is hidden.
-    fn rate_cell(&self, table: &Table, row: Option<usize>) -> String {
-        let Some(row) = row else { return "–".into() };
-        match (table.text(row, "status"), table.number(row, "rate")) {
-            ("SUPPRESSED", _) => "·".into(),
-            (_, Some(rate)) if rate > 0.0 => self.locale.decimals(rate, 1),
-            _ => "–".into(),
-        }
-    }
-
     /// Whose rates: of one sex, of both, or of all where sexes are not told apart.
-    fn who(&self, model: &ModelResult, sex: &str) -> Composed<String> {
+    pub(super) fn who(&self, model: &ModelResult, sex: &str) -> Composed<String> {
         let told_apart = model.options.pointer("/incidence/sex").is_some_and(|v| !v.is_null());
         match (sex, told_apart) {
             ("all", true) => self.word("incidence.both"),
@@ -522,8 +402,4 @@ impl Composer<'_> {
         let marks = spaced_marks(0.0, 1.05 * most, 8);
         Ok(vec![self.line_block(model, "funnel", series, marks, (0.0, 1.05 * top), words)])
     }
-}
-
-fn rates_person_years(rates: &Table, row: Option<usize>) -> f64 {
-    row.and_then(|r| rates.number(r, "person_years")).unwrap_or(0.0)
 }

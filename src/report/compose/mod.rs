@@ -8,6 +8,7 @@ mod incidence;
 mod published;
 mod regression;
 mod survival;
+mod yearbook;
 
 use std::collections::BTreeMap;
 

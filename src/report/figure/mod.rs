@@ -6,6 +6,7 @@ mod forest;
 mod heat;
 mod lines;
 mod png;
+mod pyramid;
 mod survival;
 
 pub use canvas::Drawing;
@@ -14,6 +15,7 @@ pub(super) use forest::{ForestPlot, ForestRow, forest};
 pub(super) use heat::{HeatMap, heat};
 pub(super) use lines::{LinePlot, LinePoint, Series, lines};
 pub(super) use png::png;
+pub(super) use pyramid::{Pyramid, pyramid};
 pub(super) use survival::{Curve, CurvePoint, SurvivalPlot, log_minus_log, survival};
 
 /// Marks of an axis from 0 to `last`.
