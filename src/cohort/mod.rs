@@ -4,7 +4,10 @@ mod population;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub use population::{Incidence, IncidenceCounts, PersonYears, PopulationCell, sex_position};
+pub use population::{
+    DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, calendar_years,
+    sex_position,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,6 +140,14 @@ pub enum CohortError {
         /// What is wrong.
         reason: String,
     },
+    /// A table of deaths that does not fit the groups of the analysis.
+    #[error(
+        "the table `deaths`: {reason}; write the groups of deaths as the levels of the variable that groups the cases"
+    )]
+    Deaths {
+        /// What is wrong.
+        reason: String,
+    },
     /// A value with which expected mortality cannot be looked up.
     #[error("variable `{name}`: {reason}; correct it or leave such records out by the population")]
     Lookup {
@@ -200,6 +211,8 @@ pub struct SiteTables {
     pub rates: Option<Arc<LifeTable>>,
     /// Person-years.
     pub population: Option<Arc<PersonYears>>,
+    /// Deaths from the disease.
+    pub deaths: Option<Arc<Vec<DeathCell>>>,
 }
 
 /// What becomes of a follow-up of 0 days.

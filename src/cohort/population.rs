@@ -27,6 +27,17 @@ pub struct PersonYears {
     pub cells: Vec<PopulationCell>,
 }
 
+/// Deaths of the population from the disease, from its statistics of causes of death: about nobody in the registry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeathCell {
+    /// Calendar year.
+    pub year: i32,
+    /// Level of the variable by which cases are grouped, such as the kind of cancer; none where deaths are not told apart.
+    pub group: Option<String>,
+    /// Deaths.
+    pub deaths: f64,
+}
+
 /// Names the variables that place a case, and the bands in which cases and person-years are counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -153,7 +164,7 @@ impl Incidence {
         }
         let cohort = &data.cohort;
         let age = cohort.numbers(&self.age)?;
-        let year = self.calendar_years(data)?;
+        let year = calendar_years(data, &self.year)?;
         let sex = self.sex.as_ref().map(|name| cohort.levels(name)).transpose()?;
         let group = by.map(|name| cohort.levels(name)).transpose()?;
         let count = cohort.case_counts(self.count.as_deref())?;
@@ -187,26 +198,6 @@ impl Incidence {
             counts.cases[line * bands + band] += n;
         }
         Ok(counts)
-    }
-
-    fn calendar_years(&self, data: &SiteData) -> Result<Vec<Option<i32>>, CohortError> {
-        let epoch = jiff::civil::date(1970, 1, 1);
-        Ok(match data.cohort.column(&self.year)? {
-            super::Column::Day(days) => days
-                .iter()
-                .map(|day| {
-                    let day = jiff::Span::new().try_days(i64::from((*day)?)).ok()?;
-                    epoch.checked_add(day).ok().map(|date| i32::from(date.year()))
-                })
-                .collect(),
-            super::Column::Real(_) | super::Column::Flag(_) | super::Column::Category { .. } => {
-                data.cohort
-                    .numbers(&self.year)?
-                    .iter()
-                    .map(|year| (!year.is_nan()).then_some(*year as i32))
-                    .collect()
-            }
-        })
     }
 
     fn add_population(
@@ -243,6 +234,26 @@ impl Incidence {
         counts.person_years[at] += cell.person_years;
         Ok(())
     }
+}
+
+/// Calendar year of each row from a column of days or years.
+pub fn calendar_years(data: &SiteData, name: &str) -> Result<Vec<Option<i32>>, CohortError> {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    Ok(match data.cohort.column(name)? {
+        super::Column::Day(days) => days
+            .iter()
+            .map(|day| {
+                let day = jiff::Span::new().try_days(i64::from((*day)?)).ok()?;
+                epoch.checked_add(day).ok().map(|date| i32::from(date.year()))
+            })
+            .collect(),
+        super::Column::Real(_) | super::Column::Flag(_) | super::Column::Category { .. } => data
+            .cohort
+            .numbers(name)?
+            .iter()
+            .map(|year| (!year.is_nan()).then_some(*year as i32))
+            .collect(),
+    })
 }
 
 /// Position of a sex in tables about the population: 0 males, 1 females.

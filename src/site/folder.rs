@@ -102,6 +102,9 @@ struct Tables {
     /// Person-years by sex, year and age, for incidence rates.
     #[serde(default)]
     population: Option<PopulationFile>,
+    /// Deaths from the disease by year and group, for the ratio of deaths to cases.
+    #[serde(default)]
+    deaths: Option<PopulationFile>,
 }
 
 /// One file and how it is read.
@@ -140,6 +143,8 @@ pub struct SiteFolder {
     pub rates: Option<RateFile>,
     /// Person-years.
     pub population: Option<PopulationFile>,
+    /// Deaths from the disease.
+    pub deaths: Option<PopulationFile>,
 }
 
 /// Reads a text file, or says which one is missing.
@@ -191,6 +196,7 @@ impl SiteFolder {
                 life_table: file.tables.life_table,
                 rates: file.tables.rates,
                 population: file.tables.population,
+                deaths: file.tables.deaths,
             }),
             _ => Err(source.faults(&faults).into()),
         }

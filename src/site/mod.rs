@@ -4,6 +4,7 @@
 mod agent;
 mod answer;
 mod check;
+mod deaths;
 mod folder;
 mod life_table;
 mod mapping;

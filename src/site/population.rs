@@ -30,7 +30,7 @@ fn comma() -> char {
     ','
 }
 
-fn fault(path: &Path, reason: impl Into<String>, hint: &str) -> SiteError {
+pub(super) fn fault(path: &Path, reason: impl Into<String>, hint: &str) -> SiteError {
     SiteError::File { path: path.display().to_string(), reason: reason.into(), hint: hint.into() }
 }
 

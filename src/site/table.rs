@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    deaths::read_deaths,
     folder::{SiteError, SiteFolder},
     life_table::{RateFile, read_rates},
     mapping::Mapping,
@@ -42,10 +43,13 @@ impl Registry {
         let population = folder.population.as_ref();
         let population =
             population.map(|file| read_population(&folder.folder, file)).transpose()?;
+        let deaths = folder.deaths.as_ref();
+        let deaths = deaths.map(|file| read_deaths(&folder.folder, file)).transpose()?;
         let tables = SiteTables {
             life_table: rates(&folder.life_table)?,
             rates: rates(&folder.rates)?,
             population: population.map(Arc::new),
+            deaths: deaths.map(Arc::new),
         };
         Ok(Self { folder, records, tables })
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tributary::{
-    cohort::{PersonYears, PopulationCell, SiteTables},
+    cohort::{DeathCell, PersonYears, PopulationCell, SiteTables},
     estimate::{Estimate, Table},
     stats::{
         age_period_cohort::{
@@ -1167,5 +1167,52 @@ fn halves_and_explorer_columns_equal_r() {
             assert_eq!(series.number(r, column), segments.number(segment, column), "{year}");
         }
         assert!(series.number(r, "std_error").unwrap() > 0.0);
+    }
+}
+
+/// Deaths over cases by group: exact limits as `poisson.test` gives them; no case, no ratio; kinds that no level names are refused.
+#[test]
+fn deaths_over_cases_have_exact_limits() {
+    let kind = |i: usize| if i < 40 { 0.0 } else { 1.0 };
+    let mut frame = Frame::of(
+        &[
+            ("year", (0..50).map(|i| 2000.0 + f64::from(i % 2)).collect()),
+            ("kind", (0..50).map(kind).collect()),
+        ],
+        "[dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.kind]\ntype = \"category\"\nlabel = \"Kind\"\nlevels = [\"0\", \"1\", \"2\"]\n",
+    );
+    let death =
+        |group: &str, deaths: f64, year: i32| DeathCell { year, group: Some(group.into()), deaths };
+    let cells = vec![
+        death("0", 12.0, 2000),
+        death("0", 3.0, 2001),
+        death("1", 0.0, 2000),
+        death("2", 2.0, 2000),
+        death("0", 99.0, 1999),
+    ];
+    frame.tables.deaths = Some(Arc::new(cells));
+    let options = "[[model]]\nid = \"m\"\nkind = \"quality_indicators\"\nby = \"kind\"\n\
+        indicators = [{ name = \"zero\", variable = \"kind\", levels = [\"0\"] }]\nmortality = { year = \"year\", years = [2000, 2001] }\n";
+    let found = frame.pool(options, &frame.deal(1));
+    let table = found["m"].table("mortality").unwrap();
+    close(table.number(0, "mi_ratio").unwrap(), 15.0 / 40.0, 1e-12, "M:I");
+    // poisson.test(c(15, 40))$conf.int
+    close(table.number(0, "mi_ratio_low").unwrap(), 0.192_434_680_448, 1e-9, "low");
+    close(table.number(0, "mi_ratio_high").unwrap(), 0.693_822_839_976, 1e-9, "high");
+    assert_eq!(table.text(1, "status"), "ONE_SIDED");
+    assert_eq!((table.text(2, "status"), table.number(2, "mi_ratio")), ("NO_EVENTS", None));
+    // Every site has its own deaths.
+    let twice = frame.pool(options, &frame.deal(2));
+    assert_eq!(twice["m"].table("mortality").unwrap().number(0, "deaths"), Some(30.0));
+    let plan = crate::pooling::plan(&frame.study, options);
+    let spec = plan.spec.models.iter().find(|m| m.id == "m").unwrap();
+    let model = tributary::models::find(&spec.kind).unwrap();
+    let rows: Vec<usize> = (0..50).collect();
+    for (cells, wanted) in [(Some(vec![death("9", 1.0, 2000)]), "`9`"), (None, "[tables.deaths]")] {
+        frame.tables.deaths = cells.map(Arc::new);
+        let error = model.summarise(&spec.options, &serde_json::Value::Null, &frame.site(&rows));
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
     }
 }

@@ -169,7 +169,7 @@ fn standardised_ratios_have_exact_limits() {
     frame.tables = SiteTables {
         life_table: Some(life_table("slopop.csv")),
         rates: Some(life_table("slopop.csv")),
-        population: None,
+        ..SiteTables::default()
     };
     let model = "kind = \"standardised_ratio\"\nby = \"sex\"\nbands_years = [1, 5, 10]\n\
                  background = { sex = \"sex\", age = \"age_days\", date = \"date\" }\n\

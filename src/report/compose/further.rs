@@ -84,7 +84,8 @@ impl Composer<'_> {
             if table.rows.is_empty() {
                 continue;
             }
-            let laid_out = if table.columns.iter().any(|c| c == "reference") {
+            let has = |column: &str| table.columns.iter().any(|c| c == column);
+            let laid_out = if has("term") && has("reference") {
                 self.terms(model, estimate, table)?
             } else {
                 self.columns(model, table)?
@@ -182,6 +183,7 @@ impl Composer<'_> {
                     let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
                     self.group(variable, text)?
                 }
+                "reference" if model.kind == "rate_comparison" => self.group_or_sex(model, text),
                 "group" | "reference" => match text.split_once(" − ") {
                     Some((a, b)) => format!(
                         "{} − {}",

@@ -146,7 +146,7 @@ impl Composer<'_> {
             if split { peak(&b.1).total_cmp(&peak(&a.1)) } else { std::cmp::Ordering::Equal }
         });
         series.truncate(MOST_LINES);
-        let series: Vec<Series> = series.into_iter().map(|s| s.1).collect();
+        let series: Vec<Series> = series.into_iter().flat_map(|s| unbroken(s.1)).collect();
         let top = series
             .iter()
             .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
@@ -402,4 +402,24 @@ impl Composer<'_> {
         let marks = spaced_marks(0.0, 1.05 * most, 8);
         Ok(vec![self.line_block(model, "funnel", series, marks, (0.0, 1.05 * top), words)])
     }
+}
+
+/// A line over the marks of an axis, broken where a mark has no point: a rate that is hidden is not bridged.
+fn unbroken(series: Series) -> Vec<Series> {
+    let mut parts: Vec<Series> = Vec::new();
+    for point in series.points {
+        let follows = |s: &Series| s.points.last().is_some_and(|last| point.0 - last.0 < 1.5);
+        match parts.last_mut().filter(|s| follows(s)) {
+            Some(part) => part.points.push(point),
+            None => {
+                let label = if parts.is_empty() { series.label.clone() } else { String::new() };
+                let (points, numbers) = (vec![point], Vec::new());
+                parts.push(Series { label, points, numbers, dots: false });
+            }
+        }
+    }
+    for part in &mut parts {
+        part.dots = part.points.len() == 1;
+    }
+    parts
 }

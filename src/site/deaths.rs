@@ -1,0 +1,75 @@
+//! Reads the deaths of a registry's population from its statistics of causes of death.
+//!
+//! Delimited text with columns `year`, `deaths` and, where kinds are told apart, `group`: a level of the variable by which an analysis
+//! groups its cases. Several lines of one year and group, such as of each sex or age, are added up.
+
+use std::path::Path;
+
+use super::{
+    folder::SiteError,
+    population::{PopulationFile, fault},
+    reader::{TextFormat, read},
+};
+use crate::cohort::DeathCell;
+
+/// Reads the table of a site folder.
+pub(super) fn read_deaths(
+    folder: &Path,
+    file: &PopulationFile,
+) -> Result<Vec<DeathCell>, SiteError> {
+    let path = &folder.join(&file.path);
+    let delimiter = u8::try_from(file.delimiter)
+        .map_err(|_| fault(path, "the delimiter is not one byte", "write delimiter = \",\""))?;
+    let raw = read(path, &TextFormat { encoding: "utf-8".into(), delimiter })?;
+    let wanted = "columns are year, deaths and, where kinds are told apart, group";
+    let column = |name: &str| {
+        raw.columns.get(name).ok_or_else(|| {
+            let known: Vec<&str> = raw.columns.keys().map(String::as_str).collect();
+            fault(path, format!("there is no column `{name}`; found: {}", known.join(", ")), wanted)
+        })
+    };
+    let (years, deaths) = (column("year")?, column("deaths")?);
+    let groups = raw.columns.get("group");
+    let mut cells = Vec::new();
+    for row in 0..raw.rows {
+        let text = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
+        let year = text(years).trim().parse::<i32>().ok();
+        let n = text(deaths).trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0);
+        let (Some(year), Some(deaths)) = (year, n) else {
+            let reason = format!("line {}: year or deaths cannot be read", row + 2);
+            return Err(fault(path, reason, "deaths are whole numbers, 0 or more"));
+        };
+        let group = groups.map(|g| text(g).trim().to_owned());
+        cells.push(DeathCell { year, group, deaths });
+    }
+    Ok(cells)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<DeathCell>, SiteError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("d.csv"), text).unwrap();
+        read_deaths(folder.path(), &PopulationFile { path: "d.csv".into(), delimiter: ',' })
+    }
+
+    #[test]
+    fn groups_may_be_told_apart() {
+        let cells = read_text("year,group,deaths\n2000,I,5\n2000,II,0\n").unwrap();
+        assert_eq!(cells[0].group.as_deref(), Some("I"));
+        assert_eq!((cells[1].year, cells[1].deaths), (2000, 0.0));
+        assert_eq!(read_text("year,deaths\n2000,5\n").unwrap()[0].group, None);
+    }
+
+    #[test]
+    fn faults_name_the_line() {
+        for (text, wanted) in
+            [("year,deaths\n2000,1.5\n", "line 2"), ("year,n\n2000,1\n", "no column `deaths`")]
+        {
+            let error = read_text(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}
