@@ -8,7 +8,7 @@ use crate::{
     plan::Plan,
     run::{ModelRun, Outcome, Run},
     spec::{Dictionary, ReportSpec},
-    summary::{Policy, SiteId, Visibility},
+    summary::{Hidden, Policy, SiteId, Visibility},
 };
 
 /// Version of the layout of `results.json`.
@@ -131,8 +131,14 @@ fn model_result(plan: &Plan, model: &ModelRun) -> ModelResult {
         .collect();
     let by_site =
         model.hidden.iter().flat_map(|(site, hidden)| hidden.iter().map(move |h| (Some(site), h)));
-    let pooled =
-        model.rounds.first().into_iter().flat_map(|r| r.pooled.hidden()).map(|h| (None, h));
+    // Rounds that iterate send the same arrays: each is told once.
+    let mut told: Vec<&Hidden> = Vec::new();
+    for hidden in model.rounds.iter().flat_map(|r| r.pooled.hidden()) {
+        if !told.iter().any(|h| h.array == hidden.array && h.rule == hidden.rule) {
+            told.push(hidden);
+        }
+    }
+    let pooled = told.into_iter().map(|h| (None, h));
     withheld.extend(by_site.chain(pooled).map(|(site, hidden)| Withheld {
         site: site.cloned(),
         array: Some(hidden.array.clone()),

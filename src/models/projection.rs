@@ -139,8 +139,8 @@ static CARD: ModelCard = ModelCard {
     not_done: "what no trend of the past foretells, such as screening or a change of coding",
     exchanges: Exchanges::One,
     sources: "Møller et al. 2003; Møller, Weedon-Fekjær & Haldorsen 2005",
-    example: "id = \"future\"\nkind = \"projection\"\nperiod_years = 2\npopulation = \"constant\"\ncut_drift = [0, 0.25]\n\
-              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 2, 4, 6], age_end = 8, years = [2000, 2009] }\n",
+    example: "id = \"future\"\nkind = \"projection\"\nbase_periods = [3, 3]\npopulation = \"constant\"\ncut_drift = [0, 0.25]\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 5, 10], age_end = 15, years = [1995, 2009] }\n",
 };
 
 impl Options {

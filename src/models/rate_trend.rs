@@ -97,7 +97,12 @@ pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>
             population_standards::names().iter().map(|n| (*n).to_owned()).collect();
         let message =
             format!("`{name}` is no standard population with weights for these age bands");
-        Fault::new("/standard", message).hint(suggestion(name, &known))
+        let hint = if known.iter().any(|k| k == name) {
+            "bands run along those of the standard: five years wide, the first year of life apart if it must be".to_owned()
+        } else {
+            suggestion(name, &known)
+        };
+        Fault::new("/standard", message).hint(hint)
     })
 }
 

@@ -235,8 +235,12 @@ impl Run {
             let Some(model) = self.models.iter_mut().find(|m| m.id == id) else { continue };
             match answer {
                 Answer::Released { summary, sha256 } => {
-                    if round == 0 && !summary.hidden().is_empty() {
-                        model.hidden.insert(site.clone(), summary.hidden().to_vec());
+                    for hidden in summary.hidden() {
+                        let told = model.hidden.entry(site.clone()).or_default();
+                        // Rounds that iterate send the same arrays: each is told once.
+                        if !told.iter().any(|h| h.array == hidden.array && h.rule == hidden.rule) {
+                            told.push(hidden.clone());
+                        }
                     }
                     model.answer_hashes.push(AnswerHash { round, site: site.clone(), sha256 });
                     model.answers.insert(site.clone(), summary);

@@ -8,10 +8,15 @@ use crate::pooling::{close, number, path, reference};
 
 /// Runs an example as a reader of the README would.
 fn example(name: &str) -> Results {
+    pages(name, name).0
+}
+
+/// The results of an analysis in an example's folder, and its page.
+fn pages(name: &str, analysis: &str) -> (Results, String) {
     let folder = path("analyses").join(name);
     let out = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_tributary"));
-    command.arg("run").arg(folder.join(format!("{name}.toml"))).arg("--out").arg(out.path());
+    command.arg("run").arg(folder.join(format!("{analysis}.toml"))).arg("--out").arg(out.path());
     let mut sites: Vec<_> =
         fs::read_dir(folder.join("sites")).unwrap().map(|entry| entry.unwrap().path()).collect();
     sites.sort();
@@ -21,7 +26,8 @@ fn example(name: &str) -> Results {
     let done = command.output().unwrap();
     let told = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{name}: {told}");
-    serde_json::from_str(&fs::read_to_string(out.path().join("results.json")).unwrap()).unwrap()
+    let text = |file: &str| fs::read_to_string(out.path().join(file)).unwrap();
+    (serde_json::from_str(&text("results.json")).unwrap(), text("report.html"))
 }
 
 #[test]
@@ -125,4 +131,44 @@ fn childhood_cancer_in_twelve_countries_equals_r() {
     let median =
         number(of("countries"), "heterogeneity", &[("quantity", "median rate ratio")], "value");
     assert!((1.0..1.3).contains(&median), "{median}");
+}
+
+/// Rectal cancer of Finnish women: `epitools`, `glm` and counts in R on the pooled patients (tests/reference/finland.R); the pages have
+/// the columns of Five Continents, those of children the columns of IICC.
+#[test]
+fn the_finnish_yearbook_equals_r_and_has_its_columns() {
+    let (results, page) = pages("rectal", "yearbook");
+    let wanted = reference("finland_reference.csv");
+    let of = |id: &str| results.model(id).unwrap().estimate().unwrap();
+    for period in ["1993–2002", "2003–2012"] {
+        let of_r = |key: &str| wanted[&format!("{}/{key}", period.replace('–', "-"))];
+        let keys = [("period", period), ("age", "all")];
+        close(number(of("rates"), "rates", &keys, "cases"), of_r("all/cases"), 0.0, "cases");
+        close(number(of("rates"), "rates", &keys, "rate"), of_r("all/crude"), 1e-8, "crude");
+        let keys = [("period", period), ("standard", "world"), ("ages", "0+")];
+        for (column, stat) in [("rate", "adj.rate"), ("conf_low", "lci"), ("conf_high", "uci")] {
+            let found = number(of("rates"), "standardised_rates", &keys, column);
+            close(found, of_r(&format!("world/{stat}")), 1e-8, stat);
+        }
+        let keys = [("period", period), ("ages", "0–74")];
+        let found = number(of("rates"), "cumulative", &keys, "cumulative_rate");
+        close(found, of_r("0-74/cumulative"), 1e-8, "cumulative");
+    }
+    let found = number(of("trend"), "trends", &[("estimator", "poisson")], "percent");
+    close(found, wanted["trend/poisson/percent"], 1e-7, "trend");
+    for years in ["5", "10", "20"] {
+        let keys = [("duration", years), ("age", "all")];
+        let found = number(of("alive"), "prevalence", &keys, "prevalent");
+        close(found, wanted[&format!("prevalence/{years}/n")], 0.0, "alive");
+        let found = number(of("alive"), "prevalence", &keys, "rate");
+        close(found, wanted[&format!("prevalence/{years}/rate")], 1e-8, "alive");
+    }
+    for head in ["All ages", "Age unk.", "85+", "CR64", "CR74", "ASR (World)", "ICD-10", "C19–20"]
+    {
+        assert!(page.contains(head), "{head}");
+    }
+    let (_, page) = pages("childhood", "childhood");
+    for head in ["M:F", "MV%", "World 0–14", "World 0–19", "boys"] {
+        assert!(page.contains(head), "{head}");
+    }
 }

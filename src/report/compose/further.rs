@@ -40,7 +40,7 @@ const PROBABILITIES: [&str; 10] = [
     "indicators",
 ];
 /// Columns of whole numbers.
-const COUNTS: [&str; 14] = [
+const COUNTS: [&str; 23] = [
     "n",
     "df",
     "observed",
@@ -55,6 +55,15 @@ const COUNTS: [&str; 14] = [
     "period",
     "age",
     "moderators_df",
+    "duration",
+    "alive",
+    "lost",
+    "lost_alive",
+    "prevalent",
+    "periods",
+    "groups",
+    "deaths",
+    "arm",
 ];
 /// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
 const ELSEWHERE: [&str; 7] =
@@ -118,7 +127,7 @@ impl Composer<'_> {
     }
 
     /// A table column by column; limits stand in one column behind their estimate.
-    fn columns(&self, model: &ModelResult, table: &Table) -> Composed<Block> {
+    pub(super) fn columns(&self, model: &ModelResult, table: &Table) -> Composed<Block> {
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
         let percent = PROBABILITIES.contains(&table.name.as_str())
             && !(model.kind == "mean_cumulative_count" && table.name == "times");
@@ -223,6 +232,8 @@ impl Composer<'_> {
                 let decimals = if (x - x.round()).abs() < 1e-9 { 0 } else { 2 };
                 format!("{x:.decimals$}")
             }
+            "population" => self.locale.count(x),
+            "prevalent_low" => self.locale.decimals(x, usize::from(x < 10.0)),
             "person_years" | "effective" => self.locale.decimals(x, 1),
             "log_likelihood" | "log_likelihood_null" | "penalised_log_likelihood" | "aic" => {
                 self.locale.decimals(x, 2)

@@ -2,7 +2,7 @@
 
 use super::{Block, Composed, Composer};
 use crate::{
-    estimate::Estimate,
+    estimate::{Estimate, Table},
     report::figure::{
         ForestPlot, ForestRow, HeatMap, LinePlot, LinePoint, Series, forest, heat, lines,
         spaced_marks,
@@ -39,6 +39,12 @@ impl Composer<'_> {
             }
             "rate_trend" => blocks.extend(self.series_figure(model, estimate, "yearly")?),
             "joinpoint" => blocks.extend(self.series_figure(model, estimate, "series")?),
+            "prevalence" => {
+                blocks.extend(self.prevalence_tables(model, estimate)?);
+                let rest = ["standardised_prevalence"];
+                blocks.extend(self.further_tables(model, estimate, &rest)?);
+                return Ok(blocks);
+            }
             "projection" => {
                 blocks.extend(self.series_figure(model, estimate, "standardised_rates")?);
                 let tables = ["standardised_rates", "change", "base"];
@@ -99,6 +105,25 @@ impl Composer<'_> {
         }
     }
 
+    /// All ages together by duration, and the ages of the longest duration; the rest is in the table file.
+    fn prevalence_tables(&self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("prevalence") else { return Ok(Vec::new()) };
+        let rows = || 0..table.rows.len();
+        let longest = rows().filter_map(|r| table.number(r, "duration")).fold(0.0, f64::max);
+        let part = |name: &str, keep: &dyn Fn(usize) -> bool| {
+            let rows = rows().filter(|&r| keep(r)).map(|r| table.rows[r].clone()).collect();
+            Table { name: name.to_owned(), columns: table.columns.clone(), rows }
+        };
+        let all = part("prevalence", &|r| table.text(r, "age") == "all");
+        let ages = part("prevalence_by_age", &|r| {
+            table.number(r, "duration") == Some(longest)
+                && table.text(r, "age") != "all"
+                && table.text(r, "sex") == "all"
+                && table.number(r, "prevalent") != Some(0.0)
+        });
+        [all, ages].iter().map(|t| self.columns(model, t)).collect()
+    }
+
     /// Rates by age: a line per sex, or per group where cases are split; the last period.
     fn age_curve(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
         let Some(rates) = estimate.table("rates").filter(|t| !t.rows.is_empty()) else {
@@ -151,6 +176,11 @@ impl Composer<'_> {
             .iter()
             .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
             .fold(0.0, f64::max);
+        // Where there are many bands, every second one is named.
+        let crowded = marks.len() > 12;
+        for (_, label) in marks.iter_mut().skip(1).step_by(2).filter(|_| crowded) {
+            label.clear();
+        }
         if marks.len() < 2 || top <= 0.0 {
             return Ok(Vec::new());
         }

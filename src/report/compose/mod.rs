@@ -138,7 +138,7 @@ impl Composer<'_> {
             "meta_analysis" => self.meta_analysis(model, estimate)?,
             "meta" => self.published(model, estimate)?,
             "incidence_rates" | "rate_trend" | "joinpoint" | "age_period_cohort" | "site_rates"
-            | "projection" => self.incidence(model, estimate)?,
+            | "projection" | "prevalence" => self.incidence(model, estimate)?,
             _ => self.further(model, estimate)?,
         });
         blocks.push(self.card(model, estimate)?);

@@ -11,6 +11,9 @@ use crate::{
     results::ModelResult,
 };
 
+/// Most age bands side by side where the numbers of cases stand before them.
+const BANDS_ABREAST: usize = 10;
+
 /// Values of a column in the order in which they come.
 fn distinct(table: &Table, column: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
@@ -144,11 +147,16 @@ impl Composer<'_> {
                 sex,
             };
             if five_continents {
-                blocks.push(self.ages_table(model, &page, true)?);
+                // A page is as wide as ten bands; the others follow below.
+                let (first, rest) = ages.split_at(ages.len().min(BANDS_ABREAST));
+                blocks.push(self.ages_table(model, &page, first, true)?);
+                if !rest.is_empty() {
+                    blocks.push(self.ages_table(model, &page, rest, true)?);
+                }
                 blocks.push(self.summary_table(model, &page)?);
             } else {
                 blocks.push(self.counts_table(model, &page)?);
-                blocks.push(self.ages_table(model, &page, false)?);
+                blocks.push(self.ages_table(model, &page, &ages, false)?);
             }
         }
         // The population is the same for all models of the analysis: it is drawn once.
@@ -260,16 +268,18 @@ impl Composer<'_> {
         &self,
         model: &ModelResult,
         page: &Page<'_>,
+        ages: &[String],
         five_continents: bool,
     ) -> Composed<Block> {
+        let begins = ages.first() == page.ages.first();
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
         let verified = if five_continents { None } else { self.verified(model) };
         let mut head = vec![self.line_head(page)];
-        if five_continents {
+        if five_continents && begins {
             head.push(self.word("incidence.all_ages")?);
             head.push(self.word("incidence.age_unknown")?);
         }
-        head.extend(page.ages.iter().cloned());
+        head.extend(ages.iter().cloned());
         if !five_continents {
             head.push(self.word("incidence.crude")?);
             for (standard, ages) in &page.standards {
@@ -278,17 +288,21 @@ impl Composer<'_> {
             }
             head.extend(verified.map(|_| "MV%".to_owned()));
         }
-        let key = if five_continents { "ages_caption" } else { "caption" };
+        let key = match (five_continents, begins) {
+            (true, true) => "ages_caption",
+            (true, false) => "ages_continued",
+            (false, _) => "caption",
+        };
         let mut printed = PrintTable::new(self.page_caption(key, model, page)?, head).texts(1);
         for line in &page.lines {
             let mut cells = vec![line.label.clone()];
-            if five_continents {
+            if five_continents && begins {
                 cells.push(self.cases_cell(page, line, "all"));
                 let unknown = page.estimate.table("unknown_age");
                 let n = unknown.and_then(|t| t.number(page.find(t, line, &[])?, "cases"));
                 cells.push(n.map_or_else(|| "–".into(), |n| self.locale.count(n)));
             }
-            for age in &page.ages {
+            for age in ages {
                 cells.push(self.rate_cell(page.rates, page.rate_row(line, age)));
             }
             if !five_continents {
