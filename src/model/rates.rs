@@ -161,8 +161,8 @@ pub fn rate_sums(
     Ok((sums, counts))
 }
 
-/// Adds the counts that are printed, which the study's floor is held against: of all ages together and, if asked, of each age band,
-/// by sex, group and span of years.
+/// Adds the counts that are printed, which the study's floor is held against: of all ages together and, if asked, of each age band and
+/// of unknown age, which the others would give away, by sex, group and span of years.
 #[must_use]
 pub fn with_printed(
     sums: Sums,
@@ -173,7 +173,7 @@ pub fn with_printed(
     counts: &IncidenceCounts,
 ) -> Sums {
     let (years, bands) = (cells.len(), cells.ages.len());
-    let width = if by_age { bands + 1 } else { 1 };
+    let width = if by_age { bands + 2 } else { 1 };
     let mut printed = vec![0.0; cells.sexes() * groups.len() * spans.len() * width];
     for (line, cases) in counts.cases.chunks(bands).enumerate() {
         let year = cells.years[0] + (line % years) as i32;
@@ -182,12 +182,14 @@ pub fn with_printed(
             printed[at] += cases.iter().sum::<f64>() + counts.unknown_age[line];
             if by_age {
                 printed[at + 1..at + width].iter_mut().zip(cases).for_each(|(a, b)| *a += b);
+                printed[at + width - 1] += counts.unknown_age[line];
             }
         }
     }
     let all = || vec!["all".to_owned()];
     let sexes = if cells.sexes.is_empty() { all() } else { cells.sexes.clone() };
-    let ages = if by_age { [all(), cells.band_names()].concat() } else { all() };
+    let unknown = vec!["unknown".to_owned()];
+    let ages = if by_age { [all(), cells.band_names(), unknown].concat() } else { all() };
     let axes = vec![
         Axis::new("sex", sexes),
         Axis::new("group", groups.iter().cloned()),

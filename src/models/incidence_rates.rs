@@ -333,6 +333,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                     time: cells.person_years(sex, *period),
                     unknown: cells.unknown_age(sex, Some(g), *period),
                     hidden: (0..cells.bands.len()).map(|b| hides(Some(b))).collect(),
+                    hidden_unknown: hides(Some(cells.bands.len())),
                     hidden_total: hides(None),
                 };
                 tables.add(options, layout, &line, &counts);

@@ -335,6 +335,7 @@ impl Model for Prevalence {
         let size = names.len() * durations;
         let [mut alive, mut lost, mut chance, mut square] = [0; 4].map(|_| vec![0.0; size * bands]);
         let mut printed = vec![0.0; size * (bands + 1)];
+        let mut printed_lost = vec![0.0; size * (bands + 1)];
         for one in options.living(cells, data, &survival, &strata)? {
             let line = one.stratum * durations + one.duration;
             let at = line * bands + one.age;
@@ -345,6 +346,8 @@ impl Model for Prevalence {
                 Some((followed, since)) => {
                     let p = curves[one.stratum].between(followed, since);
                     lost[at] += 1.0;
+                    printed_lost[line * (bands + 1)] += 1.0;
+                    printed_lost[line * (bands + 1) + 1 + one.age] += 1.0;
                     chance[at] += p;
                     square[at] += p * p;
                 }
@@ -354,7 +357,8 @@ impl Model for Prevalence {
         let duration = || Axis::new("duration", options.duration_names());
         let age = || Axis::new("age", cells.band_names());
         let axes = || vec![stratum(), duration(), age()];
-        let with_all = [vec!["all".to_owned()], cells.band_names()].concat();
+        let ages = [vec!["all".to_owned()], cells.band_names()].concat();
+        let with_all = || vec![stratum(), duration(), Axis::new("age", ages.iter().cloned())];
         let years = options.denominators();
         let population = Incidence { years, ..cells.clone() }.count(None, 1, data)?.person_years;
         let sexes = cells.sexes();
@@ -369,7 +373,8 @@ impl Model for Prevalence {
             .sums("chance", axes(), chance)
             .sums("chance_square", axes(), square)
             .person_time("population", vec![Axis::numbered("sex", sexes), age()], mean)
-            .shown("printed", vec![stratum(), duration(), Axis::new("age", with_all)], &printed))
+            .shown("printed", with_all(), &printed)
+            .shown("printed_lost", with_all(), &printed_lost))
     }
 
     fn advance(
@@ -415,9 +420,10 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "prevalence", &[("level", level)]);
-    let arrays = ["alive", "lost", "chance", "chance_square", "printed"];
-    let [alive, lost, chance, square, printed] = arrays.map(|name| sums.get(name));
-    let (alive, lost, chance, square, printed) = (alive?, lost?, chance?, square?, printed?);
+    let arrays = ["alive", "lost", "chance", "chance_square"];
+    let [alive, lost, chance, square] = arrays.map(|name| sums.get(name));
+    let (alive, lost, chance, square) = (alive?, lost?, chance?, square?);
+    let (printed, printed_lost) = (sums.get("printed")?, sums.get("printed_lost")?);
     let population = sums.get("population")?;
     let (bands, groups) = (cells.ages.len(), options.groups.len());
     let durations = options.durations_years.len();
@@ -439,8 +445,9 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                     .flat_map(|s| (0..=d).map(move |e| (s * groups + g) * durations + e))
                     .collect();
                 let sum = |of: &[f64], b: usize| lines.iter().map(|l| of[l * bands + b]).sum();
-                let hidden =
-                    |age: usize| lines.iter().any(|l| printed[l * (bands + 1) + age].is_nan());
+                let hidden = |of: &[f64], age: usize| {
+                    lines.iter().any(|l| of[l * (bands + 1) + age].is_nan())
+                };
                 let by_age: Vec<Cell> = (0..bands)
                     .map(|b| Cell {
                         alive: sum(alive, b),
@@ -448,12 +455,14 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                         chance: sum(chance, b),
                         square: sum(square, b),
                         population: people[b],
-                        hidden: hidden(b + 1),
+                        hidden: hidden(printed, b + 1),
+                        hidden_lost: hidden(printed_lost, b + 1),
                     })
                     .collect();
                 let head = [group.as_str(), sex.as_str()];
-                tables.add(head, *years, &cells.band_names(), &by_age, hidden(0));
-                tables.add_standardised(head, *years, &weights, &by_age, hidden(0));
+                let totals = [hidden(printed, 0), hidden(printed_lost, 0)];
+                tables.add(head, *years, &cells.band_names(), &by_age, totals);
+                tables.add_standardised(head, *years, &weights, &by_age, totals[0]);
             }
         }
     }

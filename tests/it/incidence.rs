@@ -1130,6 +1130,12 @@ fn prevalence_of_few_is_hidden_and_without_losses_exact() {
             assert!(found.number(r, "prevalent").is_none() && found.number(r, "rate").is_none());
         } else {
             assert!(n == 0.0 || n >= 60.0, "{:?} {:?}", found.rows[r], table.rows[r]);
+            // A few who were lost are no more told than a few who are there.
+            let lost = table.number(r, "lost").unwrap();
+            let few = lost > 0.0 && lost < 60.0;
+            assert!(
+                !few || (found.number(r, "lost").is_none() && found.number(r, "alive").is_none())
+            );
         }
     }
     assert!(bullets > 0);
@@ -1215,4 +1221,27 @@ fn deaths_over_cases_have_exact_limits() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+}
+
+/// A few cases of unknown age are hidden with one more band, so that the total does not give them away.
+#[test]
+fn a_few_cases_of_unknown_age_are_not_given_away() {
+    let ages = (0..63).map(|i| if i < 60 { f64::from(i % 20) } else { f64::NAN });
+    let mut frame = Frame::of(
+        &[("age", ages.collect()), ("year", vec![2000.0; 63])],
+        "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+         [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n",
+    );
+    frame.tables.population = crate::laws::flat_tables().population;
+    frame.study.policy.min_cell = 5;
+    let options = "[[model]]\nid = \"m\"\nkind = \"incidence_rates\"\nincidence = { age = \"age\", year = \"year\", \
+        ages = [0, 5, 10, 15], age_end = 20, years = [2000, 2000] }\n";
+    let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
+    assert!(found.table("unknown_age").is_none());
+    let rates = found.table("rates").unwrap();
+    let shown: f64 = (1..5).filter_map(|r| rates.number(r, "cases")).sum();
+    assert!(rates.number(0, "cases").is_none_or(|all| all - shown != 3.0), "{:?}", rates.rows);
+    frame.study.policy.min_cell = 3;
+    let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
+    assert_eq!(found.table("unknown_age").unwrap().number(0, "cases"), Some(3.0));
 }

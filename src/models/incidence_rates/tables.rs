@@ -21,6 +21,7 @@ pub(super) struct Counts {
     pub(super) time: Vec<f64>,
     pub(super) unknown: f64,
     pub(super) hidden: Vec<bool>,
+    pub(super) hidden_unknown: bool,
     /// Whether the number of all cases is hidden, and with it every rate.
     pub(super) hidden_total: bool,
 }
@@ -107,8 +108,7 @@ impl Tables {
                 self.rates.push(crude_row(options, head(), name, counts.cases[b], counts.time[b]));
             }
         }
-        // Where a band is hidden, the cases without an age would give it away.
-        if counts.unknown > 0.0 && !any_hidden {
+        if counts.unknown > 0.0 && !counts.hidden_unknown {
             self.unknown_age.push([head(), vec![counts.unknown.into()]].concat());
         }
         let known = all_cases - counts.unknown;

@@ -19,6 +19,8 @@ pub(super) struct Cell {
     pub(super) population: f64,
     /// Whether the study hides the count.
     pub(super) hidden: bool,
+    /// Whether it hides how many of them were lost.
+    pub(super) hidden_lost: bool,
 }
 
 impl Cell {
@@ -85,9 +87,9 @@ impl Tables {
         years: u32,
         names: &[String],
         cells: &[Cell],
-        hidden_total: bool,
+        hidden_total: [bool; 2],
     ) {
-        let mut one = |age: &str, of: &[&Cell], hidden: bool| {
+        let mut one = |age: &str, of: &[&Cell], [hidden, hidden_lost]: [bool; 2]| {
             let sum = |f: &dyn Fn(&Cell) -> f64| of.iter().map(|c| f(c)).sum::<f64>();
             let population = sum(&|c| c.population);
             let people = weighted(of, &vec![1.0; of.len()]);
@@ -106,7 +108,9 @@ impl Tables {
                 |x: Option<f64>| x.filter(|_| population > 0.0).map(|x| self.per * x / population);
             let rates = [per(Some(people.rate)), per(bounds[0]), per(bounds[1])];
             let shown = |x: Option<f64>| Value::from(x.filter(|_| !hidden));
-            row.extend(numbers.map(|x| shown(Some(x))));
+            // Where the number of those lost is hidden, so is that of the others, which would give it away.
+            row.extend(numbers[..3].iter().map(|x| shown(Some(*x).filter(|_| !hidden_lost))));
+            row.push(shown(Some(numbers[3])));
             row.extend(bounds.map(shown));
             row.push(population.into());
             row.extend(rates.map(shown));
@@ -115,7 +119,7 @@ impl Tables {
         };
         one("all", &cells.iter().collect::<Vec<_>>(), hidden_total);
         for (name, cell) in names.iter().zip(cells) {
-            one(name, &[cell], cell.hidden);
+            one(name, &[cell], [cell.hidden, cell.hidden_lost]);
         }
     }
 
