@@ -491,14 +491,12 @@ fn one(
         }
         let at = series.x.iter().position(|x| (x - f64::from(year.year)).abs() < 0.5);
         let scale = if options.scale == Scale::Count { total[0] / total[1] } else { 1.0 };
-        let error = match (hidden[i], options.scale == Scale::Count, year.standardised) {
-            (true, ..) => None,
-            (false, true, _) if year.expected > 0.0 => {
-                Some(per * scale * year.rate.events.sqrt() / year.expected)
-            }
-            (false, false, Some(w)) => Some(per * w.variance.sqrt()),
-            _ => None,
+        let error = if options.scale == Scale::Count {
+            (year.expected > 0.0).then(|| per * scale * year.rate.events.sqrt() / year.expected)
+        } else {
+            year.standardised.map(|w| per * w.variance.sqrt())
         };
+        let error = error.filter(|_| !hidden[i]);
         row.push(error.into());
         row.push(at.map(|i| per * scale * fit.fitted[i].exp()).into());
         let segment = fit.joinpoints.iter().filter(|x| **x < f64::from(year.year)).count();
