@@ -6,12 +6,13 @@
 //! the age-specific rates of all years together. *Sources*: Kim, Fay, Feuer & Midthune (2000); Hudson (1966); Kim et al. (2022);
 //! Clegg et al. (2009).
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+mod options;
 
+pub use self::options::Options;
+use self::options::{Interval, Scale, Search, Selection};
 use super::rate_trend::{each_year, standard_weights, yearly_row};
 use crate::{
-    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
@@ -20,7 +21,7 @@ use crate::{
     },
     spec::Fault,
     stats::{
-        joinpoint::{Comparison, Fit, Places, Response, Series, by_permutation, default_most},
+        joinpoint::{Comparison, Fit, Response, Series, by_permutation, default_most},
         trend::Slope,
     },
     summary::{LayoutError, Visibility},
@@ -29,126 +30,6 @@ use crate::{
 /// The model.
 #[derive(Debug)]
 pub struct Joinpoint;
-
-/// What is fitted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Scale {
-    /// Poisson counts, adjusted for age: years without cases are data.
-    #[default]
-    Count,
-    /// Least squares of the log of the standardised rate, weighted by its variance, as NCI's program.
-    LogRate,
-    /// The same with equal weights.
-    LogRateUnweighted,
-}
-
-/// Where joinpoints may lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Search {
-    /// On observed years.
-    #[default]
-    Grid,
-    /// Anywhere (Hudson).
-    Hudson,
-}
-
-/// How their number is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum Selection {
-    /// BIC.
-    Bic,
-    /// BIC with three parameters per joinpoint.
-    Bic3,
-    /// BIC between the two, by the size of the changes.
-    WeightedBic,
-    /// A sequence of permutation tests; least squares on the grid only.
-    Permutation,
-}
-
-/// Options of `joinpoint`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
-    /// Variable whose levels have trends of their own.
-    #[serde(default)]
-    by: Option<String>,
-    /// Whether males and females have trends of their own too.
-    #[serde(default)]
-    each_sex: bool,
-    /// Standard population of the yearly rates.
-    #[serde(default = "world")]
-    standard: String,
-    /// What is fitted.
-    #[serde(default)]
-    scale: Scale,
-    /// Where joinpoints may lie.
-    #[serde(default)]
-    search: Search,
-    /// How their number is chosen.
-    #[serde(default = "weighted")]
-    selection: Selection,
-    /// The most joinpoints; by the number of years if absent (one from 7 years on, one more for every five, up to five).
-    #[serde(default)]
-    most: Option<usize>,
-    /// Years before the first and after the last joinpoint.
-    #[serde(default = "two")]
-    years_at_ends: usize,
-    /// Years between two joinpoints.
-    #[serde(default = "two")]
-    years_between: usize,
-    /// Adds half a case to years without one, as NCI's program does; log rates only.
-    #[serde(default)]
-    add_half: bool,
-    /// Permutations of a test.
-    #[serde(default = "permutations")]
-    permutations: usize,
-    /// Seed of the permutations.
-    #[serde(default = "seed")]
-    seed: u64,
-    /// Level of the permutation tests together.
-    #[serde(default = "alpha")]
-    alpha: f64,
-    /// Spans of years whose average change is told; all years if absent.
-    #[serde(default)]
-    averages: Vec<[i32; 2]>,
-    /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<f64>,
-    /// Levels of `by`, from the dictionary.
-    #[serde(default)]
-    #[schemars(skip)]
-    groups: Vec<String>,
-}
-
-fn world() -> String {
-    "world".into()
-}
-
-fn weighted() -> Selection {
-    Selection::WeightedBic
-}
-
-fn two() -> usize {
-    2
-}
-
-fn permutations() -> usize {
-    4499
-}
-
-fn seed() -> u64 {
-    7160
-}
-
-fn alpha() -> f64 {
-    0.05
-}
 
 static CARD: ModelCard = ModelCard {
     kind: "joinpoint",
@@ -163,20 +44,6 @@ static CARD: ModelCard = ModelCard {
     example: "id = \"joinpoint\"\nkind = \"joinpoint\"\n\
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
-
-impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
-    }
-
-    fn places(&self) -> Places {
-        Places { at_ends: self.years_at_ends, between: self.years_between }
-    }
-
-    fn is_normal(&self) -> bool {
-        self.scale == Scale::Count
-    }
-}
 
 impl Model for Joinpoint {
     type Options = Options;
@@ -220,6 +87,16 @@ impl Model for Joinpoint {
         if options.years_at_ends < 1 || options.most.is_some_and(|most| most > 9) {
             let message = "at least one year stands before the first joinpoint, and at most nine joinpoints are sought";
             faults.push(Fault::new("/most", message));
+        }
+        let resampled = options.interval == Interval::EmpiricalQuantile;
+        if resampled && options.search == Search::Hudson {
+            let message = "resampled series are fitted on the grid";
+            let hint = "write search = \"grid\", or interval = \"parametric\"";
+            faults.push(Fault::new("/interval", message).hint(hint));
+        }
+        if resampled && !(100..=100_000).contains(&options.draws) {
+            let message = "draws lie between 100 and a hundred thousand";
+            faults.push(Fault::new("/draws", message).hint("draws = 2000"));
         }
         if !(20..=1_000_000).contains(&options.permutations) || !(0.0..0.5).contains(&options.alpha)
         {
@@ -448,8 +325,18 @@ fn one(
     let Some(fit) = fits.get(chosen) else { return };
     let normal = options.is_normal();
     let (first, last) = (series.x[0], series.x[series.x.len() - 1]);
-    let cells = |slope: Slope| {
-        let [low, high] = slope.limits(options.level());
+    let spans: Vec<[f64; 2]> = options.averages.iter().map(|s| s.map(f64::from)).collect();
+    let resampled = (options.interval == Interval::EmpiricalQuantile)
+        .then(|| {
+            let draws = (options.draws, options.seed);
+            series.resampled(fit, options.places(), &spans, draws, options.level())
+        })
+        .flatten();
+    let slope_limits = |segment: usize| match &resampled {
+        Some(of) => of.slopes[segment].map(|x| 100.0 * x.exp_m1()),
+        None => fit.slope(segment, normal).limits(options.level()),
+    };
+    let cells = |slope: Slope, [low, high]: [f64; 2]| {
         let mut row: Vec<Value> = [slope.percent(), low, high].map(Value::number).into();
         row.extend([slope.p_value().into(), Status::Ok.into()]);
         row
@@ -458,13 +345,17 @@ fn one(
         let from = if segment == 0 { first } else { fit.joinpoints[segment - 1] };
         let to = fit.joinpoints.get(segment).copied().unwrap_or(last);
         let mut row: Vec<Value> = vec![from.into(), to.into()];
-        row.extend(cells(fit.slope(segment, normal)));
+        row.extend(cells(fit.slope(segment, normal), slope_limits(segment)));
         tables.segments.push(with(row));
     }
-    for span in &options.averages {
+    for (i, span) in options.averages.iter().enumerate() {
         let average = fit.average(f64::from(span[0]), f64::from(span[1]), normal);
         let mut row: Vec<Value> = vec![period_name(*span).into()];
-        row.extend(cells(average));
+        let limits = match &resampled {
+            Some(of) => of.averages[i].map(|x| 100.0 * x.exp_m1()),
+            None => average.limits(options.level()),
+        };
+        row.extend(cells(average, limits));
         tables.averages.push(with(row));
     }
     // Counts are fitted as ratios to expected cases: the ratio times the mean rate is told.
@@ -500,9 +391,8 @@ fn one(
         row.push(error.into());
         row.push(at.map(|i| per * scale * fit.fitted[i].exp()).into());
         let segment = fit.joinpoints.iter().filter(|x| **x < f64::from(year.year)).count();
-        let slope = fit.slope(segment, normal);
-        let [low, high] = slope.limits(options.level());
-        row.extend([slope.percent(), low, high].map(Value::number));
+        let [low, high] = slope_limits(segment);
+        row.extend([fit.slope(segment, normal).percent(), low, high].map(Value::number));
         row.push(status);
         tables.series.push(with(row));
     }
@@ -546,5 +436,15 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         estimate.line("zero-years", zero, &[]);
     }
     let level = (100.0 * options.level()).to_string();
-    estimate.line("interval", "given-joinpoints", &[("level", level)]);
+    match options.interval {
+        Interval::Parametric => estimate.line("interval", "given-joinpoints", &[("level", level)]),
+        Interval::EmpiricalQuantile => {
+            let values = [
+                ("level", level),
+                ("n", options.draws.to_string()),
+                ("seed", options.seed.to_string()),
+            ];
+            estimate.line("interval", "empirical-quantile", &values);
+        }
+    }
 }

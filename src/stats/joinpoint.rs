@@ -9,6 +9,7 @@
 //! average change.
 
 mod products;
+mod resampled;
 
 use nalgebra::{DMatrix, DVector};
 use rand::{SeedableRng, seq::SliceRandom};
@@ -16,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use self::products::Products;
+pub use self::resampled::Resampled;
 use super::{matrix::invert, sum::neumaier, trend::Slope};
 
 /// A yearly series.

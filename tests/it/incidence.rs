@@ -1245,3 +1245,47 @@ fn a_few_cases_of_unknown_age_are_not_given_away() {
     let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
     assert_eq!(found.table("unknown_age").unwrap().number(0, "cases"), Some(3.0));
 }
+
+/// Empirical quantile limits: brute force in R with its own random numbers, so equal to within the noise of the draws.
+#[test]
+fn empirical_quantile_limits_equal_brute_force_within_their_noise() {
+    let wanted = reference("incidence_reference.csv");
+    let of = |key: &str| 100.0 * wanted[&format!("quantile/{key}")].exp_m1();
+    let options = |more: &str| {
+        format!(
+            "kind = \"joinpoint\"\nscale = \"log_rate\"\nmost = 1\nselection = \"bic\"\naverages = [[1943, 1996]]\n{more}{ADULTS}"
+        )
+    };
+    let estimate = over(2, &options("interval = \"empirical_quantile\"\ndraws = 6000\n"));
+    let segments = estimate.table("segments").unwrap();
+    assert_eq!(segments.rows.len(), 2, "one joinpoint is chosen");
+    let averages = estimate.table("averages").unwrap();
+    for (table, row, key) in
+        [(segments, 0, "first"), (segments, 1, "second"), (averages, 0, "average")]
+    {
+        let (low, high) = (of(&format!("{key}/low")), of(&format!("{key}/high")));
+        for (column, limit) in [("percent_low", low), ("percent_high", high)] {
+            let found = table.number(row, column).unwrap();
+            // Both limits are quantiles of 6,000 draws: their noise is a few hundredths of the width.
+            assert!(
+                (found - limit).abs() < 0.08 * (high - low),
+                "{key} {column}: {found}, {limit}"
+            );
+        }
+    }
+    // The same seed gives the same limits; counts have them too.
+    let again = over(5, &options("interval = \"empirical_quantile\"\ndraws = 6000\n"));
+    let low = |e: &Estimate| e.table("averages").unwrap().number(0, "percent_low").unwrap();
+    close(low(&again), low(&estimate), 1e-9, "seed");
+    let counts = over(
+        1,
+        &format!(
+            "kind = \"joinpoint\"\nmost = 1\ninterval = \"empirical_quantile\"\ndraws = 200\n{ADULTS}"
+        ),
+    );
+    let table = counts.table("averages").unwrap();
+    let number = |c: &str| table.number(0, c).unwrap();
+    assert!(
+        number("percent_low") < number("percent") && number("percent") < number("percent_high")
+    );
+}

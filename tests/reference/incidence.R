@@ -93,4 +93,9 @@ for (k in seq_len(a)) { w <- ctr(p) / sum(ctr(p)^2) / width; L <- rep(0, length(
 # Table 29.3 of the Cancer Statistics Review: first to last year, and weighted lines over all years and their halves.
 hv <- function(nm, z) { f <- lm(log(r) ~ P, z, weights = r^2 / v); add("halves", nm, "coef", coef(f)[2]); add("halves", nm, "p", summary(f)$coefficients[2, 4]); c(coef(f)[2], vcov(f)[2, 2], f$df.residual) }
 add("halves", "ends", "change", 100 * (y$r[nrow(y)] / y$r[1] - 1)); hv("all", y); m <- y$P[1] + (nrow(y) - 1) %/% 2; a <- hv("first", y[y$P <= m, ]); b <- hv("second", y[y$P > m, ]); df <- (a[2] + b[2])^2 / (a[2]^2 / a[3] + b[2]^2 / b[3]); add("halves", "differ", "p", 2 * pt(-abs(a[1] - b[1]) / sqrt(a[2] + b[2]), df))
+# Empirical quantile limits with one joinpoint, by brute force with R's own random numbers.
+set.seed(20170101); lr <- log(y$r); wt <- y$r^2 / y$v; yrs <- y$P; Lp <- places(1); Xs <- lapply(Lp, function(i) X0(yrs[i])); Qs <- lapply(Xs, function(x) qr(x * sqrt(wt)))
+refit <- function(u) { ls <- sapply(Qs, function(q) sum(qr.resid(q, u * sqrt(wt))^2)); i <- which.min(ls); c(yrs[Lp[[i]]], qr.coef(Qs[[i]], u * sqrt(wt))) }
+b1 <- refit(lr); ft <- drop(X0(b1[1]) %*% b1[-1]); rs <- sort(sqrt(n / (n - 4)) * sqrt(wt) * (lr - ft)); av <- function(b) { l <- diff(c(yrs[1], b[1], yrs[n])); sum(l * c(b[3], b[3] + b[4])) / sum(l) }
+B <- t(replicate(6000, { b <- refit(ft + quantile(rs, runif(n), names = FALSE) / sqrt(wt)); c(b[3], b[3] + b[4], av(b)) })); for (j in 1:3) { q <- quantile(B[, j], c(.025, .975), names = FALSE); add("quantile", c("first", "second", "average")[j], "low", q[1]); add("quantile", c("first", "second", "average")[j], "high", q[2]) }
 write.csv(do.call(rbind, R), "incidence_reference.csv", row.names = FALSE, quote = FALSE)

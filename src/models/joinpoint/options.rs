@@ -1,0 +1,161 @@
+//! Options of `joinpoint`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{cohort::Incidence, stats::joinpoint::Places};
+
+/// What is fitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Scale {
+    /// Poisson counts, adjusted for age: years without cases are data.
+    #[default]
+    Count,
+    /// Least squares of the log of the standardised rate, weighted by its variance, as NCI's program.
+    LogRate,
+    /// The same with equal weights.
+    LogRateUnweighted,
+}
+
+/// Where joinpoints may lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Search {
+    /// On observed years.
+    #[default]
+    Grid,
+    /// Anywhere (Hudson).
+    Hudson,
+}
+
+/// How their number is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Selection {
+    /// BIC.
+    Bic,
+    /// BIC with three parameters per joinpoint.
+    Bic3,
+    /// BIC between the two, by the size of the changes.
+    WeightedBic,
+    /// A sequence of permutation tests; least squares on the grid only.
+    Permutation,
+}
+
+/// Limits of slopes and average changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Interval {
+    /// By the standard errors, given the places of the joinpoints.
+    #[default]
+    Parametric,
+    /// By quantiles of refits to resampled series, which carry the doubt about the places; grid search only.
+    EmpiricalQuantile,
+}
+
+/// Options of `joinpoint`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    pub(super) incidence: Option<Incidence>,
+    /// Variable whose levels have trends of their own.
+    #[serde(default)]
+    pub(super) by: Option<String>,
+    /// Whether males and females have trends of their own too.
+    #[serde(default)]
+    pub(super) each_sex: bool,
+    /// Standard population of the yearly rates.
+    #[serde(default = "world")]
+    pub(super) standard: String,
+    /// What is fitted.
+    #[serde(default)]
+    pub(super) scale: Scale,
+    /// Where joinpoints may lie.
+    #[serde(default)]
+    pub(super) search: Search,
+    /// How their number is chosen.
+    #[serde(default = "weighted")]
+    pub(super) selection: Selection,
+    /// The most joinpoints; by the number of years if absent (one from 7 years on, one more for every five, up to five).
+    #[serde(default)]
+    pub(super) most: Option<usize>,
+    /// Years before the first and after the last joinpoint.
+    #[serde(default = "two")]
+    pub(super) years_at_ends: usize,
+    /// Years between two joinpoints.
+    #[serde(default = "two")]
+    pub(super) years_between: usize,
+    /// Adds half a case to years without one, as NCI's program does; log rates only.
+    #[serde(default)]
+    pub(super) add_half: bool,
+    /// Limits of slopes and average changes.
+    #[serde(default)]
+    pub(super) interval: Interval,
+    /// Resampled series of the empirical quantile interval.
+    #[serde(default = "draws")]
+    pub(super) draws: usize,
+    /// Permutations of a test.
+    #[serde(default = "permutations")]
+    pub(super) permutations: usize,
+    /// Seed of the permutations and resampled series.
+    #[serde(default = "seed")]
+    pub(super) seed: u64,
+    /// Level of the permutation tests together.
+    #[serde(default = "alpha")]
+    pub(super) alpha: f64,
+    /// Spans of years whose average change is told; all years if absent.
+    #[serde(default)]
+    pub(super) averages: Vec<[i32; 2]>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    pub(super) confidence_level: Option<f64>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    pub(super) groups: Vec<String>,
+}
+
+fn world() -> String {
+    "world".into()
+}
+
+fn weighted() -> Selection {
+    Selection::WeightedBic
+}
+
+fn two() -> usize {
+    2
+}
+
+fn draws() -> usize {
+    2000
+}
+
+fn permutations() -> usize {
+    4499
+}
+
+fn seed() -> u64 {
+    7160
+}
+
+fn alpha() -> f64 {
+    0.05
+}
+
+impl Options {
+    pub(super) fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or(0.95)
+    }
+
+    pub(super) fn places(&self) -> Places {
+        Places { at_ends: self.years_at_ends, between: self.years_between }
+    }
+
+    pub(super) fn is_normal(&self) -> bool {
+        self.scale == Scale::Count
+    }
+}
