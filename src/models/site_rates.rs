@@ -2,7 +2,7 @@
 //!
 //! *Estimates* each site's ratio of observed to expected cases, tests of one common ratio, limits of a funnel, and ratios shrunk
 //! towards the mean. *A site sends* its number of cases, visible per site and guarded by the site's floors, with the person-years and
-//! the expected cases of its population under rates that the analysis states. *Sums*: none; sites stand side by side. *The hub*
+//! the expected cases of its population under rates that the analysis states, and, if asked, standardised rates by sex. *Sums*: none; sites stand side by side. *The hub*
 //! tests and shrinks. *Differs from pooling rows*: not at all where no site's number is hidden. *Not done*: ranking; expected cases
 //! without stated rates follow from person-years alone. *Sources*: Breslow & Day (1987); Potthoff & Whittinghill (1966);
 //! Spiegelhalter (2005); Marshall (1991); Clayton & Kaldor (1987); Larsen & Merlo (2005).
@@ -10,8 +10,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rate_trend::standard_weights;
 use crate::{
-    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, cells_of,
@@ -24,6 +25,7 @@ use crate::{
             shrink_by_moments,
         },
         distribution::garwood,
+        rate::WeightedRate,
     },
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -45,6 +47,13 @@ pub struct Options {
     /// Person-years to which the rates of `reference` and the results refer: a million if nobody is 20 or over, else 100 000.
     #[serde(default)]
     per: Option<f64>,
+    /// Whether each site also tells, by sex, its crude and standardised rate with its standard error and its cumulative risk, rounded
+    /// to the digits that are printed, as the comparative table of Cancer Incidence in Five Continents does.
+    #[serde(default)]
+    comparative: bool,
+    /// Standard population of that table.
+    #[serde(default = "world")]
+    standard: String,
     /// Tables drawn for the exact test.
     #[serde(default = "draws")]
     draws: usize,
@@ -54,6 +63,10 @@ pub struct Options {
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
     confidence_level: Option<f64>,
+}
+
+fn world() -> String {
+    "world".into()
 }
 
 fn draws() -> usize {
@@ -84,6 +97,8 @@ pub struct Sites {
     sites: Vec<String>,
     /// Cases, person-years, expected cases.
     cells: Vec<[f64; 3]>,
+    /// By site and sex, where asked: cases, person-years, standardised rate, its standard error and the cumulative risk in per cent.
+    comparative: Vec<Vec<[f64; 5]>>,
 }
 
 impl Statistic for Sites {
@@ -94,9 +109,21 @@ impl Statistic for Sites {
         let axis = Axis::new("quantity", ["person-years", "expected"]);
         let cases = Array::new("cases", Vec::new(), Kind::Count, Rule::Stack, cases)?;
         let public = Array::new("population", vec![axis], Kind::Sum, Rule::Stack, public)?;
-        Ok(Draft::new(persons)
+        let draft = Draft::new(persons)
             .with(cases.shown(), Support::OwnCounts)
-            .with(public, Support::Public))
+            .with(public, Support::Public);
+        let Some(own) = self.comparative.first() else { return Ok(draft) };
+        // Rates of both sexes and of each: where one sex has few cases, none is told, or the others would give it away.
+        let fewest = own.iter().map(|c| c[0] as u64).min().unwrap_or(0);
+        let numbers: Vec<f64> = own.iter().flat_map(|c| [c[0], c[2], c[3], c[4]]).collect();
+        let years: Vec<f64> = own.iter().map(|c| c[1]).collect();
+        let sex = || Axis::numbered("sex", own.len());
+        let quantity = Axis::new("quantity", ["cases", "standardised", "std_error", "risk"]);
+        let support = Support::PerCell(vec![fewest; numbers.len()]);
+        let told =
+            Array::new("comparative", vec![sex(), quantity], Kind::Sum, Rule::Stack, numbers)?;
+        let years = Array::new("years_by_sex", vec![sex()], Kind::Sum, Rule::Stack, years)?;
+        Ok(draft.with(told, support).with(years, Support::Public))
     }
 
     fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
@@ -107,7 +134,18 @@ impl Statistic for Sites {
         let cells = (0..sites.len())
             .map(|s| [at(cases, s), at(public, 2 * s), at(public, 2 * s + 1)])
             .collect();
-        Ok(Self { sites, cells })
+        let comparative = match (summary.array("comparative"), summary.array("years_by_sex")) {
+            (Ok(told), Ok(years)) => {
+                let sexes = years.levels("sex").len();
+                let one = |line: usize| {
+                    let [n, rate, error, risk] = [0, 1, 2, 3].map(|q| at(told, 4 * line + q));
+                    [n, at(years, line), rate, error, risk]
+                };
+                (0..sites.len()).map(|s| (0..sexes).map(|x| one(s * sexes + x)).collect()).collect()
+            }
+            _ => Vec::new(),
+        };
+        Ok(Self { sites, cells, comparative })
     }
 }
 
@@ -132,6 +170,9 @@ impl Model for SiteRates {
         if n != 0 && (n != bands || options.reference.iter().any(|r| !r.is_finite() || *r < 0.0)) {
             let message = format!("{n} rates for {bands} age bands, or a negative one");
             faults.push(Fault::new("/reference", message).hint("give one rate per age band"));
+        }
+        if options.comparative {
+            faults.extend(standard_weights(&options.standard, cells).err());
         }
         if !(99..=1_000_000).contains(&options.draws) {
             faults.push(Fault::new("/draws", "draws lie between 99 and a million"));
@@ -166,7 +207,12 @@ impl Model for SiteRates {
             })
             .sum();
         let cases = counts.cases.iter().chain(&counts.unknown_age).sum();
-        Ok(Sites { sites: Vec::new(), cells: vec![[cases, time, expected]] })
+        let comparative = if options.comparative {
+            vec![comparative(options, cells, &counts)?]
+        } else {
+            Vec::new()
+        };
+        Ok(Sites { sites: Vec::new(), cells: vec![[cases, time, expected]], comparative })
     }
 
     fn advance(
@@ -177,6 +223,92 @@ impl Model for SiteRates {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
         Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites))))
     }
+}
+
+/// A site's line for both sexes and for each: rates are rounded as they are printed, or the counts by age could be worked out from
+/// all their digits and the population.
+fn comparative(
+    options: &Options,
+    cells: &Incidence,
+    counts: &IncidenceCounts,
+) -> Result<Vec<[f64; 5]>, CohortError> {
+    let weights = standard_weights(&options.standard, cells)
+        .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
+    let per = options.per.unwrap_or(1e5);
+    let (bands, years) = (cells.ages.len(), cells.len());
+    let widths: Vec<f64> = (0..bands)
+        .map(|i| match cells.band(i) {
+            // An open band has no width.
+            [_, u32::MAX] => 0.0,
+            [from, to] => f64::from(to - from),
+        })
+        .collect();
+    let rounded = |x: f64, digits: i32| (x * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
+    let one = |sexes: std::ops::Range<usize>| -> [f64; 5] {
+        let (mut d, mut y, mut unknown) = (vec![0.0; bands], vec![0.0; bands], 0.0);
+        for line in sexes.start * years..sexes.end * years {
+            unknown += counts.unknown_age[line];
+            for b in 0..bands {
+                d[b] += counts.cases[line * bands + b];
+                y[b] += counts.person_years[line * bands + b];
+            }
+        }
+        let known: f64 = d.iter().sum();
+        let all = known + unknown;
+        // Cases of unknown age have the ages of the others.
+        let correction = if known > 0.0 { all / known } else { 1.0 };
+        let none = [all, y.iter().sum(), f64::NAN, f64::NAN, f64::NAN];
+        let Some(rate) = WeightedRate::new(&d, &y, &weights) else { return none };
+        let risk = WeightedRate::new(&d, &y, &widths)
+            .map_or(f64::NAN, |w| -100.0 * (-correction * w.rate).exp_m1());
+        let scale = per * correction;
+        let [asr, error] = [rate.rate * scale, rate.variance.sqrt() * scale];
+        [none[0], none[1], rounded(asr, 1), rounded(error, 2), rounded(risk, 2)]
+    };
+    let sexes = cells.sexes();
+    let mut lines = vec![one(0..sexes)];
+    if sexes > 1 {
+        lines.extend((0..sexes).map(|s| one(s..s + 1)));
+    }
+    // A rate that is not defined is no number to send.
+    lines.iter_mut().flatten().filter(|x| x.is_nan()).for_each(|x| *x = 0.0);
+    Ok(lines)
+}
+
+fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
+    let sexes = options.incidence.as_ref().map_or(&[][..], |c| &c.sexes[..]);
+    let columns = [
+        "site",
+        "sex",
+        "cases",
+        "person_years",
+        "rate",
+        "standardised_rate",
+        "std_error",
+        "cumulative_risk",
+        "status",
+    ];
+    let mut table = Table::new("comparative", &columns);
+    let per = options.per.unwrap_or(1e5);
+    for (site, lines) in all.sites.iter().zip(&all.comparative) {
+        for (x, &[cases, years, rate, error, risk]) in lines.iter().enumerate() {
+            let sex = x.checked_sub(1).and_then(|x| sexes.get(x)).map_or("all", String::as_str);
+            let mut row: Vec<Value> = vec![site.into(), sex.into()];
+            let status = match (cases.is_nan(), years > 0.0) {
+                (true, _) => Status::Suppressed,
+                (_, false) => Status::NoRiskSet,
+                _ => Status::Ok,
+            };
+            if status == Status::Ok {
+                let numbers = [cases, years, per * cases / years, rate, error, risk];
+                row.extend(numbers.map(Value::number));
+            }
+            row.resize(columns.len() - 1, Value::None);
+            row.push(status.into());
+            table.push(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
@@ -249,6 +381,11 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         table.push(row);
     }
     estimate.tables.push(table);
+    if let Some(table) = comparative_table(options, all) {
+        let names = [("names", options.standard.clone())];
+        estimate.line("population-standard", "names", &names);
+        estimate.tables.push(table);
+    }
     let hidden = all.sites.len() - known.len();
     if hidden > 0 {
         estimate.notice(Notice::new(

@@ -120,6 +120,14 @@ fn childhood_cancer_in_twelve_countries_equals_r() {
     }
     let sd = number(of("random"), "variation", &[("quantity", "SD between sites")], "estimate");
     close(sd, wanted["random/sd/coef"], 5e-3, "SD between sites");
+    // The comparative table: both sexes of a country are all of it, and its rates are those of its own analysis, rounded.
+    let table = of("countries").table("comparative").unwrap();
+    assert_eq!(table.rows.len(), 36);
+    for r in (0..36).step_by(3).filter(|&r| table.text(r, "status") == "OK") {
+        let n = |i: usize| table.number(r + i, "cases").unwrap();
+        close(n(1) + n(2), n(0), 0.0, table.text(r, "site"));
+        assert!(table.number(r, "standardised_rate").unwrap() > 50.0);
+    }
     // Every country is shown; the groups together are all cases.
     assert_eq!(of("countries").table("sites").unwrap().rows.len(), 12);
     let quality = of("quality").table("indicators").unwrap();

@@ -1289,3 +1289,47 @@ fn empirical_quantile_limits_equal_brute_force_within_their_noise() {
         number("percent_low") < number("percent") && number("percent") < number("percent_high")
     );
 }
+
+/// The comparative table has the numbers of the rates' own model, rounded; where one sex has few cases, no sex is told.
+#[test]
+fn sites_compare_by_sex_with_rounded_rates() {
+    let side = over(1, &format!("kind = \"site_rates\"\ncomparative = true\n{CELLS}"));
+    let rates = over(
+        1,
+        &format!(
+            "kind = \"incidence_rates\"\ntruncated = [[0, 85]]\nstandards = [\"world\"]\n{CELLS}"
+        ),
+    );
+    let all = over(1, &format!("kind = \"incidence_rates\"\n{CELLS}"));
+    let (table, asr) =
+        (side.table("comparative").unwrap(), all.table("standardised_rates").unwrap());
+    let row_of = |t: &Table| (0..t.rows.len()).find(|&r| t.text(r, "ages") == "0+").unwrap();
+    let wanted = asr.number(row_of(asr), "rate").unwrap();
+    assert_eq!(table.number(0, "standardised_rate").unwrap(), (10.0 * wanted).round() / 10.0);
+    let error = asr.number(row_of(asr), "std_error").unwrap();
+    assert_eq!(table.number(0, "std_error").unwrap(), (100.0 * error).round() / 100.0);
+    let risk = rates.table("cumulative").unwrap().number(0, "risk").unwrap();
+    assert_eq!(table.number(0, "cumulative_risk").unwrap(), (100.0 * risk).round() / 100.0);
+    let mut frame = Frame::of(
+        &[
+            ("age", (0..63).map(|i| f64::from(i % 20)).collect()),
+            ("year", vec![2000.0; 63]),
+            ("sex", (0..63).map(|i| if i < 60 { 1.0 } else { 2.0 }).collect()),
+        ],
+        "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+         [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n",
+    );
+    frame.tables.population = crate::laws::flat_tables().population;
+    let options = "[[model]]\nid = \"m\"\nkind = \"site_rates\"\ncomparative = true\nincidence = { age = \"age\", year = \"year\", \
+        sex = \"sex\", ages = [0, 5, 10, 15], age_end = 20, years = [2000, 2000] }\n";
+    for (floor, status) in [(3, "OK"), (5, "SUPPRESSED")] {
+        frame.study.policy.min_cell = floor;
+        let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
+        let table = found.table("comparative").unwrap();
+        for r in 0..3 {
+            assert_eq!(table.text(r, "status"), status, "{floor}");
+            assert_eq!(table.number(r, "standardised_rate").is_some(), status == "OK");
+        }
+    }
+}
