@@ -94,7 +94,7 @@ static CARD: ModelCard = ModelCard {
 /// Numbers by site; a hidden number of cases is not a number.
 #[derive(Debug)]
 pub struct Sites {
-    sites: Vec<String>,
+    codes: Vec<String>,
     /// Cases, person-years, expected cases.
     cells: Vec<[f64; 3]>,
     /// By site and sex, where asked: cases, person-years, standardised rate, its standard error and the cumulative risk in per cent.
@@ -145,7 +145,7 @@ impl Statistic for Sites {
             }
             _ => Vec::new(),
         };
-        Ok(Self { sites, cells, comparative })
+        Ok(Self { codes: sites, cells, comparative })
     }
 }
 
@@ -212,7 +212,7 @@ impl Model for SiteRates {
         } else {
             Vec::new()
         };
-        Ok(Sites { sites: Vec::new(), cells: vec![[cases, time, expected]], comparative })
+        Ok(Sites { codes: Vec::new(), cells: vec![[cases, time, expected]], comparative })
     }
 
     fn advance(
@@ -290,7 +290,7 @@ fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
     ];
     let mut table = Table::new("comparative", &columns);
     let per = options.per.unwrap_or(1e5);
-    for (site, lines) in all.sites.iter().zip(&all.comparative) {
+    for (site, lines) in all.codes.iter().zip(&all.comparative) {
         for (x, &[cases, years, rate, error, risk]) in lines.iter().enumerate() {
             let sex = x.checked_sub(1).and_then(|x| sexes.get(x)).map_or("all", String::as_str);
             let mut row: Vec<Value> = vec![site.into(), sex.into()];
@@ -321,7 +321,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
     let draws = [("n", options.draws.to_string()), ("seed", options.seed.to_string())];
     estimate.line("exact-test", "draws", &draws);
     estimate.line("interval", "exact-poisson", &[("level", (100.0 * level).to_string())]);
-    let known: Vec<usize> = (0..all.sites.len()).filter(|&i| all.cells[i][0].is_finite()).collect();
+    let known: Vec<usize> = (0..all.codes.len()).filter(|&i| all.cells[i][0].is_finite()).collect();
     let used: Vec<usize> = known.iter().copied().filter(|&i| all.cells[i][2] > 0.0).collect();
     let observed: Vec<f64> = used.iter().map(|&i| all.cells[i][0]).collect();
     // Without stated rates, expected cases are person-years at the common rate.
@@ -352,7 +352,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         "status",
     ];
     let mut table = Table::new("sites", &columns);
-    for (i, site) in all.sites.iter().enumerate() {
+    for (i, site) in all.codes.iter().enumerate() {
         let [cases, time, _] = all.cells[i];
         let mut row: Vec<Value> = vec![site.into()];
         let Some(at) = used.iter().position(|&u| u == i) else {
@@ -386,7 +386,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         estimate.line("population-standard", "names", &names);
         estimate.tables.push(table);
     }
-    let hidden = all.sites.len() - known.len();
+    let hidden = all.codes.len() - known.len();
     if hidden > 0 {
         estimate.notice(Notice::new(
             Status::Suppressed,
@@ -395,7 +395,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         ));
     }
     let without: Vec<&str> =
-        known.iter().filter(|i| !used.contains(i)).map(|&i| all.sites[i].as_str()).collect();
+        known.iter().filter(|i| !used.contains(i)).map(|&i| all.codes[i].as_str()).collect();
     if !without.is_empty() {
         let values = [("sites", without.join(", "))];
         estimate.notice(Notice::new(Status::NoRiskSet, "sites-without-population", &values));
