@@ -140,8 +140,12 @@ impl Composer<'_> {
                 continue;
             }
             chosen.push(i);
-            let limits = column.ends_with("_low") && column != "pred_low";
-            head.push(if limits { ci.clone() } else { self.head(column) });
+            // Limits of a prediction or of a funnel are no confidence limits: they have heads of their own.
+            head.push(match column.strip_suffix("_low") {
+                Some(stem @ ("funnel" | "outer")) => self.head(stem),
+                Some("pred") | None => self.head(column),
+                Some(_) => ci.clone(),
+            });
         }
         let texts = chosen
             .iter()
