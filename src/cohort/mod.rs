@@ -5,7 +5,7 @@ mod population;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use population::{
-    DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, calendar_years,
+    DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, ages_name, calendar_years,
     sex_position,
 };
 
@@ -142,7 +142,7 @@ pub enum CohortError {
     },
     /// A table of deaths that does not fit the groups of the analysis.
     #[error(
-        "the table `deaths`: {reason}; write the groups of deaths as the levels of the variable that groups the cases"
+        "the table `deaths`: {reason}; its groups are the levels of the variable that groups the cases, and every year of the analysis has a line"
     )]
     Deaths {
         /// What is wrong.

@@ -106,17 +106,22 @@ impl Incidence {
 
     /// Names of the bands, such as `0`, `1–4` or `85+`.
     pub fn band_names(&self) -> Vec<String> {
-        let name = |i: usize| match self.band(i) {
-            [from, u32::MAX] => format!("{from}+"),
-            [from, to] if to == from + 1 => from.to_string(),
-            [from, to] => format!("{from}–{}", to - 1),
-        };
-        (0..self.ages.len()).map(name).collect()
+        (0..self.ages.len()).map(|i| ages_name(self.band(i))).collect()
+    }
+
+    /// Names of the sexes told apart, `all` if none.
+    pub fn sex_names(&self) -> Vec<String> {
+        if self.sexes.is_empty() { vec!["all".to_owned()] } else { self.sexes.clone() }
     }
 
     /// Whether the cells are of children and adolescents, whose rates are told per million.
     pub fn is_childhood(&self) -> bool {
         self.age_end.is_some_and(|end| end <= 20)
+    }
+
+    /// Person-years for which rates are told where the analysis does not say: a million of children, else 100 000.
+    pub fn per(&self) -> f64 {
+        if self.is_childhood() { 1e6 } else { 1e5 }
     }
 
     /// Band of an age, completed years.
@@ -142,6 +147,17 @@ impl Incidence {
         needs
     }
 
+    /// Person-years of a site, `(sex * years + year) * bands + band`; zeros where it has no table of its population.
+    pub fn person_years(&self, data: &SiteData) -> Result<Vec<f64>, CohortError> {
+        let mut person_years = vec![0.0; self.sexes() * self.len() * self.ages.len()];
+        for cell in data.tables.population.iter().flat_map(|population| &population.cells) {
+            if let Some(at) = self.place(cell)? {
+                person_years[at] += cell.person_years;
+            }
+        }
+        Ok(person_years)
+    }
+
     /// Counts the cases and person-years of a site.
     pub fn count(
         &self,
@@ -149,19 +165,14 @@ impl Incidence {
         groups: usize,
         data: &SiteData,
     ) -> Result<IncidenceCounts, CohortError> {
-        // A site without the table has no person-years: its cases are counted as such, and told.
-        let none = PersonYears::default();
-        let population = data.tables.population.as_deref().unwrap_or(&none);
         let (sexes, years, bands) = (self.sexes(), self.len(), self.ages.len());
         let mut counts = IncidenceCounts {
             cases: vec![0.0; sexes * groups * years * bands],
             unknown_age: vec![0.0; sexes * groups * years],
-            person_years: vec![0.0; sexes * years * bands],
+            // A site without the table has no person-years: its cases are counted as such, and told.
+            person_years: self.person_years(data)?,
             left_out: [0.0; 3],
         };
-        for cell in &population.cells {
-            self.add_population(cell, &mut counts)?;
-        }
         let cohort = &data.cohort;
         let age = cohort.numbers(&self.age)?;
         let year = calendar_years(data, &self.year)?;
@@ -200,17 +211,14 @@ impl Incidence {
         Ok(counts)
     }
 
-    fn add_population(
-        &self,
-        cell: &PopulationCell,
-        counts: &mut IncidenceCounts,
-    ) -> Result<(), CohortError> {
+    /// Where a cell of the population belongs, if it is of these years and ages.
+    fn place(&self, cell: &PopulationCell) -> Result<Option<usize>, CohortError> {
         let fault = |reason: String| CohortError::Population { reason };
-        let Some(year) = self.year_of(cell.year) else { return Ok(()) };
+        let Some(year) = self.year_of(cell.year) else { return Ok(None) };
         let outside = cell.to <= self.ages.first().copied().unwrap_or(0)
             || self.age_end.is_some_and(|end| cell.from >= end);
         if outside {
-            return Ok(());
+            return Ok(None);
         }
         let band = self.band_of(f64::from(cell.from)).filter(|&i| cell.to <= self.band(i)[1]);
         let Some(band) = band else {
@@ -230,9 +238,16 @@ impl Incidence {
                 return Err(fault("it does not tell males and females apart".into()));
             }
         };
-        let at = (sex * self.len() + year) * self.ages.len() + band;
-        counts.person_years[at] += cell.person_years;
-        Ok(())
+        Ok(Some((sex * self.len() + year) * self.ages.len() + band))
+    }
+}
+
+/// Name of a span of ages, its first age and the first no longer in it: `0`, `1–4` or `85+`.
+pub fn ages_name([from, to]: [u32; 2]) -> String {
+    match to {
+        u32::MAX => format!("{from}+"),
+        to if to == from + 1 => from.to_string(),
+        to => format!("{from}–{}", to - 1),
     }
 }
 

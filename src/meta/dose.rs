@@ -8,7 +8,7 @@ use super::{DataError, Dataset, Kind, Options, outcomes::at_border};
 use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
-        distribution::{chi_squared_upper, normal_point},
+        distribution::{chi_squared_upper, normal_point, quantile},
         dose_response::{Design, Group, covariance, gls},
         effect_size::StudyData,
         matrix::invert,
@@ -211,12 +211,7 @@ fn knots(doses: &[f64], n: usize) -> Vec<f64> {
         4 => &[0.05, 0.35, 0.65, 0.95],
         _ => &[0.05, 0.275, 0.5, 0.725, 0.95],
     };
-    let at = |share: &f64| {
-        let h = share * (doses.len() - 1) as f64;
-        let (i, rest) = (h.floor() as usize, h - h.floor());
-        doses[i] + rest * (doses.get(i + 1).unwrap_or(&doses[i]) - doses[i])
-    };
-    let mut found: Vec<f64> = shares.iter().map(at).collect();
+    let mut found: Vec<f64> = shares.iter().map(|share| quantile(doses, *share)).collect();
     found.dedup_by(|a, b| (*a - *b).abs() < 1e-12);
     found
 }

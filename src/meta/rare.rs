@@ -111,7 +111,8 @@ pub(super) fn beta_binomial_row(
     estimate.tables.push(table);
     let around = normal_point(options.level) * std_error;
     let z = effect / std_error;
-    let status = if fit.correlation > 0.0 { Status::Ok } else { Status::Boundary };
+    let inside = fit.correlation > 0.0 && fit.correlation < 0.99;
+    let status = if inside { Status::Ok } else { Status::Boundary };
     Row {
         effect: [effect, std_error, effect - around, effect + around].map(Some),
         test_result: [Some(z), Some(normal_two_sided(z))],

@@ -143,11 +143,7 @@ pub fn rate_sums(
 ) -> Result<(Sums, IncidenceCounts), CohortError> {
     let counts = cells.count(by, groups.len(), data)?;
     let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
-    let sex = || {
-        let none = ["all".to_owned()];
-        let levels = if cells.sexes.is_empty() { &none[..] } else { &cells.sexes[..] };
-        Axis::new("sex", levels.iter().cloned())
-    };
+    let sex = || Axis::new("sex", cells.sex_names());
     let group = || Axis::new("group", groups.iter().cloned());
     let year = || Axis::new("year", (cells.years[0]..=cells.years[1]).map(|y| y.to_string()));
     let age = || Axis::new("age", cells.band_names());
@@ -187,11 +183,10 @@ pub fn with_printed(
         }
     }
     let all = || vec!["all".to_owned()];
-    let sexes = if cells.sexes.is_empty() { all() } else { cells.sexes.clone() };
     let unknown = vec!["unknown".to_owned()];
     let ages = if by_age { [all(), cells.band_names(), unknown].concat() } else { all() };
     let axes = vec![
-        Axis::new("sex", sexes),
+        Axis::new("sex", cells.sex_names()),
         Axis::new("group", groups.iter().cloned()),
         Axis::new("period", spans.iter().map(|p| period_name(*p))),
         Axis::new("age", ages),
@@ -243,10 +238,9 @@ impl Printed {
 impl RateCells {
     /// Reads the pooled cells.
     pub fn read(cells: &Incidence, groups: &[String], sums: &Sums) -> Result<Self, LayoutError> {
-        let none = vec!["all".to_owned()];
         Ok(Self {
             groups: groups.to_vec(),
-            sexes: if cells.sexes.is_empty() { none } else { cells.sexes.clone() },
+            sexes: cells.sex_names(),
             years: (cells.years[0]..=cells.years[1]).collect(),
             bands: cells.band_names(),
             cases: sums.get("cases")?.to_vec(),

@@ -269,8 +269,9 @@ impl Model for IncidenceRates {
             return faults;
         };
         faults.extend(period_faults(&mut options.periods, cells));
-        let per = if cells.is_childhood() { 1e6 } else { 1e5 };
-        if options.per.get_or_insert(per).is_nan() || options.per.is_some_and(|per| per <= 0.0) {
+        if options.per.get_or_insert(cells.per()).is_nan()
+            || options.per.is_some_and(|per| per <= 0.0)
+        {
             faults.push(Fault::new("/per", "`per` is a positive number of person-years"));
         }
         let usual = if cells.is_childhood() { Layout::Iicc } else { Layout::Ci5 };

@@ -196,7 +196,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
     let mut tables = Tables::new();
-    let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+    let per = layout.per();
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in
             cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)

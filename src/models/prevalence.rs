@@ -60,7 +60,7 @@ pub struct Options {
     #[serde(default)]
     population_years: Option<[i32; 2]>,
     /// Standard population.
-    #[serde(default = "world")]
+    #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Last day of the grid of survival; from the dictionary's range of the time where absent.
     #[serde(default)]
@@ -76,10 +76,6 @@ pub struct Options {
 
 fn durations() -> Vec<u32> {
     vec![5, 10, 20]
-}
-
-fn world() -> String {
-    "world".into()
 }
 
 /// What the hub asks.
@@ -100,6 +96,8 @@ pub enum Params {
 pub struct Curve {
     days: Vec<i32>,
     values: Vec<f64>,
+    /// Last day on which somebody was followed: the curve says nothing beyond.
+    end: i32,
 }
 
 impl Curve {
@@ -171,10 +169,10 @@ impl Options {
     }
 
     fn strata(&self, cells: &Incidence) -> Vec<String> {
-        let none = ["all".to_owned()];
-        let sexes = if cells.sexes.is_empty() { &none[..] } else { &cells.sexes[..] };
-        let name = |sex: &String| self.groups.iter().map(|g| format!("{sex}, {g}")).collect();
-        sexes.iter().flat_map(|sex| -> Vec<String> { name(sex) }).collect()
+        let name = |sex: &String| -> Vec<String> {
+            self.groups.iter().map(|g| format!("{sex}, {g}")).collect()
+        };
+        cells.sex_names().iter().flat_map(name).collect()
     }
 
     fn own_faults(&self, context: &Context<'_>, cells: &Incidence) -> Vec<Fault> {
@@ -336,7 +334,14 @@ impl Model for Prevalence {
         let [mut alive, mut lost, mut chance, mut square] = [0; 4].map(|_| vec![0.0; size * bands]);
         let mut printed = vec![0.0; size * (bands + 1)];
         let mut printed_lost = vec![0.0; size * (bands + 1)];
+        let population = mean_population(options, cells, data)?;
+        let (mut without, mut beyond) = (0.0, 0.0);
         for one in options.living(cells, data, &survival, &strata)? {
+            // People of whom there is no population have no share: they are counted as such, as cases of incidence are.
+            if population[one.stratum / options.groups.len() * bands + one.age] <= 0.0 {
+                without += 1.0;
+                continue;
+            }
             let line = one.stratum * durations + one.duration;
             let at = line * bands + one.age;
             printed[line * (bands + 1)] += 1.0;
@@ -345,6 +350,7 @@ impl Model for Prevalence {
                 None => alive[at] += 1.0,
                 Some((followed, since)) => {
                     let p = curves[one.stratum].between(followed, since);
+                    beyond += f64::from(u8::from(since > curves[one.stratum].end));
                     lost[at] += 1.0;
                     printed_lost[line * (bands + 1)] += 1.0;
                     printed_lost[line * (bands + 1) + 1 + one.age] += 1.0;
@@ -359,20 +365,14 @@ impl Model for Prevalence {
         let axes = || vec![stratum(), duration(), age()];
         let ages = [vec!["all".to_owned()], cells.band_names()].concat();
         let with_all = || vec![stratum(), duration(), Axis::new("age", ages.iter().cloned())];
-        let years = options.denominators();
-        let population = Incidence { years, ..cells.clone() }.count(None, 1, data)?.person_years;
-        let sexes = cells.sexes();
-        let span = (years[1] - years[0] + 1).max(1) as usize;
-        let mut mean = vec![0.0; sexes * bands];
-        for (at, y) in population.iter().enumerate() {
-            mean[at / (span * bands) * bands + at % bands] += y / span as f64;
-        }
         Ok(answer
             .counts("alive", axes(), alive)
             .counts("lost", axes(), lost)
             .sums("chance", axes(), chance)
             .sums("chance_square", axes(), square)
-            .person_time("population", vec![Axis::numbered("sex", sexes), age()], mean)
+            .person_time("population", vec![Axis::new("sex", cells.sex_names()), age()], population)
+            .shown("without_population", Vec::new(), &[without])
+            .shown("beyond_followup", Vec::new(), &[beyond])
             .shown("printed", with_all(), &printed)
             .shown("printed_lost", with_all(), &printed_lost))
     }
@@ -385,7 +385,8 @@ impl Model for Prevalence {
         let last = rounds.last().ok_or(FitError::NoRounds)?;
         if !last.pooled.has("alive") {
             let counts = last.pooled.read_event_counts()?;
-            let survival = (0..counts.groups.len()).map(|g| curve(&counts, g)).collect();
+            let grid = TimeGrid::daily(options.horizon_days.unwrap_or(0));
+            let survival = (0..counts.groups.len()).map(|g| curve(&counts, g, &grid)).collect();
             return Ok(Step::Ask(Params::Alive { survival }));
         }
         let mut estimate = result(options, &last.pooled, last.sites)?;
@@ -394,10 +395,31 @@ impl Model for Prevalence {
     }
 }
 
-fn curve(counts: &EventCounts, g: usize) -> Curve {
+/// Mean person-years by sex and age, `sex * bands + band`, of those years that the site's table has.
+fn mean_population(
+    options: &Options,
+    cells: &Incidence,
+    data: &SiteData,
+) -> Result<Vec<f64>, CohortError> {
+    let span = Incidence { years: options.denominators(), ..cells.clone() };
+    let (years, bands) = (span.len(), cells.ages.len());
+    let population = span.person_years(data)?;
+    let of_year = |year: usize| {
+        (0..cells.sexes())
+            .flat_map(move |s| (0..bands).map(move |b| (s * years + year) * bands + b))
+    };
+    let held = (0..years).filter(|&y| of_year(y).any(|at| population[at] > 0.0)).count().max(1);
+    let mut mean = vec![0.0; cells.sexes() * bands];
+    for (at, y) in population.iter().enumerate() {
+        mean[at / (years * bands) * bands + at % bands] += y / held as f64;
+    }
+    Ok(mean)
+}
+
+fn curve(counts: &EventCounts, g: usize, grid: &TimeGrid) -> Curve {
     let of = counts.group(g);
     let days: Vec<f64> = (0..of.events.len()).map(|d| d as f64).collect();
-    let mut found = Curve::default();
+    let mut found = Curve { end: counts.followed_to(g, grid) as i32, ..Curve::default() };
     for step in product_limit(&days, &of.n_risk, &of.events, &of.censored, false) {
         if step.n_event > 0.0 {
             found.days.push(step.time as i32);
@@ -432,7 +454,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     if sexes > 1 {
         each.extend(cells.sexes.iter().enumerate().map(|(s, name)| (name.clone(), vec![s])));
     }
-    let mut tables = Tables::new(if cells.is_childhood() { 1e6 } else { 1e5 }, options.level());
+    let mut tables = Tables::new(cells.per(), options.level());
     for (g, group) in options.groups.iter().enumerate() {
         for (sex, members) in &each {
             let people: Vec<f64> = (0..bands)
@@ -466,9 +488,27 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             }
         }
     }
+    tell_cases(sums, "without_population", Status::NotIdentified, &mut estimate)?;
+    tell_cases(sums, "beyond_followup", Status::Extrapolated, &mut estimate)?;
     if alive.iter().chain(lost).sum::<f64>() <= 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "nobody-alive", &[]));
     }
     estimate.tables.extend(tables.finish());
     Ok(estimate)
+}
+
+/// Says how many people are left out or extrapolated; a number that the study hides is told as a few.
+fn tell_cases(
+    sums: &Sums,
+    name: &str,
+    status: Status,
+    estimate: &mut Estimate,
+) -> Result<(), LayoutError> {
+    let n = sums.one(name)?;
+    if n != 0.0 {
+        let shown = if n.is_nan() { "A few".to_owned() } else { n.to_string() };
+        let key = format!("people-{}", name.replace('_', "-"));
+        estimate.notice(Notice::new(status, &key, &[("n", shown)]));
+    }
+    Ok(())
 }

@@ -102,7 +102,7 @@ pub struct Options {
     #[serde(default)]
     population: Population,
     /// Standard population.
-    #[serde(default = "world")]
+    #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
@@ -123,10 +123,6 @@ fn cuts() -> Vec<f64> {
 
 fn bases() -> [usize; 2] {
     [4, 6]
-}
-
-fn world() -> String {
-    "world".into()
 }
 
 static CARD: ModelCard = ModelCard {
@@ -246,7 +242,7 @@ impl Model for Projection {
             return Ok(sums);
         }
         let later = options.coming(cells);
-        let years = later.count(None, 1, data)?.person_years;
+        let years = later.person_years(data)?;
         let lines = cells.sexes() * later.len();
         let missing = (0..lines).find(|line| {
             years[line * cells.ages.len()..][..cells.ages.len()].iter().sum::<f64>() <= 0.0
@@ -259,10 +255,8 @@ impl Model for Projection {
             );
             return Err(CohortError::Population { reason });
         }
-        let all = || vec!["all".to_owned()];
-        let sexes = if cells.sexes.is_empty() { all() } else { cells.sexes.clone() };
         let axes = vec![
-            Axis::new("sex", sexes),
+            Axis::new("sex", cells.sex_names()),
             Axis::new("year", (later.years[0]..=later.years[1]).map(|y| y.to_string())),
             Axis::new("age", cells.band_names()),
         ];

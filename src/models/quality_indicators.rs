@@ -2,8 +2,8 @@
 //! unspecified.
 //!
 //! *Estimates* the share of cases at stated levels of a variable, by group, with exact limits, and the ratio of deaths to cases. *A site
-//! sends*, once, cases by group and those at the levels, and the deaths of its population. *Sums*: cell by cell. *The hub* forms the shares. *Differs from pooling rows*: not at all. *Not done*: trends
-//! of the indicators. *Sources*: Bray & Parkin (2009); Clopper & Pearson (1934).
+//! sends*, once, cases by group and those at the levels, and the deaths of its population. *Sums*: cell by cell. *The hub* forms the
+//! shares. *Differs from pooling rows*: not at all. *Not done*: trends of the indicators. *Sources*: Bray & Parkin (2009); Clopper & Pearson (1934).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -216,9 +216,15 @@ impl Model for QualityIndicators {
 fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError> {
     let cells = data.tables.deaths.as_ref().ok_or(CohortError::NoTable { table: "deaths" })?;
     let Some(mortality) = &options.mortality else { return Ok(Vec::new()) };
+    let [from, to] = mortality.years;
+    // A year without a line is not known to be one without deaths.
+    if let Some(year) = (from..=to).find(|year| cells.iter().all(|cell| cell.year != *year)) {
+        let reason = format!("it has no line of {year}; a year without deaths has a line with 0");
+        return Err(CohortError::Deaths { reason });
+    }
     let mut deaths = vec![0.0; options.groups.len()];
     for cell in cells.iter() {
-        if !(mortality.years[0]..=mortality.years[1]).contains(&cell.year) {
+        if !(from..=to).contains(&cell.year) {
             continue;
         }
         let group = match (&options.by, &cell.group) {

@@ -63,7 +63,7 @@ pub struct Options {
     #[serde(default)]
     periods: Vec<[i32; 2]>,
     /// Standard population.
-    #[serde(default = "world")]
+    #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
@@ -72,10 +72,6 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     groups: Vec<String>,
-}
-
-fn world() -> String {
-    "world".into()
 }
 
 static CARD: ModelCard = ModelCard {
@@ -191,7 +187,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+    let per = layout.per();
     estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
     estimate.line("rate-per", "person-years", &[("per", per.to_string())]);
     let level = (100.0 * options.level()).to_string();

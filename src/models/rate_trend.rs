@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData, ages_name},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
@@ -24,7 +24,7 @@ use crate::{
         rate::RateInterval,
         trend::{Slope, least_squares},
     },
-    summary::{LayoutError, Visibility},
+    summary::{Axis, LayoutError, Visibility},
     vocabulary::population_standards,
 };
 
@@ -64,7 +64,7 @@ pub struct Options {
     groups: Vec<String>,
 }
 
-fn world() -> String {
+pub(super) fn world() -> String {
     "world".into()
 }
 
@@ -156,7 +156,8 @@ impl Model for RateTrend {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
-        Ok(with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts))
+        let sums = with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts);
+        Ok(if options.halves { with_ends(sums, options, cells, &counts) } else { sums })
     }
 
     fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
@@ -204,7 +205,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         "status",
     ];
     let mut yearly = Table::new("yearly", &columns);
-    let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+    let per = layout.per();
     let sexes = cells.each_sex();
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in sexes.iter().filter(|(_, s)| s.is_none() || options.each_sex) {
@@ -222,19 +223,35 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     }
     estimate.tables.extend([trends, yearly]);
     if options.halves {
-        estimate.tables.push(halves_table(options, layout, &cells, &printed));
+        estimate.tables.push(halves_table(options, layout, &cells, sums.get("ends")?));
     }
     Ok(estimate)
 }
 
+/// Adds the cases of the first and the last year by range of ages, which the change between them tells.
+fn with_ends(sums: Sums, options: &Options, cells: &Incidence, counts: &IncidenceCounts) -> Sums {
+    let (years, bands) = (cells.len(), cells.ages.len());
+    let mut ends = Vec::new();
+    for lines in counts.cases.chunks(years * bands) {
+        for [from, to] in &options.truncated {
+            for year in [0, years - 1] {
+                let inside = |b: &usize| cells.band(*b)[0] >= *from && cells.band(*b)[1] <= *to;
+                ends.push((0..bands).filter(inside).map(|b| lines[year * bands + b]).sum());
+            }
+        }
+    }
+    let axes = vec![
+        Axis::new("sex", cells.sex_names()),
+        Axis::new("group", options.groups.iter().cloned()),
+        Axis::new("ages", options.truncated.iter().map(|a| ages_name(*a))),
+        Axis::new("end", ["first", "last"]),
+    ];
+    sums.shown("ends", axes, &ends)
+}
+
 /// Table 29.3 of the Cancer Statistics Review: a line per group, sex and range of ages. `*`: the change per year is not 0; `#`: the
 /// second half differs from the first; both at five per cent.
-fn halves_table(
-    options: &Options,
-    layout: &Incidence,
-    cells: &RateCells,
-    printed: &Printed,
-) -> Table {
+fn halves_table(options: &Options, layout: &Incidence, cells: &RateCells, ends: &[f64]) -> Table {
     let columns = [
         "group",
         "sex",
@@ -256,14 +273,14 @@ fn halves_table(
         for (sex_name, sex) in
             cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
         {
-            for &[from, to] in &options.truncated {
-                let ages = if to == u32::MAX {
-                    format!("{from}+")
-                } else {
-                    format!("{from}–{}", to - 1)
-                };
+            for (a, &[from, to]) in options.truncated.iter().enumerate() {
+                let ages = ages_name([from, to]);
                 let mut row: Vec<Value> = vec![group.into(), sex_name.into(), ages.into()];
-                let hidden = [0, layout.len() - 1].iter().any(|&y| printed.hides(*sex, g, y, None));
+                let mut sexes = sex.map_or(0..layout.sexes(), |s| s..s + 1);
+                let hidden = sexes.any(|s| {
+                    let at = (s * options.groups.len() + g) * options.truncated.len() + a;
+                    ends[2 * at..2 * at + 2].iter().any(|n| n.is_nan())
+                });
                 let weights = population_standards::weights(&options.standard, &bands, [from, to]);
                 let series = weights.map(|w| cells.series(*sex, Some(g), &w)).unwrap_or_default();
                 let status = if hidden {

@@ -22,6 +22,7 @@ use crate::{
     },
     spec::{Fault, suggestion},
     stats::{
+        distribution::{normal_point, quantile},
         jet::Jet,
         likelihood::{Predictor, sum_rows},
         spline::{royston_parmar, royston_parmar_slope},
@@ -181,14 +182,6 @@ impl Options {
         let at = |k: usize| low + (high - low) * k as f64 / n as f64;
         Shape { knots, varying_knots: (0..=n).map(at).collect(), varying }
     }
-}
-
-/// Quantile of ascending values by R's default (type 7).
-fn quantile(values: &[f64], p: f64) -> f64 {
-    let at = p * (values.len() - 1) as f64;
-    let (low, share) = (at.floor() as usize, at - at.floor());
-    let high = (low + 1).min(values.len() - 1);
-    values[low] + share * (values[high] - values[low])
 }
 
 /// ln H + ln(d ln H / d ln t) − ln t − H for an event, −H else, + H at entry; in the predictor, its slope and that at entry.
@@ -411,7 +404,7 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
         "status",
     ];
     let mut table = Table::new("time_varying", &columns);
-    let z = crate::stats::distribution::normal_point(options.level());
+    let z = normal_point(options.level());
     for (v, &j) in shape.varying.iter().enumerate() {
         for &years in &options.times_years {
             let basis = royston_parmar(years.ln(), &shape.varying_knots);

@@ -2,8 +2,8 @@
 //!
 //! *Estimates* each site's ratio of observed to expected cases, tests of one common ratio, limits of a funnel, and ratios shrunk
 //! towards the mean. *A site sends* its number of cases, visible per site and guarded by the site's floors, with the person-years and
-//! the expected cases of its population under rates that the analysis states, and, if asked, standardised rates by sex. *Sums*: none; sites stand side by side. *The hub*
-//! tests and shrinks. *Differs from pooling rows*: not at all where no site's number is hidden. *Not done*: ranking; expected cases
+//! the expected cases of its population under rates that the analysis states, and, if asked, standardised rates by sex. *Sums*: none;
+//! sites stand side by side. *The hub* tests and shrinks. *Differs from pooling rows*: not at all where no site's number is hidden. *Not done*: ranking; expected cases
 //! without stated rates follow from person-years alone. *Sources*: Breslow & Day (1987); Potthoff & Whittinghill (1966);
 //! Spiegelhalter (2005); Marshall (1991); Clayton & Kaldor (1987); Larsen & Merlo (2005).
 
@@ -52,7 +52,7 @@ pub struct Options {
     #[serde(default)]
     comparative: bool,
     /// Standard population of that table.
-    #[serde(default = "world")]
+    #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Tables drawn for the exact test.
     #[serde(default = "draws")]
@@ -63,10 +63,6 @@ pub struct Options {
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
     confidence_level: Option<f64>,
-}
-
-fn world() -> String {
-    "world".into()
 }
 
 fn draws() -> usize {
@@ -97,8 +93,19 @@ pub struct Sites {
     codes: Vec<String>,
     /// Cases, person-years, expected cases.
     cells: Vec<[f64; 3]>,
-    /// By site and sex, where asked: cases, person-years, standardised rate, its standard error and the cumulative risk in per cent.
-    comparative: Vec<Vec<[f64; 5]>>,
+    /// By site and sex, where asked.
+    comparative: Vec<Vec<Compared>>,
+}
+
+/// A line of the comparative table; what is hidden or not defined is not a number.
+#[derive(Debug, Clone, Copy)]
+struct Compared {
+    cases: f64,
+    person_years: f64,
+    standardised: f64,
+    std_error: f64,
+    /// Cumulative risk, per cent.
+    risk: f64,
 }
 
 impl Statistic for Sites {
@@ -113,17 +120,24 @@ impl Statistic for Sites {
             .with(cases.shown(), Support::OwnCounts)
             .with(public, Support::Public);
         let Some(own) = self.comparative.first() else { return Ok(draft) };
-        // Rates of both sexes and of each: where one sex has few cases, none is told, or the others would give it away.
-        let fewest = own.iter().map(|c| c[0] as u64).min().unwrap_or(0);
-        let numbers: Vec<f64> = own.iter().flat_map(|c| [c[0], c[2], c[3], c[4]]).collect();
-        let years: Vec<f64> = own.iter().map(|c| c[1]).collect();
+        // Where one sex has few cases, no line is told, or the others would give it away; a sex without cases is no sex with few.
+        let few = own.iter().map(|c| c.cases as u64).filter(|n| *n > 0).min().unwrap_or(0);
+        let persons = |c: &Compared| if c.cases > 0.0 { few } else { 0 };
+        let support = own.iter().flat_map(|c| [persons(c); 4]).collect();
+        let or_zero = |x: f64| if x.is_nan() { 0.0 } else { x };
+        let numbers = own.iter().flat_map(|c| [c.cases, c.standardised, c.std_error, c.risk]);
+        let is_defined = |x: f64| f64::from(u8::from(!x.is_nan()));
+        let public = own
+            .iter()
+            .flat_map(|c| [c.person_years, is_defined(c.standardised), is_defined(c.risk)]);
         let sex = || Axis::numbered("sex", own.len());
         let quantity = Axis::new("quantity", ["cases", "standardised", "std_error", "risk"]);
-        let support = Support::PerCell(vec![fewest; numbers.len()]);
-        let told =
-            Array::new("comparative", vec![sex(), quantity], Kind::Sum, Rule::Stack, numbers)?;
-        let years = Array::new("years_by_sex", vec![sex()], Kind::Sum, Rule::Stack, years)?;
-        Ok(draft.with(told, support).with(years, Support::Public))
+        let (axes, numbers) = (vec![sex(), quantity], numbers.map(or_zero).collect());
+        let told = Array::new("comparative", axes, Kind::Sum, Rule::Stack, numbers)?;
+        let quantity = Axis::new("quantity", ["person-years", "has rate", "has risk"]);
+        let (axes, public) = (vec![sex(), quantity], public.collect());
+        let public = Array::new("population_by_sex", axes, Kind::Sum, Rule::Stack, public)?;
+        Ok(draft.with(told, Support::PerCell(support)).with(public, Support::Public))
     }
 
     fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
@@ -134,12 +148,21 @@ impl Statistic for Sites {
         let cells = (0..sites.len())
             .map(|s| [at(cases, s), at(public, 2 * s), at(public, 2 * s + 1)])
             .collect();
-        let comparative = match (summary.array("comparative"), summary.array("years_by_sex")) {
-            (Ok(told), Ok(years)) => {
-                let sexes = years.levels("sex").len();
+        let arrays = (summary.array("comparative"), summary.array("population_by_sex"));
+        let comparative = match arrays {
+            (Ok(told), Ok(public)) => {
+                let sexes = public.levels("sex").len();
                 let one = |line: usize| {
-                    let [n, rate, error, risk] = [0, 1, 2, 3].map(|q| at(told, 4 * line + q));
-                    [n, at(years, line), rate, error, risk]
+                    let of = |q: usize| at(told, 4 * line + q);
+                    let is = |q: usize| at(public, 3 * line + q) > 0.0;
+                    let rate = |q: usize| if is(1) { of(q) } else { f64::NAN };
+                    Compared {
+                        cases: of(0),
+                        person_years: at(public, 3 * line),
+                        standardised: rate(1),
+                        std_error: rate(2),
+                        risk: if is(2) { of(3) } else { f64::NAN },
+                    }
                 };
                 (0..sites.len()).map(|s| (0..sexes).map(|x| one(s * sexes + x)).collect()).collect()
             }
@@ -164,7 +187,7 @@ impl Model for SiteRates {
         let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
             return faults;
         };
-        options.per.get_or_insert(if cells.is_childhood() { 1e6 } else { 1e5 });
+        options.per.get_or_insert(cells.per());
         let bands = cells.ages.len();
         let n = options.reference.len();
         if n != 0 && (n != bands || options.reference.iter().any(|r| !r.is_finite() || *r < 0.0)) {
@@ -231,7 +254,7 @@ fn comparative(
     options: &Options,
     cells: &Incidence,
     counts: &IncidenceCounts,
-) -> Result<Vec<[f64; 5]>, CohortError> {
+) -> Result<Vec<Compared>, CohortError> {
     let weights = standard_weights(&options.standard, cells)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let per = options.per.unwrap_or(1e5);
@@ -244,7 +267,7 @@ fn comparative(
         })
         .collect();
     let rounded = |x: f64, digits: i32| (x * 10_f64.powi(digits)).round() / 10_f64.powi(digits);
-    let one = |sexes: std::ops::Range<usize>| -> [f64; 5] {
+    let one = |sexes: std::ops::Range<usize>| -> Compared {
         let (mut d, mut y, mut unknown) = (vec![0.0; bands], vec![0.0; bands], 0.0);
         for line in sexes.start * years..sexes.end * years {
             unknown += counts.unknown_age[line];
@@ -257,21 +280,23 @@ fn comparative(
         let all = known + unknown;
         // Cases of unknown age have the ages of the others.
         let correction = if known > 0.0 { all / known } else { 1.0 };
-        let none = [all, y.iter().sum(), f64::NAN, f64::NAN, f64::NAN];
-        let Some(rate) = WeightedRate::new(&d, &y, &weights) else { return none };
-        let risk = WeightedRate::new(&d, &y, &widths)
-            .map_or(f64::NAN, |w| -100.0 * (-correction * w.rate).exp_m1());
         let scale = per * correction;
-        let [asr, error] = [rate.rate * scale, rate.variance.sqrt() * scale];
-        [none[0], none[1], rounded(asr, 1), rounded(error, 2), rounded(risk, 2)]
+        let rate = WeightedRate::new(&d, &y, &weights);
+        let cumulative = WeightedRate::new(&d, &y, &widths);
+        Compared {
+            cases: all,
+            person_years: y.iter().sum(),
+            standardised: rate.map_or(f64::NAN, |w| rounded(w.rate * scale, 1)),
+            std_error: rate.map_or(f64::NAN, |w| rounded(w.variance.sqrt() * scale, 2)),
+            risk: cumulative
+                .map_or(f64::NAN, |w| rounded(-100.0 * (-correction * w.rate).exp_m1(), 2)),
+        }
     };
     let sexes = cells.sexes();
     let mut lines = vec![one(0..sexes)];
     if sexes > 1 {
         lines.extend((0..sexes).map(|s| one(s..s + 1)));
     }
-    // A rate that is not defined is no number to send.
-    lines.iter_mut().flatten().filter(|x| x.is_nan()).for_each(|x| *x = 0.0);
     Ok(lines)
 }
 
@@ -291,17 +316,21 @@ fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
     let mut table = Table::new("comparative", &columns);
     let per = options.per.unwrap_or(1e5);
     for (site, lines) in all.codes.iter().zip(&all.comparative) {
-        for (x, &[cases, years, rate, error, risk]) in lines.iter().enumerate() {
+        for (x, line) in lines.iter().enumerate() {
             let sex = x.checked_sub(1).and_then(|x| sexes.get(x)).map_or("all", String::as_str);
             let mut row: Vec<Value> = vec![site.into(), sex.into()];
-            let status = match (cases.is_nan(), years > 0.0) {
-                (true, _) => Status::Suppressed,
-                (_, false) => Status::NoRiskSet,
+            let Compared { cases, person_years, standardised, std_error, risk } = *line;
+            let status = match (cases.is_nan(), person_years > 0.0, standardised.is_nan()) {
+                (true, ..) => Status::Suppressed,
+                (_, false, _) => Status::NoRiskSet,
+                (.., true) => Status::NotIdentified,
                 _ => Status::Ok,
             };
-            if status == Status::Ok {
-                let numbers = [cases, years, per * cases / years, rate, error, risk];
-                row.extend(numbers.map(Value::number));
+            if matches!(status, Status::Ok | Status::NotIdentified) {
+                let defined = |x: f64| Value::from((!x.is_nan()).then_some(x));
+                let rate = per * cases / person_years;
+                let numbers = [cases, person_years, rate, standardised, std_error, risk];
+                row.extend(numbers.map(defined));
             }
             row.resize(columns.len() - 1, Value::None);
             row.push(status.into());

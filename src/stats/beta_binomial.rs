@@ -24,7 +24,7 @@ pub struct BetaBinomialFit {
     pub means: Vec<f64>,
     /// Covariance of the mean risks.
     pub covariance: DMatrix<f64>,
-    /// Correlation of two persons of one arm of one study; 0 at the border.
+    /// Correlation of two persons of one arm of one study; 0 at one border, above 0.99 at the other, where arms are all or nothing.
     pub correlation: f64,
     /// Log-likelihood.
     pub log_likelihood: f64,

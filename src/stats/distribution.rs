@@ -155,6 +155,14 @@ pub fn clopper_pearson(x: f64, n: f64, level: f64) -> (f64, f64) {
     (beta_quantile(0.5 * alpha, x, n - x + 1.0), beta_quantile(1.0 - 0.5 * alpha, x + 1.0, n - x))
 }
 
+/// Quantile of ascending values, interpolated (type 7, R's default); there is at least one.
+pub fn quantile(ascending: &[f64], share: f64) -> f64 {
+    let at = share * (ascending.len() - 1) as f64;
+    let (low, rest) = (at.floor() as usize, at - at.floor());
+    let high = (low + 1).min(ascending.len() - 1);
+    ascending[low] + rest * (ascending[high] - ascending[low])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

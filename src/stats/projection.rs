@@ -89,6 +89,8 @@ pub struct Future {
     gradients: Vec<DVector<f64>>,
     /// Variance of rates that are means of the last two periods; 0 for those of the model.
     variances: Vec<f64>,
+    /// Bands whose trend falls through zero: their rate is 0, and its interval says nothing.
+    pub exhausted: Vec<bool>,
 }
 
 struct Glm {
@@ -263,14 +265,19 @@ impl Fit {
         let mut future = Vec::new();
         for (j, cut) in cuts.iter().enumerate() {
             passed += 1.0 - cut;
-            let mut period =
-                Future { rates: Vec::new(), gradients: Vec::new(), variances: Vec::new() };
+            let mut period = Future {
+                rates: Vec::new(),
+                gradients: Vec::new(),
+                variances: Vec::new(),
+                exhausted: Vec::new(),
+            };
             for band in 0..bands {
                 if band < used {
                     let (rate, variance) = mean_of_last_two(data, band);
                     period.rates.push(rate);
                     period.variances.push(variance);
                     period.gradients.push(DVector::zeros(self.theta.len()));
+                    period.exhausted.push(false);
                     continue;
                 }
                 let age = band - self.first;
@@ -287,6 +294,7 @@ impl Fit {
                 let eta = row.dot(&self.theta);
                 period.rates.push(self.link.rate(eta));
                 period.variances.push(0.0);
+                period.exhausted.push(self.link == Link::FifthPower && eta <= 0.0);
                 period.gradients.push(row * self.link.slope(eta));
             }
             future.push(period);
@@ -341,6 +349,21 @@ mod tests {
                 assert!(found.variance(period, &[1.0; 6]) > 0.0);
             }
         }
+    }
+
+    /// A trend that falls through zero ends there, and says so.
+    #[test]
+    fn a_trend_through_zero_ends_at_zero() {
+        let rate = |a: f64, p: f64| (0.06 + 0.02 * a - 0.015 * p).max(0.0).powi(5);
+        let years = DMatrix::from_element(6, 4, 1e9);
+        let cases = DMatrix::from_fn(6, 4, |a, p| 1e9 * rate(a as f64, (p + 1) as f64));
+        let data = Observed { cases, person_years: years };
+        let found = fit(&data, 3, 3, Link::FifthPower).unwrap();
+        let future = found.project(&data, 4, false, &[0.0; 10]);
+        assert!(future[0].exhausted.iter().all(|e| !e));
+        let last = &future[9];
+        assert!(last.exhausted[4] && last.rates[4] == 0.0, "{:?}", last.rates);
+        assert!(!last.exhausted[0]);
     }
 
     #[test]

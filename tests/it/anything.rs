@@ -204,7 +204,7 @@ fn any_request_gets_a_problem_and_never_a_failure() {
         ("PUT", format!("/v1/runs/{run}/sites/S0/decision")),
         ("PUT", format!("/v1/runs/{run}/sites/S0/rounds/0/answer")),
         ("PUT", "/v1/users/x".to_owned()),
-        ("POST", "/v1/users/root/tokens".to_owned()),
+        ("POST", "/v1/users/admin/tokens".to_owned()),
         ("GET", format!("/v1/runs/{run}/sites/S0/question")),
         ("GET", "/v1/studies/powers/sites/S0/questions".to_owned()),
     ];

@@ -1215,7 +1215,11 @@ fn deaths_over_cases_have_exact_limits() {
     let spec = plan.spec.models.iter().find(|m| m.id == "m").unwrap();
     let model = tributary::models::find(&spec.kind).unwrap();
     let rows: Vec<usize> = (0..50).collect();
-    for (cells, wanted) in [(Some(vec![death("9", 1.0, 2000)]), "`9`"), (None, "[tables.deaths]")] {
+    let unknown = vec![death("9", 1.0, 2000), death("9", 1.0, 2001)];
+    let short = vec![death("0", 1.0, 2000)];
+    for (cells, wanted) in
+        [(Some(unknown), "`9`"), (Some(short), "no line of 2001"), (None, "[tables.deaths]")]
+    {
         frame.tables.deaths = cells.map(Arc::new);
         let error = model.summarise(&spec.options, &serde_json::Value::Null, &frame.site(&rows));
         let error = error.unwrap_err().to_string();
@@ -1332,4 +1336,136 @@ fn sites_compare_by_sex_with_rounded_rates() {
             assert_eq!(table.number(r, "standardised_rate").is_some(), status == "OK");
         }
     }
+}
+
+/// Rows by age, year and sex, with person-years of `sexes` and ages below `top`, a thousand a cell.
+fn small(rows: &[(f64, f64, f64, f64)], top: u32) -> Frame {
+    let column = |f: fn(&(f64, f64, f64, f64)) -> f64| rows.iter().map(f).collect::<Vec<f64>>();
+    let mut frame = Frame::of(
+        &[
+            ("age", column(|r| r.0)),
+            ("year", column(|r| r.1)),
+            ("sex", column(|r| r.2)),
+            ("cases", column(|r| r.3)),
+        ],
+        "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+         [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.cases]\ntype = \"integer\"\nlabel = \"Cases\"\n\
+         [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n",
+    );
+    let of = |sex: usize, year: i32| {
+        (0..top).map(move |from| PopulationCell {
+            sex: Some(sex),
+            year,
+            from,
+            to: from + 1,
+            person_years: 1e3,
+        })
+    };
+    let cells = (1990..2010).flat_map(|year| [0, 1].into_iter().flat_map(move |s| of(s, year)));
+    frame.tables.population = Some(Arc::new(PersonYears { cells: cells.collect() }));
+    frame
+}
+
+const SMALL: &str =
+    "age = \"age\", year = \"year\", count = \"cases\", ages = [0, 5, 10, 15], age_end = 20";
+
+#[test]
+fn sites_compare_without_cases_of_one_sex_and_without_a_band() {
+    let options = format!(
+        "[[model]]\nid = \"m\"\nkind = \"site_rates\"\ncomparative = true\nincidence = {{ {SMALL}, sex = \"sex\", years = [2000, 2000] }}\n"
+    );
+    // Three boys and no girl: the boys are too few, alone and together; that there is no girl may be told.
+    let mut frame = small(&[(3.0, 2000.0, 1.0, 3.0)], 20);
+    frame.study.policy.min_cell = 5;
+    let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("comparative").unwrap();
+    let status: Vec<&str> = (0..3).map(|r| table.text(r, "status")).collect();
+    assert_eq!(status, ["SUPPRESSED", "SUPPRESSED", "OK"]);
+    assert_eq!(table.number(2, "standardised_rate"), Some(0.0));
+    // Nobody lives at 15 to 19: there is no standardised rate and no risk to 19, but a number of cases.
+    let frame = small(&[(3.0, 2000.0, 1.0, 30.0), (4.0, 2000.0, 2.0, 20.0)], 15);
+    let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("comparative").unwrap();
+    assert_eq!((table.text(0, "status"), table.number(0, "cases")), ("NOT_IDENTIFIED", Some(50.0)));
+    assert!(table.number(0, "standardised_rate").is_none());
+    assert!(table.number(0, "cumulative_risk").is_none());
+}
+
+/// Two cases in the first year of an age range are hidden with the change since then.
+#[test]
+fn a_change_since_a_year_of_few_cases_is_hidden() {
+    let years = (1990..2010).map(f64::from);
+    let of = |y: f64| {
+        let few = if y < 1990.5 { 2.0 } else { 9.0 };
+        [(3.0, y, 1.0, few), (17.0, y, 1.0, 40.0)]
+    };
+    let mut frame = small(&years.flat_map(of).collect::<Vec<_>>(), 20);
+    let options = format!(
+        "[[model]]\nid = \"m\"\nkind = \"rate_trend\"\nhalves = true\ntruncated = [[0, 15], [0, 20]]\n\
+         incidence = {{ {SMALL}, years = [1990, 2009] }}\n"
+    );
+    frame.study.policy.min_cell = 5;
+    let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("halves").unwrap();
+    assert_eq!(table.text(0, "status"), "SUPPRESSED");
+    assert!(table.number(0, "change_percent").is_none() && table.number(0, "percent").is_none());
+    frame.study.policy.min_cell = 2;
+    let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("halves").unwrap();
+    close(table.number(0, "change_percent").unwrap(), 350.0, 1e-10, "two to nine");
+}
+
+/// A falling trend that goes through zero is projected as none, on the border of what can be said.
+#[test]
+fn a_projection_through_zero_is_on_the_border() {
+    let mut rows = Vec::new();
+    for (b, age) in [2.0, 7.0, 12.0, 17.0].into_iter().enumerate() {
+        for (p, year) in [1990.0, 1995.0, 2000.0, 2005.0].into_iter().enumerate() {
+            let root: f64 = 0.42 + 0.02 * b as f64 - 0.07 * p as f64;
+            rows.push((age, year, 1.0, (5e4 * root.powi(5)).round()));
+        }
+    }
+    let frame = small(&rows, 20);
+    let options = format!(
+        "[[model]]\nid = \"m\"\nkind = \"projection\"\nbase_periods = [4, 4]\nmodel_from_age = 0\npopulation = \"constant\"\n\
+         drift = \"average\"\ncut_drift = [0, 0, 0, 0, 0, 0, 0, 0]\nincidence = {{ {SMALL}, years = [1990, 2009] }}\n"
+    );
+    let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("standardised_rates").unwrap();
+    let status = |r: usize| table.text(r, "status");
+    assert_eq!((status(4), status(table.rows.len() - 1)), ("OK", "BOUNDARY"), "{:?}", table.rows);
+}
+
+/// A site without a population has no share to add to; people lost who would outlive all follow-up are told.
+#[test]
+fn prevalence_tells_whom_it_leaves_out_and_whom_it_extrapolates() {
+    let mut frame = patients();
+    let parts = frame.deal(2);
+    let alone = frame.pool(ALIVE, &parts[..1]).remove("m").unwrap();
+    let plan = crate::pooling::plan(&frame.study, ALIVE);
+    let site = |i: usize| tributary::summary::SiteId::new(&format!("S{i}")).unwrap();
+    let first = (site(0), frame.site(&parts[0]));
+    frame.tables = SiteTables::default();
+    let second = (site(1), frame.site(&parts[1]));
+    let open = tributary::summary::Policy::open();
+    let run = crate::pooling::run(&plan, &[first, second], &open).0;
+    let found = &crate::pooling::estimates(&run)["m"];
+    let key = |key: &str| found.notices.iter().any(|n| n.key == key);
+    assert!(key("people-without-population") && !key("people-beyond-followup"));
+    // Only the survival of those lost is that of both sites.
+    let (a, b) = (alone.table("prevalence").unwrap(), found.table("prevalence").unwrap());
+    for r in 0..a.rows.len() {
+        for column in ["alive", "lost", "population"] {
+            assert_eq!(a.number(r, column), b.number(r, column), "{column}");
+        }
+    }
+    // Everybody lost on the first day: nobody tells how the others went on.
+    let mut frame = patients();
+    frame.add("gone", |_| "1".into(), "days");
+    frame.add("dies", |_| "0".into(), "flag");
+    let gone = ALIVE.replace("followed", "gone").replace("died", "dies");
+    let found = frame.pool(&gone, &frame.deal(2)).remove("m").unwrap();
+    assert!(found.notices.iter().any(|n| n.key == "people-beyond-followup"));
+    assert_eq!(found.status.word(), "EXTRAPOLATED");
 }

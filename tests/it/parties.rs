@@ -233,11 +233,11 @@ impl Parties {
     }
 }
 
-/// Makes an administrator called `root` and gives the token.
+/// Makes an administrator called `admin` and gives the token.
 pub async fn administrator(store: &Store) -> String {
     let now = jiff::Timestamp::now();
-    store.put_account("root", Role::Administrator, None, false, "test", now).await.unwrap();
-    store.give_token("root", "test", 7, "test", now).await.unwrap().token
+    store.put_account("admin", Role::Administrator, None, false, "test", now).await.unwrap();
+    store.give_token("admin", "test", 7, "test", now).await.unwrap().token
 }
 
 /// Hub and keyholder as servers of this process.

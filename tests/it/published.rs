@@ -345,7 +345,8 @@ fn beta_binomial_arms_equal_their_likelihood_in_r() {
     // An arm without any event has no finite odds; proportions that agree vary no more than the binomial.
     let none = "study,events1,n1,events2,n2\nA,0,10,2,10\nB,0,20,3,20\n";
     let same = "study,events,n\nA,2,10\nB,4,20\nC,1,5\n";
-    for (text, status) in [(none, "MONOTONE"), (same, "BOUNDARY")] {
+    let nothing_or_all = "study,events,n\nA,0,20\nB,20,20\nC,15,15\nD,0,12\n";
+    for (text, status) in [(none, "MONOTONE"), (same, "BOUNDARY"), (nothing_or_all, "BOUNDARY")] {
         let (_folder, data) = file(text);
         let found = json(&[&data, "--method", "BETABIN"]);
         assert_eq!(found["pooled"][1]["status"], status, "{text}");

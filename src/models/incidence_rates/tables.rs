@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::{
-    cohort::Incidence,
+    cohort::{Incidence, ages_name},
     estimate::{Status, Table, Value},
     stats::{
         rate::{WeightedRate, count_interval},
@@ -241,10 +241,6 @@ fn count_status(events: f64, limits: bool) -> Status {
         (false, true) => Status::OneSided,
         (false, false) => Status::NoEvents,
     }
-}
-
-fn ages_name([from, to]: [u32; 2]) -> String {
-    if to == u32::MAX { format!("{from}+") } else { format!("{from}–{}", to - 1) }
 }
 
 fn crude_row(

@@ -68,7 +68,7 @@ pub struct Options {
     #[serde(default)]
     pub(super) each_sex: bool,
     /// Standard population of the yearly rates.
-    #[serde(default = "world")]
+    #[serde(default = "crate::models::rate_trend::world")]
     pub(super) standard: String,
     /// What is fitted.
     #[serde(default)]
@@ -116,10 +116,6 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     pub(super) groups: Vec<String>,
-}
-
-fn world() -> String {
-    "world".into()
 }
 
 fn weighted() -> Selection {

@@ -156,7 +156,7 @@ impl Line<'_> {
             recent.map_or(Value::None, |r| if r { "recent" } else { "average" }.into()),
             status.into(),
         ]));
-        let per = if layout.is_childhood() { 1e6 } else { 1e5 };
+        let per = layout.per();
         self.add_observed(layout, weights, periods, per, options.level(), tables);
         let (Some(fit), Some(recent)) = (fitted, recent) else { return };
         let used = (first + 1).min(layout.ages.len());
@@ -255,6 +255,8 @@ impl Line<'_> {
             let exposure: f64 = w.iter().sum();
             let by_estimates = fit.variance(period, &w);
             let [around, of_rate] = [cases + by_estimates, by_estimates].map(|v| z * v.sqrt());
+            let exhausted = (0..bands).any(|b| w[b] > 0.0 && period.exhausted[b]);
+            let status = if exhausted { Status::Boundary } else { Status::Ok };
             let rate =
                 |x: f64| if exposure > 0.0 { Value::from(per * x / exposure) } else { Value::None };
             tables.projection.push(self.row([
@@ -268,7 +270,7 @@ impl Line<'_> {
                 rate(cases),
                 rate((cases - of_rate).max(0.0)),
                 rate(cases + of_rate),
-                Status::Ok.into(),
+                status.into(),
             ]));
         }
         let rate: f64 = period.rates.iter().zip(weights).map(|(r, w)| r * w).sum();
@@ -281,11 +283,11 @@ impl Line<'_> {
             (per * (rate - around).max(0.0)).into(),
             (per * (rate + around)).into(),
             (per * rate).into(),
-            Status::Ok.into(),
+            if period.exhausted.contains(&true) { Status::Boundary } else { Status::Ok }.into(),
         ]));
     }
 
-    /// Change of the yearly cases since the last period, and what of it is due to risk and to the population.
+    /// Change of the number of cases since the last period, and what of it is due to risk and to the population.
     fn add_change(&self, future: &[Future], last: usize, coming: &[[i32; 2]], tables: &mut Tables) {
         let seen = self.observed.cases.column(last).sum();
         if seen <= 0.0 || (self.hides)(last, None) {

@@ -115,7 +115,8 @@ impl Composer<'_> {
             return Ok(None);
         };
         let of_row = |r: usize| Some((pooled.number(r, "estimate")?, pooled.number(r, "tau2")?));
-        let Some((mean, tau2)) = (0..pooled.rows.len()).rev().find_map(of_row) else {
+        // The common effect stands first; it is drawn where no other method has a variance between studies.
+        let Some((mean, tau2)) = (1..pooled.rows.len()).chain(0..1).find_map(of_row) else {
             return Ok(None);
         };
         let points: Vec<LinePoint> = (0..studies.rows.len())
@@ -198,7 +199,7 @@ impl Composer<'_> {
             .filter_map(|r| {
                 let n = table.number(r, "subsets")?;
                 // Many cells hold few: by the logarithm they are seen too.
-                let shade = (n > 0.0).then(|| n.log10() + 0.3);
+                let shade = (n > 0.0).then(|| n.log10());
                 Some((table.number(r, "estimate")?, 100.0 * table.number(r, "i2")?, shade))
             })
             .collect();

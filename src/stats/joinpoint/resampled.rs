@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{Fit, Places, Response, Series};
-use crate::stats::rate::poisson_quantile;
+use crate::stats::{distribution::quantile, rate::poisson_quantile};
 
 /// Limits of the log change per year.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,13 +19,6 @@ pub struct Resampled {
     pub slopes: Vec<[f64; 2]>,
     /// Of the average over each span of years.
     pub averages: Vec<[f64; 2]>,
-}
-
-/// Value at a share of ascending values, interpolated.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let h = share * (sorted.len() - 1) as f64;
-    let (i, rest) = (h.floor() as usize, h - h.floor());
-    sorted[i] + rest * (sorted.get(i + 1).unwrap_or(&sorted[i]) - sorted[i])
 }
 
 impl Series {
