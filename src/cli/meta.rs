@@ -416,7 +416,11 @@ fn results(
     let measure = MEASURES.iter().find(|(_, m)| *m == options.measure).map_or("", |m| m.0);
     let level = serde_json::json!({ "measure": measure, "confidence_level": options.level });
     let file = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    let question = format!("{} studies, {}", data.studies.len(), data.kind.words());
+    let studies: std::collections::BTreeSet<&str> =
+        data.studies.iter().map(|(name, _)| name.as_str()).collect();
+    // Studies with several outcomes have several lines; without names of their own, lines are studies.
+    let n = if options.outcome.is_some() { studies.len() } else { data.studies.len() };
+    let question = format!("{n} studies, {}", data.kind.words());
     crate::results::Results::of_published(
         arguments.title.as_deref().unwrap_or(&name),
         arguments.question.as_deref().unwrap_or(&question),

@@ -3,34 +3,36 @@
 use super::{
     Dataset, Effect, Kind, Method, Options,
     pooled::{Row, normal_row, tau2_of},
-    rare::{beta_binomial_row, glmm_row},
+    rare::glmm_row,
 };
 use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     meta::TestRule,
-    stats::effect_size::StudyData,
+    stats::{effect_size::StudyData, random_effects_glmm::Model},
 };
 
 /// Difference, in standard errors of the one-stage estimate, from which on the reader is told why.
 const TELLING: f64 = 0.1;
+/// Beyond so many events the exact model takes long, and the normal approximation of a study is good.
+const MOST_EVENTS: f64 = 20_000.0;
 /// Fewer events than these in an arm make a normal approximation of a study doubtful.
 const SPARSE: f64 = 5.0;
 
 /// Adds the table where the data are counts of two studies or more.
 pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimate: &mut Estimate) {
-    if data.kind == Kind::Generic || effects.len() < 2 {
+    // The measures whose counts have a model with a level of its own for each study.
+    let (method, model) = (Method::Conditional, Model::Conditional);
+    if data.kind == Kind::Generic || effects.len() < 2 || !method.fits(data.kind, options.measure) {
         return;
     }
-    let methods = [Method::Conditional, Method::BetaBinomial];
-    let Some(method) = methods.into_iter().find(|m| m.fits(data.kind, options.measure)) else {
+    if effects.iter().map(|e| events(&e.data)).sum::<f64>() > MOST_EVENTS {
+        let values = [("most", MOST_EVENTS.to_string())];
+        estimate.notices.push(Notice::new(Status::Ok, "stages-too-many-events", &values));
         return;
-    };
+    }
     // What the fit says of itself is told where it was asked for; here only its numbers count.
     let mut aside = Estimate::new(Exactness::TwoStage, 0);
-    let one = match method.glmm() {
-        Some(model) => glmm_row(method, model, options, effects, &mut aside),
-        None => beta_binomial_row(options, effects, &mut aside),
-    };
+    let one = glmm_row(method, model, options, effects, &mut aside);
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let found = tau2_of(Method::Reml, options, &y, &v);
     let two = normal_row(Method::Reml, TestRule::Z, found, (&y, &v), options.level, &mut aside);
@@ -77,6 +79,14 @@ pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimat
             ("k", effects.len().to_string()),
         ];
         estimate.notices.push(Notice::new(Status::Ok, key, &values));
+    }
+}
+
+/// Events of a study of two arms, over which its hypergeometric distribution runs; the other kinds are quick.
+fn events(data: &StudyData) -> f64 {
+    match *data {
+        StudyData::Counts { events1, events2, .. } => events1 + events2,
+        StudyData::Rates { .. } | StudyData::Events { .. } | StudyData::Estimate { .. } => 0.0,
     }
 }
 

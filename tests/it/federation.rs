@@ -656,7 +656,7 @@ fn people_may_do_what_their_role_allows() {
         is(clients[role].0.get::<Value>("/v1/audit"), ProblemKind::Forbidden);
         is(clients[role].0.get::<Value>("/v1/users"), ProblemKind::Forbidden);
     }
-    is(root.text("PUT", "/v1/users/root", "{\"role\": \"reader\"}"), ProblemKind::Conflict);
+    is(root.text("PUT", "/v1/users/admin", "{\"role\": \"reader\"}"), ProblemKind::Conflict);
     // A withdrawn token and a disabled account count no more, at once.
     let (reader, id) = &clients["reader"];
     root.text("DELETE", &format!("/v1/users/reader/tokens/{id}"), "").unwrap();

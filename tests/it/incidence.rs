@@ -1339,7 +1339,7 @@ fn sites_compare_by_sex_with_rounded_rates() {
 }
 
 /// Rows by age, year and sex, with person-years of `sexes` and ages below `top`, a thousand a cell.
-fn small(rows: &[(f64, f64, f64, f64)], top: u32) -> Frame {
+pub fn small(rows: &[(f64, f64, f64, f64)], top: u32) -> Frame {
     let column = |f: fn(&(f64, f64, f64, f64)) -> f64| rows.iter().map(f).collect::<Vec<f64>>();
     let mut frame = Frame::of(
         &[
@@ -1367,7 +1367,7 @@ fn small(rows: &[(f64, f64, f64, f64)], top: u32) -> Frame {
     frame
 }
 
-const SMALL: &str =
+pub const SMALL: &str =
     "age = \"age\", year = \"year\", count = \"cases\", ages = [0, 5, 10, 15], age_end = 20";
 
 #[test]

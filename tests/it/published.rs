@@ -435,7 +435,14 @@ fn one_stage_and_two_stand_side_by_side() {
     assert_eq!(key(&found), ["stages-differ-lost"]);
     let (_folder, sparse) =
         file("study,events1,n1,events2,n2\nA,1,40,4,41\nB,2,50,7,48\nC,1,300,5,90\n");
-    assert_eq!(key(&json(&[&sparse, "--measure", "RR"])), ["stages-differ-sparse"]);
+    assert_eq!(key(&json(&[&sparse, "--measure", "OR"])), ["stages-differ-sparse"]);
+    // Ratios of risks have no model with a level of its own for each study; too many events are not waited for.
+    assert!(json(&[&sparse, "--measure", "RR"])["diagnostics"]["stages"].is_null());
+    let (_folder, many) =
+        file("study,events1,n1,events2,n2\nA,9000,90000,8000,90000\nB,9000,80000,8500,80000\n");
+    let found = json(&[&many, "--measure", "OR"]);
+    assert!(found["diagnostics"]["stages"].is_null());
+    assert_eq!(key(&found), ["stages-too-many-events"]);
     let (_folder, plenty) = file("study,estimate,std_error\nA,1,0.2\nB,1.1,0.3\n");
     assert!(json(&[&plenty])["diagnostics"]["stages"].is_null());
 }

@@ -1,6 +1,7 @@
 //! Every status, notice and choice has its words: reports of what goes wrong render as well as those of what goes right.
 
 use tributary::{
+    cohort::DeathCell,
     report::{Block, Report},
     results::Results,
     run::Run,
@@ -208,6 +209,119 @@ fn every_choice_has_its_words() {
     ] {
         assert!(html.contains(words), "{words}");
     }
+}
+
+/// The same of the models of incidence, with a column head for each column.
+#[test]
+fn every_choice_of_incidence_has_its_words() {
+    let mut rows = Vec::new();
+    for year in 1990..2010 {
+        for (i, age) in [2.0, 7.0, 12.0, 17.0].into_iter().enumerate() {
+            for sex in [1.0, 2.0] {
+                let cases = f64::from((year * 7 + 3 * i as i32) % 5 + 6);
+                rows.push((age, f64::from(year), sex, cases));
+            }
+        }
+    }
+    let mut frame = crate::incidence::small(&rows, 20);
+    let deaths = (1990..2010).map(|year| DeathCell { year, group: None, deaths: 3.0 });
+    frame.tables.deaths = Some(std::sync::Arc::new(deaths.collect()));
+    let cells = format!(
+        "incidence = {{ {}, sex = \"sex\", years = [1990, 2009] }}",
+        crate::incidence::SMALL
+    );
+    let mut models = String::new();
+    let mut add = |kind: &str, options: String| {
+        let id = models.matches("[[model]]").count();
+        models += &format!("[[model]]\nid = \"m{id}\"\nkind = \"{kind}\"\n{options}\n{cells}\n");
+    };
+    for interval in ["exact", "mid_p", "byar", "score", "log"] {
+        add(
+            "incidence_rates",
+            format!("interval = \"{interval}\"\nperiods = [[1990, 1999], [2000, 2009]]"),
+        );
+    }
+    for interval in ["fay_feuer", "tiwari", "mid_p_gamma", "dobson", "normal", "log"] {
+        let standards = "standards = [\"world\", \"europe1976\", \"us2000\"]\nlayout = \"ci5\"";
+        add("incidence_rates", format!("standard_interval = \"{interval}\"\n{standards}"));
+    }
+    add("rate_comparison", "between = \"sexes\"".into());
+    add("rate_comparison", "between = \"periods\"\nperiods = [[1990, 1999], [2000, 2009]]".into());
+    add("rate_trend", "halves = true\neach_sex = true".into());
+    for family in ["poisson", "negative_binomial"] {
+        for site in ["none", "fixed", "random"] {
+            add("count_regression", format!("family = \"{family}\"\nsite = \"{site}\""));
+        }
+    }
+    for (scale, search, selection) in [
+        ("count", "grid", "bic"),
+        ("log_rate", "hudson", "bic3"),
+        ("log_rate_unweighted", "grid", "weighted_bic"),
+    ] {
+        add(
+            "joinpoint",
+            format!(
+                "scale = \"{scale}\"\nsearch = \"{search}\"\nselection = \"{selection}\"\nmost = 1"
+            ),
+        );
+    }
+    let few = "most = 1\npermutations = 99\ninterval = \"empirical_quantile\"\ndraws = 100";
+    add("joinpoint", format!("scale = \"log_rate\"\nselection = \"permutation\"\n{few}"));
+    for (effects, drift) in [("splines", "cases"), ("levels", "person_years"), ("splines", "cells")]
+    {
+        add(
+            "age_period_cohort",
+            format!(
+                "effects = \"{effects}\"\ndrift = \"{drift}\"\nperiod_years = 5\nknots = [2, 2, 2]"
+            ),
+        );
+    }
+    for (scale, drift) in [("fifth_root", "auto"), ("log", "recent"), ("log", "average")] {
+        add(
+            "projection",
+            format!(
+                "scale = \"{scale}\"\ndrift = \"{drift}\"\npopulation = \"constant\"\ncut_drift = [0, 0.5]"
+            ),
+        );
+    }
+    let shorter = cells.replace("1990, 2009", "1990, 2004");
+    models += &format!(
+        "[[model]]\nid = \"ahead\"\nkind = \"projection\"\nbase_periods = [3, 3]\ncut_drift = [0]\n{shorter}\n"
+    );
+    models +=
+        &format!("[[model]]\nid = \"sites\"\nkind = \"site_rates\"\ncomparative = true\n{cells}\n");
+    models += "[[model]]\nid = \"quality\"\nkind = \"quality_indicators\"\ncount = \"cases\"\n\
+        indicators = [{ name = \"MV%\", variable = \"sex\", levels = [\"1\"] }]\nmortality = { year = \"year\", years = [1990, 2009] }\n";
+    let (results, _) = pooled(&frame, &models, 5, &frame.study.policy);
+    let html = text(&results);
+    let lung = with_everything();
+    let alive = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"alive\"\nkind = \"prevalence\"\non = \"1985-01-01\"\ndurations_years = [2, 5]\nby = \"sex\"\n\
+        incidence = { age = \"age\", year = \"date\", ages = [0, 65], years = [1981, 1986] }\n";
+    let html = html + &text(&pooled(&lung, alive, 5, &lung.study.policy).0);
+    for words in [
+        "Byar",
+        "gamma with mean weights (Tiwari)",
+        "quantiles of 100 refits",
+        "as the sites&#x27; tables forecast it",
+        "the logarithm of the rate",
+        "alive at the start of 1985-01-01",
+        "Deaths of the population over cases",
+        "Cases, rates and cumulative risk (per cent) of each site by sex",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    // A column without a head of its own shows its name in the table file.
+    let mut nameless: Vec<&str> = Vec::new();
+    for table in results.models.iter().filter_map(|m| m.estimate()).flat_map(|e| &e.tables) {
+        for column in &table.columns {
+            let plain = column.replace('_', " ");
+            if column.contains('_') && html.contains(&format!(">{plain}</th>")) {
+                nameless.push(column);
+            }
+        }
+    }
+    assert!(nameless.is_empty(), "{nameless:?}");
 }
 
 /// No events, separation, collinearity, one site, refusals, everything hidden.

@@ -40,7 +40,7 @@ const PROBABILITIES: [&str; 10] = [
     "indicators",
 ];
 /// Columns of whole numbers.
-const COUNTS: [&str; 23] = [
+const COUNTS: [&str; 24] = [
     "n",
     "df",
     "observed",
@@ -64,6 +64,7 @@ const COUNTS: [&str; 23] = [
     "groups",
     "deaths",
     "arm",
+    "studies",
 ];
 /// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
 const ELSEWHERE: [&str; 7] =

@@ -156,7 +156,9 @@ impl Composer<'_> {
                 None => named(group)?,
             };
             let mut cells = vec![group, self.word(&format!("survival.{measure}"))?];
-            cells.extend(self.estimate_cells(table, row, 0));
+            // Days are whole, ratios are not.
+            let decimals = if measure.starts_with("ratio") { 2 } else { 0 };
+            cells.extend(self.estimate_cells(table, row, decimals));
             let p =
                 table.number(row, "p_value").map_or_else(String::new, |p| self.locale.p_value(p));
             cells.push(p);

@@ -165,7 +165,7 @@ impl Scale {
         let last = (high / step).floor() as i64;
         let decimals = (-step.log10().floor()).max(0.0) as usize;
         let ticks = (first..=last)
-            .map(|i| (i as f64 * step, format!("{:.decimals$}", i as f64 * step)))
+            .map(|i| (i as f64 * step, format!("{:.decimals$}", i as f64 * step).replace('-', "−")))
             .collect();
         Self { low, high, left, right, ticks }
     }
