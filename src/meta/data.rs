@@ -137,12 +137,14 @@ pub enum DataError {
         reason: &'static str,
     },
     /// A method of another kind of data.
-    #[error("method {method} does not apply to {found} with this measure")]
+    #[error("method {method} does not apply to {found} with this measure; wanted one of {wanted}")]
     Method {
         /// Method.
         method: &'static str,
         /// Kind of data.
         found: &'static str,
+        /// Methods that apply.
+        wanted: String,
     },
 }
 

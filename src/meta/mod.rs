@@ -145,7 +145,12 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
         options.methods.clone()
     };
     if let Some(method) = methods.iter().find(|m| !m.fits(data.kind, options.measure)) {
-        return Err(DataError::Method { method: method.word(), found: data.kind.words() });
+        let fitting = Method::ALL.into_iter().filter(|m| m.fits(data.kind, options.measure));
+        return Err(DataError::Method {
+            method: method.word(),
+            found: data.kind.words(),
+            wanted: fitting.map(Method::word).collect::<Vec<_>>().join(", "),
+        });
     }
     let mut estimate = Estimate::new(Exactness::TwoStage, 0);
     card_lines(&mut estimate, options, &methods);

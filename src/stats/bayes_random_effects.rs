@@ -21,21 +21,29 @@ pub enum TauPrior {
 }
 
 impl TauPrior {
-    /// Density at τ.
-    pub fn density(self, tau: f64) -> f64 {
+    /// Logarithm of the density at τ.
+    pub fn ln_density(self, tau: f64) -> f64 {
         use std::f64::consts::PI;
         match self {
             Self::HalfNormal(scale) => {
-                (2.0 / PI).sqrt() / scale * (-0.5 * (tau / scale).powi(2)).exp()
+                0.5 * (2.0 / PI).ln() - scale.ln() - 0.5 * (tau / scale).powi(2)
             }
-            Self::HalfCauchy(scale) => 2.0 / (PI * scale * (1.0 + (tau / scale).powi(2))),
+            Self::HalfCauchy(scale) => (2.0 / (PI * scale)).ln() - (tau / scale).powi(2).ln_1p(),
             Self::LogNormalTau2(mean, sd) => {
                 if tau <= 0.0 {
-                    return 0.0;
+                    return f64::NEG_INFINITY;
                 }
-                let z = ((tau * tau).ln() - mean) / sd;
-                2.0 / (tau * sd * (2.0 * PI).sqrt()) * (-0.5 * z * z).exp()
+                let z = (2.0 * tau.ln() - mean) / sd;
+                (2.0 / (tau * sd)).ln() - 0.5 * (2.0 * PI).ln() - 0.5 * z * z
             }
+        }
+    }
+
+    /// A τ below which it says little.
+    fn scale(self) -> f64 {
+        match self {
+            Self::HalfNormal(scale) | Self::HalfCauchy(scale) => scale,
+            Self::LogNormalTau2(mean, sd) => (0.5 * mean - 1.5 * sd).exp(),
         }
     }
 }
@@ -102,19 +110,19 @@ pub fn posterior(
         let prior = mean_prior.map_or(0.0, |(m, sd)| ((mean - m) / sd).powi(2));
         (log - 0.5 * precision.ln() - 0.5 * (squares + prior), mean, 1.0 / precision)
     };
-    // τ up to where the posterior has nothing left, in pieces that grow.
-    let (zero, _, _) = at(0.0);
-    let density = |tau: f64| tau_prior.density(tau) * (at(tau).0 - zero).exp();
+    // τ up to where the posterior has nothing left, in pieces that grow; in logarithms, as a clear heterogeneity has likelihoods
+    // beyond any number.
+    let density = |tau: f64| tau_prior.ln_density(tau) + at(tau).0;
     let spread = y.iter().copied().fold(f64::NEG_INFINITY, f64::max)
         - y.iter().copied().fold(f64::INFINITY, f64::min);
     let scale = v.iter().copied().fold(spread * spread, f64::max).sqrt().max(f64::MIN_POSITIVE);
     let mut edges = vec![0.0];
-    let mut edge = 1e-3 * scale;
+    let mut edge = 1e-3 * scale.min(tau_prior.scale());
     let mut top: f64 = density(0.0);
-    while edges.len() < 400 {
+    while edges.len() < 1000 {
         edges.push(edge);
         top = top.max(density(edge));
-        if edge > 4.0 * scale && density(edge) * edge < 1e-12 * top {
+        if edge > 4.0 * scale && density(edge) + edge.ln() < top + 1e-12_f64.ln() {
             break;
         }
         edge *= 1.12;
@@ -125,7 +133,7 @@ pub fn posterior(
         let (middle, half) = (f64::midpoint(pair[0], pair[1]), 0.5 * (pair[1] - pair[0]));
         taus.extend(nodes.iter().map(|(x, w)| {
             let tau = middle + half * x;
-            (tau, w * half * density(tau))
+            (tau, w * half * (density(tau) - top).exp())
         }));
     }
     let total = neumaier(taus.iter().map(|t| t.1));
@@ -146,7 +154,7 @@ pub fn posterior(
         taus,
         y: y.to_vec(),
         v: v.to_vec(),
-        bayes_factor_homogeneous: 1.0 / total,
+        bayes_factor_homogeneous: (at(0.0).0 - top).exp() / total,
     })
 }
 
@@ -288,6 +296,24 @@ mod tests {
         assert!(posterior(&Y[..1], &V[..1], TauPrior::HalfNormal(0.5), None).is_none());
     }
 
+    /// Without errors of their own, effects with sum of squares S among three give τ⁻² exp(−S/2τ² − τ²/2s²), whose mean of τ² is s√S.
+    #[test]
+    fn a_likelihood_beyond_any_number_has_its_posterior() {
+        let p = posterior(&[5.0, -5.0, 0.0], &[1e-12; 3], TauPrior::HalfNormal(0.5), None).unwrap();
+        let tau2 = 0.5 * 50.0_f64.sqrt();
+        close(p.mean(0.95).sd, (tau2 / 3.0).sqrt(), 1e-9);
+        close(p.prediction(0.95).sd, (tau2 * 4.0 / 3.0).sqrt(), 1e-9);
+        assert_eq!(p.bayes_factor_homogeneous, 0.0);
+    }
+
+    #[test]
+    fn a_prior_far_below_the_errors_is_the_posterior_of_tau() {
+        let p = posterior(&[1e8, -1e8, 0.0], &[1e14; 3], TauPrior::HalfNormal(0.5), None).unwrap();
+        close(p.tau(0.95).mean, (0.5 / std::f64::consts::PI).sqrt(), 1e-9);
+        close(p.mean(0.95).sd / (1e14_f64 / 3.0).sqrt(), 1.0, 1e-12);
+        close(p.bayes_factor_homogeneous, 1.0, 1e-9);
+    }
+
     #[test]
     fn shrunk_effects_lie_between_their_own_and_the_mean() {
         let p = posterior(&Y, &V, TauPrior::HalfCauchy(0.5), None).unwrap();
@@ -301,7 +327,7 @@ mod tests {
         }
         let prior = |p: TauPrior| {
             let n = 20_000;
-            (0..n).map(|i| p.density((f64::from(i) + 0.5) * 0.005) * 0.005).sum::<f64>()
+            (0..n).map(|i| p.ln_density((f64::from(i) + 0.5) * 0.005).exp() * 0.005).sum::<f64>()
         };
         close(prior(TauPrior::HalfNormal(0.5)), 1.0, 1e-6);
         close(prior(TauPrior::LogNormalTau2(-2.0, 1.0)), 1.0, 1e-4);

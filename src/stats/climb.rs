@@ -1,7 +1,7 @@
 //! Maximum of a function of a few numbers without derivatives.
 
-/// Nelder & Mead (1965): the best point of a function to be made large.
-pub fn climb(f: &dyn Fn(&[f64]) -> f64, start: &[f64], step: f64) -> Vec<f64> {
+/// Nelder & Mead (1965): the best point of a function to be made large, once the simplex is smaller than `tolerance`.
+pub fn climb(f: &dyn Fn(&[f64]) -> f64, start: &[f64], step: f64, tolerance: f64) -> Vec<f64> {
     let n = start.len();
     let mut simplex: Vec<(Vec<f64>, f64)> = (0..=n)
         .map(|i| {
@@ -19,7 +19,7 @@ pub fn climb(f: &dyn Fn(&[f64]) -> f64, start: &[f64], step: f64) -> Vec<f64> {
             .iter()
             .flat_map(|(x, _)| x.iter().zip(&simplex[0].0).map(|(a, b)| (a - b).abs()))
             .fold(0.0, f64::max);
-        if size < 1e-10 {
+        if size < tolerance {
             break;
         }
         let centre: Vec<f64> = (0..n)

@@ -171,8 +171,8 @@ pub fn fit(
         Vec::new()
     } else {
         let found = starts.iter().map(|start| {
-            let first = climb(&value, start, 0.5);
-            climb(&value, &first, 0.05)
+            let first = climb(&value, start, 0.5, 1e-10);
+            climb(&value, &first, 0.05, 1e-10)
         });
         found.max_by(|a, b| value(a).total_cmp(&value(b)))?
     };

@@ -60,7 +60,8 @@ pub struct GlmmFit {
     pub log_likelihood: f64,
     /// Log-likelihood with τ² = 0, for the likelihood-ratio test.
     pub without_heterogeneity: f64,
-    /// Whether curvature and profile agree within a tenth: if not, neither is to be believed.
+    /// Whether the profile-likelihood limits are between 0.9 and 2.5 times as wide as those by curvature, or open on a side: if not,
+    /// neither is to be believed.
     pub agrees: bool,
 }
 
@@ -348,24 +349,37 @@ impl Integrand<'_> {
         neumaier(parts)
     }
 
-    /// Log-likelihood of effect and τ, nuisances at their best.
-    fn profile(&self, mean: f64, tau: f64) -> f64 {
-        if self.model != Model::RandomStudy || !self.has_level(0) {
-            return self.marginal(mean, tau)[0];
-        }
+    fn levels_are_random(&self) -> bool {
+        self.model == Model::RandomStudy && self.has_level(0)
+    }
+
+    /// The best of random levels' mean and spread, and of what else `free` starts with; `parameters` makes mean and τ of the latter.
+    fn best_with_levels(&self, free: &[f64], parameters: &dyn Fn(&[f64]) -> [f64; 2]) -> Vec<f64> {
         let levels: Vec<f64> = (0..self.studies.len()).map(|i| self.start_level(i)).collect();
         let centre = levels.iter().sum::<f64>() / levels.len() as f64;
         let spread =
             (levels.iter().map(|l| (l - centre).powi(2)).sum::<f64>() / levels.len() as f64).sqrt();
-        let value = |x: &[f64]| self.marginal_random([mean, tau, x[0], x[1].exp()]);
-        let best = climb(&value, &[centre, spread.max(0.05).ln()], 0.2);
-        value(&best)
+        let value = |x: &[f64]| {
+            let [mean, tau] = parameters(&x[2..]);
+            self.marginal_random([mean, tau, x[0], x[1].exp()])
+        };
+        let start = [&[centre, spread.max(0.05).ln()], free].concat();
+        let best = climb(&value, &start, 0.2, 1e-7);
+        [&[value(&best)], &best[2..]].concat()
+    }
+
+    /// Log-likelihood of effect and τ, nuisances at their best.
+    fn profile(&self, mean: f64, tau: f64) -> f64 {
+        if self.levels_are_random() {
+            return self.best_with_levels(&[], &|_| [mean, tau])[0];
+        }
+        self.marginal(mean, tau)[0]
     }
 
     /// The best mean for a τ.
     fn best_mean(&self, tau: f64, start: f64) -> f64 {
-        if self.model == Model::RandomStudy && self.has_level(0) {
-            return peak(|mean| self.profile(mean, tau), start, 0.25);
+        if self.levels_are_random() {
+            return self.best_with_levels(&[start], &|x| [x[0], tau])[1];
         }
         let slope = |mean: f64| self.marginal(mean, tau)[1];
         let (mut low, mut high, mut width) = (start, start, 0.25);
@@ -380,23 +394,6 @@ impl Integrand<'_> {
         }
         brent(slope, low, high).unwrap_or(f64::INFINITY)
     }
-}
-
-/// Maximum of a function with one peak, found by golden sections in a bracket around `start` that grows with it.
-fn peak(f: impl Fn(f64) -> f64, start: f64, step: f64) -> f64 {
-    let (mut low, mut high) = (start - step, start + step);
-    let at = f(start);
-    let mut width = step;
-    while f(low) > at && width < 100.0 {
-        width *= 2.0;
-        low -= width;
-    }
-    width = step;
-    while f(high) > at && width < 100.0 {
-        width *= 2.0;
-        high += width;
-    }
-    golden(f, low, high, 1e-6)
 }
 
 fn ln_gamma(x: f64) -> f64 {
@@ -490,6 +487,10 @@ pub fn fit(studies: &[Study], model: Model, nodes: usize, level: f64) -> Option<
     }
     let best_tau = |m: f64| {
         let at = |t: f64| integrand.profile(m, t);
+        if integrand.levels_are_random() {
+            let found = integrand.best_with_levels(&[tau.max(0.2)], &|x| [m, x[0].abs()]);
+            return found[0].max(at(0.0));
+        }
         let candidates: Vec<f64> = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0]
             .iter()
             .map(|f| if tau > 0.0 { f * tau } else { 0.4 * f })

@@ -175,7 +175,11 @@ fn faults_name_line_column_and_what_is_wanted() {
         ("study,events1,n1,events2,n2\nA,1.5,2,1,2\n", vec![], "whole number"),
         ("study,estimate,std_error\n", vec![], "no studies"),
         ("study,estimate,std_error\nA,1,1\n", vec!["--measure", "OR"], "GEN or HR"),
-        ("study,estimate,std_error\nA,1,1\nB,1,1\n", vec!["--method", "MH"], "does not apply"),
+        (
+            "study,estimate,std_error\nA,1,1\nB,1,1\n",
+            vec!["--method", "MH"],
+            "wanted one of EE, DL, GENQ",
+        ),
         ("study,estimate,std_error\nA,1,1\nB,1,1\n", vec!["--method", "XX"], "wanted one of"),
         (
             "study,estimate,std_error\nA,1,1\nB,1,1\n",
