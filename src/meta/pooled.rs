@@ -16,7 +16,7 @@ use crate::{
             pool, tau2, tau2_profile_limits,
         },
         rate_ratio::{Rate, mantel_haenszel},
-        two_by_two::{self, Common},
+        two_by_two::{self, Cells, Common},
     },
 };
 
@@ -153,7 +153,11 @@ pub fn pooled_table(
         } else if let Some(model) = method.glmm() {
             rows.push(glmm_row(method, model, options, effects, estimate));
         } else {
-            rows.push(common_row(method, options, effects));
+            let row = common_row(method, options, effects);
+            if method == Method::Peto {
+                told_where_peto_fails(&row, effects, estimate);
+            }
+            rows.push(row);
         }
     }
     for row in rows {
@@ -246,6 +250,25 @@ fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Row {
         prediction: prediction.map(Some),
         tau2: Some(posterior.tau(options.level).median.powi(2)),
         ..Row::empty(Method::Bayes, "posterior", y.len(), Status::Ok)
+    }
+}
+
+/// Peto's odds ratio is one step from no effect, and biased where arms are of unequal size (Greenland & Salvan 1990).
+fn told_where_peto_fails(row: &Row, effects: &[Effect], estimate: &mut Estimate) {
+    let tables = two_arm_tables(effects);
+    let unequal = |t: &&Cells| {
+        let (n1, n2) = (t[0] + t[1], t[2] + t[3]);
+        n1.max(n2) > 2.0 * n1.min(n2)
+    };
+    let unequal = tables.iter().filter(unequal).count();
+    let Some(log) = row.effect[0] else { return };
+    if log.abs() > 1.0 {
+        let values = [("ratio", format!("{:.2}", log.exp()))];
+        estimate.notices.push(Notice::new(Status::Ok, "one-step-far", &values));
+    }
+    if unequal > 0 {
+        let values = [("n", unequal.to_string()), ("k", tables.len().to_string())];
+        estimate.notices.push(Notice::new(Status::Ok, "one-step-unequal", &values));
     }
 }
 

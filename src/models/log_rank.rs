@@ -251,6 +251,9 @@ fn compare_strata(table: &EventTable, groups: usize, weight: Weight) -> Comparis
     sum
 }
 
+/// The log hazard ratio from which on one step from no effect is told to be too few.
+const ONE_STEP: f64 = 1.0;
+
 /// Peto's one-step estimate: ln HR = U / V of the second group against the first, with standard error 1 / √V.
 fn peto(groups: &[String], comparison: &Comparison) -> Table {
     let columns = [
@@ -424,7 +427,13 @@ impl Model for LogRank {
         }
         if options.groups.len() == 2 && options.weight_word() == "log-rank" && status == Status::Ok
         {
-            further.push(peto(&options.groups, &comparison));
+            let step = peto(&options.groups, &comparison);
+            let log = step.number(0, "estimate").unwrap_or_default();
+            if log.abs() > ONE_STEP {
+                let values = [("ratio", format!("{:.2}", log.exp()))];
+                estimate.notices.push(Notice::new(Status::Ok, "one-step-far", &values));
+            }
+            further.push(step);
         }
         if status == Status::Ok {
             let p = chi_squared_upper(result.statistic, result.df as f64);

@@ -414,6 +414,22 @@ fn ratios_by_dose_equal_two_stages_in_r() {
     assert!(code == 2 && error.contains("no column `grams`"), "{error}");
 }
 
+#[test]
+fn petos_ratio_is_told_to_fail_far_from_one_and_in_unequal_arms() {
+    let keys = |lines: &str| -> Vec<String> {
+        let (_folder, data) = file(&format!("study,events1,n1,events2,n2\n{lines}"));
+        let found = json(&[&data, "--measure", "OR", "--method", "PETO"]);
+        let all = found["notices"].as_array().unwrap().iter();
+        all.filter_map(|n| n["key"].as_str())
+            .filter(|k| k.starts_with("one-step"))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert!(keys("A,10,100,15,100\nB,8,90,12,100\n").is_empty());
+    assert_eq!(keys("A,10,100,35,100\nB,8,90,42,100\n"), ["one-step-far"]);
+    assert_eq!(keys("A,10,100,15,100\nB,8,90,22,200\n"), ["one-step-unequal"]);
+}
+
 /// Both stages stand side by side; the reader is told why they differ: METHODS' numbers of `rma.glmm` and `rma`.
 #[test]
 fn one_stage_and_two_stand_side_by_side() {

@@ -241,6 +241,7 @@ fn petos_one_step_is_the_score_over_its_variance() {
     let keys = [("group", "Nonmaintained"), ("reference", "Maintained")];
     close(number(estimate, "peto", &keys, "estimate"), chisq / u, tol::CLOSED, "U / V");
     close(number(estimate, "peto", &keys, "std_error"), chisq.sqrt() / u, tol::CLOSED, "1 / √V");
+    assert!(estimate.notices.is_empty());
 }
 
 #[test]

@@ -187,6 +187,9 @@ fn the_shipped_analysis_gives_the_reference_numbers() {
     check_cox(&found["cox_local"], "cox_efron_local_histology_stratified", "x_hist_local");
     let chisq = oracle["logrank_uh_c_stratified/ALL/chisq/value"];
     close(number(&found["logrank_central"], "test", &[], "statistic"), chisq, 1e-11, "log-rank");
+    // Peto's step from no effect overshoots here, and says so.
+    let told: Vec<&str> = found["logrank_central"].notices.iter().map(|n| n.key.as_str()).collect();
+    assert_eq!(told, ["one-step-far"]);
 
     for (model, block) in
         [("countries_central", "two_stage_meta_uh_c"), ("countries_local", "two_stage_meta_uh_l")]
