@@ -32,6 +32,8 @@ pub struct PersonYears {
 pub struct DeathCell {
     /// Calendar year.
     pub year: i32,
+    /// 0 males, 1 females, `None` where the table does not tell them apart.
+    pub sex: Option<usize>,
     /// Level of the variable by which cases are grouped, such as the kind of cancer; none where deaths are not told apart.
     pub group: Option<String>,
     /// Deaths.

@@ -18,8 +18,8 @@ pub use likelihood::{
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
     Printed, RateCells, Year, cells_of, incidence_groups, incidence_needs, left_out_cases,
-    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, unknown_age_cases,
-    with_printed,
+    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, sex_levels,
+    unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;

@@ -52,7 +52,7 @@ pub fn cells_of(own: &Option<Incidence>) -> Result<&Incidence, LayoutError> {
 
 /// Fills a model's cells from the analysis and checks them.
 pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> Vec<Fault> {
-    use VariableKind::{Category, Date, Days, Flag, Integer, Real};
+    use VariableKind::{Date, Days, Integer, Real};
     let at = if own.is_some() { "/incidence" } else { "" };
     if own.is_none() {
         *own = context.incidence.cloned();
@@ -64,7 +64,6 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
     let mut faults: Vec<Fault> = [
         context.check(&format!("{at}/age"), &cells.age, &[Days, Integer, Real]),
         context.check(&format!("{at}/year"), &cells.year, &[Date, Integer]),
-        cells.sex.as_ref().and_then(|s| context.check(&format!("{at}/sex"), s, &[Category, Flag])),
         cells.count.as_ref().and_then(|c| context.check(&format!("{at}/count"), c, &[Integer])),
     ]
     .into_iter()
@@ -76,14 +75,9 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
         Some((_, Some("months"))) => 1.0 / 12.0,
         _ => 1.0,
     };
-    let levels =
-        |name: &String| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
-    cells.sexes = cells.sex.as_ref().map_or_else(Vec::new, levels);
-    if let Some(level) = cells.sexes.iter().find(|level| sex_position(level).is_none()) {
-        let message = format!("level `{level}` is no sex of a population table");
-        let hint =
-            "levels are 1 and 2, m and f, or male and female; leave others out by the population";
-        faults.push(Fault::new(format!("{at}/sex"), message).hint(hint));
+    match sex_levels(at, cells.sex.as_deref(), context) {
+        Ok(sexes) => cells.sexes = sexes,
+        Err(fault) => faults.push(fault),
     }
     let end = cells.age_end.unwrap_or(u32::MAX);
     let ascending = cells.ages.windows(2).all(|w| w[0] < w[1]);
@@ -98,6 +92,28 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
         faults.push(Fault::new(format!("{at}/years"), message).hint("years = [2000, 2019]"));
     }
     faults
+}
+
+/// Levels of the variable of sex, all of them sexes of a population's tables; none without a variable.
+pub fn sex_levels(
+    at: &str,
+    name: Option<&str>,
+    context: &Context<'_>,
+) -> Result<Vec<String>, Fault> {
+    let (at, kinds) = (format!("{at}/sex"), [VariableKind::Category, VariableKind::Flag]);
+    let Some(name) = name else { return Ok(Vec::new()) };
+    if let Some(fault) = context.check(&at, name, &kinds) {
+        return Err(fault);
+    }
+    let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+    match levels.iter().find(|level| sex_position(level).is_none()) {
+        Some(level) => {
+            let message = format!("level `{level}` is no sex of a population table");
+            let hint = "levels are 1 and 2, m and f, or male and female; leave others out by the population";
+            Err(Fault::new(at, message).hint(hint))
+        }
+        None => Ok(levels),
+    }
 }
 
 /// Levels of the variable that splits the cases.

@@ -1,17 +1,20 @@
 //! Quality indicators of a registry's cases: how many were verified by histology, known from a death certificate only, or left
 //! unspecified.
 //!
-//! *Estimates* the share of cases at stated levels of a variable, by group, with exact limits, and the ratio of deaths to cases. *A site
-//! sends*, once, cases by group and those at the levels, and the deaths of its population. *Sums*: cell by cell. *The hub* forms the
-//! shares. *Differs from pooling rows*: not at all. *Not done*: trends of the indicators. *Sources*: Bray & Parkin (2009); Clopper & Pearson (1934).
+//! *Estimates* the share of cases at stated levels of a variable, by group and sex, with exact limits, and the ratio of deaths to cases.
+//! *A site sends*, once, cases by group and sex, those at the levels and the others, and the deaths of its population. *Sums*: cell by
+//! cell. *The hub* forms the shares. *Differs from pooling rows*: not at all. *Not done*: trends of the indicators. *Sources*: Bray & Parkin (2009); Clopper & Pearson (1934).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
-    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, incidence_groups},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, incidence_groups,
+        sex_levels,
+    },
     spec::{Fault, VariableKind, suggestion},
     stats::{
         distribution::clopper_pearson,
@@ -55,6 +58,9 @@ pub struct Options {
     /// Variable whose levels have indicators of their own.
     #[serde(default)]
     by: Option<String>,
+    /// Variable of sex: adds indicators of each sex to those of both.
+    #[serde(default)]
+    sex: Option<String>,
     /// Asks for the ratio of deaths to cases (M:I); sites name their deaths under [tables.deaths].
     #[serde(default)]
     mortality: Option<Mortality>,
@@ -68,13 +74,45 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     groups: Vec<String>,
+    /// `all`, and the levels of `sex`.
+    #[serde(default)]
+    #[schemars(skip)]
+    sexes: Vec<String>,
+}
+
+impl Options {
+    /// Number of groups times that of sexes, both included: the length of an array of counts, `group * sexes + sex`.
+    fn lines(&self) -> usize {
+        self.groups.len() * self.sexes.len()
+    }
+
+    fn axes(&self) -> Vec<Axis> {
+        vec![
+            Axis::new("group", self.groups.iter().cloned()),
+            Axis::new("sex", self.sexes.iter().cloned()),
+        ]
+    }
+
+    /// Groups and sexes in the order of the counts.
+    fn each_line(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.groups.iter().flat_map(|group| self.sexes.iter().map(move |sex| (group, sex)))
+    }
+
+    /// Adds to a group's counts of both sexes, and of one where it is known.
+    fn add(&self, counts: &mut [f64], group: usize, sex: Option<usize>, n: f64) {
+        let at = group * self.sexes.len();
+        counts[at] += n;
+        if let Some(sex) = sex {
+            counts[at + 1 + sex] += n;
+        }
+    }
 }
 
 static CARD: ModelCard = ModelCard {
     kind: "quality_indicators",
     title: "Quality of the data",
-    estimates: "shares of cases at stated levels of a variable, such as those verified by histology, by group, and the ratio of deaths to cases",
-    sends: "once: cases by group, and those at the levels of each indicator; deaths of the population by group if asked",
+    estimates: "shares of cases at stated levels of a variable, such as those verified by histology, by group and sex, and the ratio of deaths to cases",
+    sends: "once: cases by group and sex, those at the levels of each indicator and the others; deaths of the population if asked",
     pools: "cells add; the hub forms shares with exact limits",
     differs: "not at all",
     not_done: "trends of the indicators",
@@ -98,6 +136,11 @@ impl Model for QualityIndicators {
         let mut faults = Vec::new();
         match incidence_groups(options.by.as_deref(), context) {
             Ok(groups) => options.groups = groups,
+            Err(fault) => faults.push(fault),
+        }
+        options.sexes = vec!["all".to_owned()];
+        match sex_levels("", options.sex.as_deref(), context) {
+            Ok(sexes) => options.sexes.extend(sexes),
             Err(fault) => faults.push(fault),
         }
         faults.extend(options.count.as_ref().and_then(|c| context.check("/count", c, &[Integer])));
@@ -138,7 +181,8 @@ impl Model for QualityIndicators {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let variables = options.indicators.iter().map(|i| &i.variable).chain(&options.by);
+        let variables = options.indicators.iter().map(|i| &i.variable);
+        let variables = variables.chain(&options.by).chain(&options.sex);
         let mut needs: Vec<ColumnNeed> = variables.map(|v| need(v, ColumnKind::Category)).collect();
         needs.extend(options.mortality.iter().map(|m| need(&m.year, ColumnKind::Real)));
         needs.extend(options.count.iter().map(|c| need(c, ColumnKind::Real)));
@@ -157,51 +201,50 @@ impl Model for QualityIndicators {
 
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let cohort = &data.cohort;
-        let group = options.by.as_ref().map(|by| cohort.levels(by)).transpose()?;
+        let codes = |name: &Option<String>| name.as_ref().map(|n| cohort.levels(n)).transpose();
+        let (group, sex) = (codes(&options.by)?, codes(&options.sex)?);
         let count = cohort.case_counts(options.count.as_deref())?;
-        let groups = options.groups.len();
-        let of_group = |row: usize| match &group {
-            None => Some(0),
-            Some((codes, _)) => codes[row].map(|c| c as usize),
+        // A case of unknown sex counts among all.
+        let sex_of =
+            |row: usize| sex.as_ref().and_then(|(codes, _)| codes[row].map(|c| c as usize));
+        let line = |row: usize| match &group {
+            None => Some((0, sex_of(row))),
+            Some((codes, _)) => codes[row].map(|c| (c as usize, sex_of(row))),
         };
-        let mut cases = vec![0.0; groups];
-        for (row, n) in count.iter().enumerate() {
-            if let Some(g) = of_group(row) {
-                cases[g] += n;
-            }
+        let lines: Vec<Option<(usize, Option<usize>)>> = (0..count.len()).map(line).collect();
+        let mut cases = vec![0.0; options.lines()];
+        for (n, (group, sex)) in count.iter().zip(&lines).filter_map(|(n, l)| Some((n, (*l)?))) {
+            options.add(&mut cases, group, sex, *n);
         }
-        let mut with = vec![0.0; options.indicators.len() * groups];
+        let persons: f64 = cases.iter().step_by(options.sexes.len()).sum();
+        let mut sums = Sums::new(persons as usize).shown("cases", options.axes(), &cases);
         for (i, indicator) in options.indicators.iter().enumerate() {
             let (codes, levels) = cohort.levels(&indicator.variable)?;
             let counts: Vec<bool> = levels.iter().map(|l| indicator.levels.contains(l)).collect();
+            let mut split = [vec![0.0; options.lines()], vec![0.0; options.lines()]];
             for (row, code) in codes.iter().enumerate() {
-                if let (Some(g), Some(code)) = (of_group(row), code)
-                    && counts[*code as usize]
-                {
-                    with[i * groups + g] += count[row];
-                }
+                let Some((group, sex)) = lines[row] else { continue };
+                let with = code.is_some_and(|code| counts[code as usize]);
+                options.add(&mut split[usize::from(!with)], group, sex, count[row]);
             }
+            // The others stand beside them: a few others would be had back from all cases.
+            let mut axes = options.axes();
+            axes.insert(0, Axis::new("value", ["with", "without"]));
+            sums = sums.shown(&format!("indicator{i}"), axes, &split.concat());
         }
-        let persons = cases.iter().sum::<f64>() as usize;
-        let axis = || Axis::new("group", options.groups.iter().cloned());
-        let names = Axis::new("indicator", options.indicators.iter().map(|i| i.name.clone()));
-        let sums = Sums::new(persons).shown("cases", vec![axis()], &cases).shown(
-            "with",
-            vec![names, axis()],
-            &with,
-        );
         let Some(mortality) = &options.mortality else { return Ok(sums) };
         let span = mortality.years[0]..=mortality.years[1];
-        let mut diagnosed = vec![0.0; groups];
+        let mut diagnosed = vec![0.0; options.lines()];
         for (row, year) in calendar_years(data, &mortality.year)?.into_iter().enumerate() {
-            if let (Some(g), Some(true)) = (of_group(row), year.map(|y| span.contains(&y))) {
-                diagnosed[g] += count[row];
+            if let (Some((group, sex)), Some(true)) = (lines[row], year.map(|y| span.contains(&y)))
+            {
+                options.add(&mut diagnosed, group, sex, count[row]);
             }
         }
         let deaths = deaths_of(options, data)?;
-        Ok(sums.shown("cases_of_years", vec![axis()], &diagnosed).shown(
+        Ok(sums.shown("cases_of_years", options.axes(), &diagnosed).shown(
             "deaths",
-            vec![axis()],
+            options.axes(),
             &deaths,
         ))
     }
@@ -212,7 +255,7 @@ impl Model for QualityIndicators {
     }
 }
 
-/// Deaths of the years by group.
+/// Deaths of the years by group and sex.
 fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError> {
     let cells = data.tables.deaths.as_ref().ok_or(CohortError::NoTable { table: "deaths" })?;
     let Some(mortality) = &options.mortality else { return Ok(Vec::new()) };
@@ -222,7 +265,8 @@ fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError
         let reason = format!("it has no line of {year}; a year without deaths has a line with 0");
         return Err(CohortError::Deaths { reason });
     }
-    let mut deaths = vec![0.0; options.groups.len()];
+    let sexes = &options.sexes[1..];
+    let mut deaths = vec![0.0; options.lines()];
     for cell in cells.iter() {
         if !(from..=to).contains(&cell.year) {
             continue;
@@ -237,20 +281,25 @@ fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError
             let reason = format!("it has `{found}`, which is no level of the variable");
             return Err(CohortError::Deaths { reason });
         };
-        deaths[g] += cell.deaths;
+        let sex = cell.sex.and_then(|s| sexes.iter().position(|l| sex_position(l) == Some(s)));
+        if sex.is_none() && !sexes.is_empty() {
+            let reason = "it has no column `sex`, which the analysis tells apart".to_owned();
+            return Err(CohortError::Deaths { reason });
+        }
+        options.add(&mut deaths, g, sex, cell.deaths);
     }
     Ok(deaths)
 }
 
-/// Deaths over cases by group; none where there is no case.
+/// Deaths over cases by group and sex; none where there is no case.
 fn mortality_table(options: &Options, sums: &Sums, level: f64) -> Result<Table, LayoutError> {
     let columns =
-        ["group", "deaths", "cases", "mi_ratio", "mi_ratio_low", "mi_ratio_high", "status"];
+        ["group", "sex", "deaths", "cases", "mi_ratio", "mi_ratio_low", "mi_ratio_high", "status"];
     let mut table = Table::new("mortality", &columns);
     let (cases, deaths) = (sums.get("cases_of_years")?, sums.get("deaths")?);
-    for (g, group) in options.groups.iter().enumerate() {
-        let mut row: Vec<Value> = vec![group.into()];
-        let (d, n) = (deaths[g], cases[g]);
+    for (line, (group, sex)) in options.each_line().enumerate() {
+        let mut row: Vec<Value> = vec![group.into(), sex.into()];
+        let (d, n) = (deaths[line], cases[line]);
         let side = |events: f64| Rate { events, time: 1.0 };
         let status = if d.is_nan() || n.is_nan() {
             Status::Suppressed
@@ -277,16 +326,27 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let level = options.confidence_level.unwrap_or(0.95);
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     estimate.line("interval", "clopper-pearson", &[("level", (100.0 * level).to_string())]);
-    let (cases, with) = (sums.get("cases")?, sums.get("with")?);
-    let columns =
-        ["group", "indicator", "cases", "n_with", "share", "share_low", "share_high", "status"];
+    let cases = sums.get("cases")?;
+    let columns = [
+        "group",
+        "sex",
+        "indicator",
+        "cases",
+        "n_with",
+        "share",
+        "share_low",
+        "share_high",
+        "status",
+    ];
     let mut table = Table::new("indicators", &columns);
-    let groups = options.groups.len();
-    for (g, group) in options.groups.iter().enumerate() {
-        for (i, indicator) in options.indicators.iter().enumerate() {
-            let (n, x) = (cases[g], with[i * groups + g]);
-            let mut row: Vec<Value> = vec![group.into(), indicator.name.as_str().into()];
-            if n.is_nan() || x.is_nan() {
+    let names = (0..options.indicators.len()).map(|i| format!("indicator{i}"));
+    let split: Vec<&[f64]> = names.map(|name| sums.get(&name)).collect::<Result<_, _>>()?;
+    for (line, (group, sex)) in options.each_line().enumerate() {
+        for (indicator, counts) in options.indicators.iter().zip(&split) {
+            let (n, x, others) = (cases[line], counts[line], counts[options.lines() + line]);
+            let mut row: Vec<Value> =
+                vec![group.into(), sex.into(), indicator.name.as_str().into()];
+            if n.is_nan() || x.is_nan() || others.is_nan() {
                 row.push(if n.is_nan() { Value::None } else { n.into() });
                 row.resize(columns.len() - 1, Value::None);
                 row.push(Status::Suppressed.into());
@@ -307,7 +367,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         estimate.line("mortality", "exact", &[("level", (100.0 * level).to_string())]);
         estimate.tables.push(mortality_table(options, sums, level)?);
     }
-    if cases.iter().sum::<f64>() <= 0.0 {
+    if cases.iter().sum::<f64>() == 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
     }
     Ok(estimate)

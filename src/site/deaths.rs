@@ -1,7 +1,7 @@
 //! Reads the deaths of a registry's population from its statistics of causes of death.
 //!
-//! Delimited text with columns `year`, `deaths` and, where kinds are told apart, `group`: a level of the variable by which an analysis
-//! groups its cases. Several lines of one year and group, such as of each sex or age, are added up.
+//! Delimited text with columns `year`, `deaths` and, where they are told apart, `sex` and `group`: a level of the variable by which an
+//! analysis groups its cases. Several lines of one year, sex and group, such as of each age, are added up.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::{
     population::{PopulationFile, fault},
     reader::{TextFormat, read},
 };
-use crate::cohort::DeathCell;
+use crate::cohort::{DeathCell, sex_position};
 
 /// Reads the table of a site folder.
 pub(super) fn read_deaths(
@@ -21,7 +21,7 @@ pub(super) fn read_deaths(
     let delimiter = u8::try_from(file.delimiter)
         .map_err(|_| fault(path, "the delimiter is not one byte", "write delimiter = \",\""))?;
     let raw = read(path, &TextFormat { encoding: "utf-8".into(), delimiter })?;
-    let wanted = "columns are year, deaths and, where kinds are told apart, group";
+    let wanted = "columns are year, deaths and, where they are told apart, sex and group";
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
             let known: Vec<&str> = raw.columns.keys().map(String::as_str).collect();
@@ -29,7 +29,7 @@ pub(super) fn read_deaths(
         })
     };
     let (years, deaths) = (column("year")?, column("deaths")?);
-    let groups = raw.columns.get("group");
+    let (groups, sexes) = (raw.columns.get("group"), raw.columns.get("sex"));
     let mut cells = Vec::new();
     for row in 0..raw.rows {
         let text = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
@@ -40,7 +40,12 @@ pub(super) fn read_deaths(
             return Err(fault(path, reason, "deaths are whole numbers, 0 or more"));
         };
         let group = groups.map(|g| text(g).trim().to_owned());
-        cells.push(DeathCell { year, group, deaths });
+        let sex = sexes.map(|s| sex_position(&text(s)));
+        if sex == Some(None) {
+            let reason = format!("line {}: sex cannot be read", row + 2);
+            return Err(fault(path, reason, "sex is 1 or 2 (male, female)"));
+        }
+        cells.push(DeathCell { year, sex: sex.flatten(), group, deaths });
     }
     Ok(cells)
 }
@@ -56,7 +61,9 @@ mod tests {
     }
 
     #[test]
-    fn groups_may_be_told_apart() {
+    fn groups_and_sexes_may_be_told_apart() {
+        let cells = read_text("year,sex,deaths\n2000,1,5\n2000,female,0\n").unwrap();
+        assert_eq!((cells[0].sex, cells[1].sex), (Some(0), Some(1)));
         let cells = read_text("year,group,deaths\n2000,I,5\n2000,II,0\n").unwrap();
         assert_eq!(cells[0].group.as_deref(), Some("I"));
         assert_eq!((cells[1].year, cells[1].deaths), (2000, 0.0));
@@ -65,9 +72,11 @@ mod tests {
 
     #[test]
     fn faults_name_the_line() {
-        for (text, wanted) in
-            [("year,deaths\n2000,1.5\n", "line 2"), ("year,n\n2000,1\n", "no column `deaths`")]
-        {
+        for (text, wanted) in [
+            ("year,deaths\n2000,1.5\n", "line 2"),
+            ("year,n\n2000,1\n", "no column `deaths`"),
+            ("year,sex,deaths\n2000,1,1\n2000,x,1\n", "line 3: sex"),
+        ] {
             let error = read_text(text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }

@@ -132,10 +132,27 @@ fn childhood_cancer_in_twelve_countries_equals_r() {
     assert_eq!(of("countries").table("sites").unwrap().rows.len(), 12);
     let quality = of("quality").table("indicators").unwrap();
     let mv: f64 = (0..quality.rows.len())
-        .filter(|&r| quality.text(r, "indicator") == "MV%")
+        .filter(|&r| quality.text(r, "indicator") == "MV%" && quality.text(r, "sex") == "all")
         .map(|r| quality.number(r, "cases").unwrap())
         .sum();
     close(mv, wanted["childhood/all/n"], 0.0, "cases");
+    // By kind and sex, as `binom.test` and `poisson.test` have them.
+    for (group, sex) in ["01", "03"].into_iter().flat_map(|g| ["all", "1", "2"].map(|s| (g, s))) {
+        let of_r = |key: &str| wanted[&format!("quality/{group}/{sex}/{key}")];
+        let keys = [("group", group), ("sex", sex), ("indicator", "MV%")];
+        for (column, stat) in [("cases", "mv/n"), ("share", "mv/share"), ("share_low", "mv/low")] {
+            close(number(of("quality"), "indicators", &keys, column), of_r(stat), 1e-9, stat);
+        }
+        let columns = [
+            ("deaths", "mi/deaths"),
+            ("mi_ratio", "mi/ratio"),
+            ("mi_ratio_low", "mi/low"),
+            ("mi_ratio_high", "mi/high"),
+        ];
+        for (column, stat) in columns {
+            close(number(of("quality"), "mortality", &keys[..2], column), of_r(stat), 1e-8, stat);
+        }
+    }
     let median =
         number(of("countries"), "heterogeneity", &[("quantity", "median rate ratio")], "value");
     assert!((1.0..1.3).contains(&median), "{median}");
@@ -176,7 +193,7 @@ fn the_finnish_yearbook_equals_r_and_has_its_columns() {
         assert!(page.contains(head), "{head}");
     }
     let (_, page) = pages("childhood", "childhood");
-    for head in ["M:F", "MV%", "World 0–14", "World 0–19", "boys"] {
+    for head in ["M:F", "MV%", "DCO%", "M:I", "World 0–14", "World 0–19", "boys"] {
         assert!(page.contains(head), "{head}");
     }
 }

@@ -671,6 +671,11 @@ fn small_counts_are_hidden_with_their_rates() {
     let r = row(standardised, &[("group", "1")]);
     assert!(standardised.number(r, "rate").is_none());
     assert!(found["t"].table("indicators").unwrap().number(0, "n_with").is_none());
+    // A few others are all cases less those with: they are hidden as well.
+    let others = options.replace("[\"1\"]", "[\"0\"]");
+    let found = frame.pool(&others, &frame.deal(1));
+    let table = found["t"].table("indicators").unwrap();
+    assert_eq!((table.number(0, "cases"), table.number(0, "n_with")), (Some(60.0), None));
 }
 
 /// Every number of a comparison of two periods, by its definition in R.
@@ -1188,8 +1193,12 @@ fn deaths_over_cases_have_exact_limits() {
         "[dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
          [dictionary.kind]\ntype = \"category\"\nlabel = \"Kind\"\nlevels = [\"0\", \"1\", \"2\"]\n",
     );
-    let death =
-        |group: &str, deaths: f64, year: i32| DeathCell { year, group: Some(group.into()), deaths };
+    let death = |group: &str, deaths: f64, year: i32| DeathCell {
+        year,
+        sex: None,
+        group: Some(group.into()),
+        deaths,
+    };
     let cells = vec![
         death("0", 12.0, 2000),
         death("0", 3.0, 2001),
@@ -1225,6 +1234,44 @@ fn deaths_over_cases_have_exact_limits() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(wanted), "{error}");
     }
+}
+
+/// Both sexes have a death a year; a case of unknown sex is among all of them.
+#[test]
+fn indicators_of_each_sex_stand_beside_those_of_both() {
+    let sex = |i: i32| if i == 49 { f64::NAN } else { f64::from(1 + i % 2) };
+    let mut frame = Frame::of(
+        &[
+            ("year", (0..50).map(|i| 2000.0 + f64::from(i % 2)).collect()),
+            ("sex", (0..50).map(sex).collect()),
+            ("kind", (0..50).map(|i| f64::from(u8::from(i < 10))).collect()),
+        ],
+        "[dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+         [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n\
+         [dictionary.kind]\ntype = \"category\"\nlabel = \"Kind\"\nlevels = [\"0\", \"1\"]\n",
+    );
+    let deaths = |sex| [2000, 2001].map(|year| DeathCell { year, sex, group: None, deaths: 1.0 });
+    frame.tables.deaths = Some(Arc::new([deaths(Some(0)), deaths(Some(1))].concat()));
+    let options = "[[model]]\nid = \"m\"\nkind = \"quality_indicators\"\nsex = \"sex\"\n\
+        indicators = [{ name = \"one\", variable = \"kind\", levels = [\"1\"] }]\nmortality = { year = \"year\", years = [2000, 2001] }\n";
+    let found = frame.pool(options, &frame.deal(1));
+    for (table, columns, wanted) in [
+        ("mortality", ["deaths", "cases"], [[4.0, 50.0], [2.0, 25.0], [2.0, 24.0]]),
+        ("indicators", ["n_with", "cases"], [[10.0, 50.0], [5.0, 25.0], [5.0, 24.0]]),
+    ] {
+        let table = found["m"].table(table).unwrap();
+        let of = |r: usize| columns.map(|c| table.number(r, c).unwrap());
+        assert_eq!([of(0), of(1), of(2)], wanted);
+        assert_eq!([0, 1, 2].map(|r| table.text(r, "sex")), ["all", "1", "2"]);
+    }
+    frame.tables.deaths = Some(Arc::new(deaths(None).to_vec()));
+    let plan = crate::pooling::plan(&frame.study, options);
+    let spec = plan.spec.models.iter().find(|m| m.id == "m").unwrap();
+    let model = tributary::models::find(&spec.kind).unwrap();
+    let rows: Vec<usize> = (0..50).collect();
+    let error = model.summarise(&spec.options, &serde_json::Value::Null, &frame.site(&rows));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("no column `sex`"), "{error}");
 }
 
 /// A few cases of unknown age are hidden with one more band, so that the total does not give them away.

@@ -224,7 +224,7 @@ fn every_choice_of_incidence_has_its_words() {
         }
     }
     let mut frame = crate::incidence::small(&rows, 20);
-    let deaths = (1990..2010).map(|year| DeathCell { year, group: None, deaths: 3.0 });
+    let deaths = (1990..2010).map(|year| DeathCell { year, sex: None, group: None, deaths: 3.0 });
     frame.tables.deaths = Some(std::sync::Arc::new(deaths.collect()));
     let cells = format!(
         "incidence = {{ {}, sex = \"sex\", years = [1990, 2009] }}",
@@ -306,7 +306,7 @@ fn every_choice_of_incidence_has_its_words() {
         "as the sites&#x27; tables forecast it",
         "the logarithm of the rate",
         "alive at the start of 1985-01-01",
-        "Deaths of the population over cases",
+        "deaths over cases of the same years",
         "Cases, rates and cumulative risk (per cent) of each site by sex",
     ] {
         assert!(html.contains(words), "{words}");

@@ -27,7 +27,7 @@ const NOT_PRINTED: [&str; 10] = [
     "dose_response",
 ];
 /// Columns that hold probabilities, by table; in the others they are numbers of another kind.
-const PROBABILITIES: [&str; 10] = [
+const PROBABILITIES: [&str; 9] = [
     "times",
     "standardised",
     "predicted",
@@ -37,7 +37,6 @@ const PROBABILITIES: [&str; 10] = [
     "life_table",
     "cured",
     "gate",
-    "indicators",
 ];
 /// Columns of whole numbers.
 const COUNTS: [&str; 24] = [
@@ -137,7 +136,13 @@ impl Composer<'_> {
         let mut chosen: Vec<usize> = Vec::new();
         for (i, column) in table.columns.iter().enumerate() {
             let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.as_str());
-            if column.ends_with("_high") || (column == "status" && !has_status) || elsewhere {
+            let of_all =
+                column == "sex" && (0..table.rows.len()).all(|r| table.text(r, "sex") == "all");
+            if column.ends_with("_high")
+                || (column == "status" && !has_status)
+                || elsewhere
+                || of_all
+            {
                 continue;
             }
             chosen.push(i);
@@ -197,7 +202,7 @@ impl Composer<'_> {
                     let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
                     self.group(variable, text)?
                 }
-                "reference" if model.kind == "rate_comparison" => self.group_or_sex(model, text),
+                "reference" if model.kind == "rate_comparison" => self.compared_label(model, text),
                 "group" | "reference" => match text.split_once(" − ") {
                     Some((a, b)) => format!(
                         "{} − {}",
@@ -207,9 +212,8 @@ impl Composer<'_> {
                     None => self.group(model.by.as_deref(), text)?,
                 },
                 "cause" | "state" | "from" | "to" => self.event_level(model, text),
-                "sex" | "compared" | "reference_group" if text != "all" => {
-                    self.group_or_sex(model, text)
-                }
+                "sex" if text != "all" => self.sex_label(model, text),
+                "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
                 _ => self.word(&format!("value.{text}")).unwrap_or_else(|_| text.clone()),
             },
         })

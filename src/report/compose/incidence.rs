@@ -67,6 +67,7 @@ impl Composer<'_> {
                 )?);
                 return Ok(blocks);
             }
+            "quality_indicators" => return self.quality(model, estimate),
             "site_rates" => {
                 blocks.extend(self.ratios_figure(model, estimate)?);
                 blocks.extend(self.funnel_figure(model, estimate)?);
@@ -79,30 +80,33 @@ impl Composer<'_> {
 
     /// Whose rates: of one sex, of both, or of all where sexes are not told apart.
     pub(super) fn who(&self, model: &ModelResult, sex: &str) -> Composed<String> {
-        let told_apart = model.options.pointer("/incidence/sex").is_some_and(|v| !v.is_null());
-        match (sex, told_apart) {
+        match (sex, Self::sex_variable(model).is_some()) {
             ("all", true) => self.word("incidence.both"),
             ("all", false) => self.word("incidence.all"),
             _ => Ok(self.sex_label(model, sex)),
         }
     }
 
-    fn sex_label(&self, model: &ModelResult, sex: &str) -> String {
-        let variable = ["/incidence/sex"]
+    /// The variable by which sexes are told apart.
+    fn sex_variable(model: &ModelResult) -> Option<&str> {
+        ["/incidence/sex", "/sex"]
             .into_iter()
             .find_map(|p| model.options.pointer(p).and_then(|v| v.as_str()))
-            .and_then(|name| self.results.dictionary.get(name));
+    }
+
+    pub(super) fn sex_label(&self, model: &ModelResult, sex: &str) -> String {
+        let variable = Self::sex_variable(model).and_then(|name| self.results.dictionary.get(name));
         variable.map_or_else(|| sex.to_owned(), |v| v.level_label(sex).to_owned())
     }
 
-    /// Label of a level of the sex or of the variable that splits the cases.
-    pub(super) fn group_or_sex(&self, model: &ModelResult, level: &str) -> String {
-        let by = model.by.as_deref().and_then(|by| self.results.dictionary.get(by));
-        let of_group = by.filter(|v| v.model_levels().iter().any(|l| l == level));
-        match of_group {
-            Some(variable) => variable.level_label(level).to_owned(),
-            None => self.sex_label(model, level),
+    /// Label of what a comparison compares: a sex, or a level of the variable that splits the cases, or a period.
+    pub(super) fn compared_label(&self, model: &ModelResult, level: &str) -> String {
+        if model.options.pointer("/between").and_then(|v| v.as_str()) == Some("sexes") {
+            return self.sex_label(model, level);
         }
+        let by = model.by.as_deref().and_then(|by| self.results.dictionary.get(by));
+        by.filter(|v| v.model_levels().iter().any(|l| l == level))
+            .map_or_else(|| level.to_owned(), |variable| variable.level_label(level).to_owned())
     }
 
     /// All ages together by duration, and the ages of the longest duration; the rest is in the table file.

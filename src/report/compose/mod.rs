@@ -6,6 +6,7 @@ mod curves;
 mod further;
 mod incidence;
 mod published;
+mod quality;
 mod regression;
 mod survival;
 mod yearbook;
@@ -137,8 +138,10 @@ impl Composer<'_> {
             "cox" => self.cox(model, estimate)?,
             "meta_analysis" => self.meta_analysis(model, estimate)?,
             "meta" => self.published(model, estimate)?,
-            "incidence_rates" | "rate_trend" | "joinpoint" | "age_period_cohort" | "site_rates"
-            | "projection" | "prevalence" => self.incidence(model, estimate)?,
+            "incidence_rates" | "rate_trend" | "joinpoint" | "age_period_cohort"
+            | "quality_indicators" | "site_rates" | "projection" | "prevalence" => {
+                self.incidence(model, estimate)?
+            }
             _ => self.further(model, estimate)?,
         });
         blocks.push(self.card(model, estimate)?);

@@ -1,7 +1,7 @@
 //! Yearbook tables of incidence: the layouts of International Incidence of Childhood Cancer and of Cancer Incidence in Five
 //! Continents, a page per period and sex.
 
-use super::{Block, Composed, Composer};
+use super::{Block, Composed, Composer, quality::Quality};
 use crate::{
     estimate::{Estimate, Table},
     report::{
@@ -15,7 +15,7 @@ use crate::{
 const BANDS_ABREAST: usize = 10;
 
 /// Values of a column in the order in which they come.
-fn distinct(table: &Table, column: &str) -> Vec<String> {
+pub(super) fn distinct(table: &Table, column: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for row in 0..table.rows.len() {
         let value = table.text(row, column);
@@ -263,7 +263,7 @@ impl Composer<'_> {
     }
 
     /// Rates by age. In the layout of Five Continents with the number of cases and those of unknown age; else with crude and
-    /// standardised rates and, where the analysis tells it, the share verified by microscopy.
+    /// standardised rates and, where the analysis tells them, indicators of quality.
     fn ages_table(
         &self,
         model: &ModelResult,
@@ -273,7 +273,7 @@ impl Composer<'_> {
     ) -> Composed<Block> {
         let begins = ages.first() == page.ages.first();
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
-        let verified = if five_continents { None } else { self.verified(model) };
+        let quality = if five_continents { None } else { self.quality_beside(model, page) };
         let mut head = vec![self.line_head(page)];
         if five_continents && begins {
             head.push(self.word("incidence.all_ages")?);
@@ -286,7 +286,7 @@ impl Composer<'_> {
                 head.push(format!("{} {ages}", self.standard_name(standard)));
                 head.push(ci.clone());
             }
-            head.extend(verified.map(|_| "MV%".to_owned()));
+            head.extend(quality.iter().flat_map(Quality::heads));
         }
         let key = match (five_continents, begins) {
             (true, true) => "ages_caption",
@@ -319,21 +319,17 @@ impl Composer<'_> {
                         _ => "–".into(),
                     });
                 }
-                if let Some(table) = verified {
-                    let row = (0..table.rows.len()).find(|&r| {
-                        table.text(r, "group") == line.group && table.text(r, "indicator") == "MV%"
-                    });
-                    let share = row.and_then(|r| table.number(r, "share"));
-                    let shown = share.map(|s| self.locale.decimals(100.0 * s, 1));
-                    cells.push(shown.unwrap_or_else(|| "–".into()));
-                }
+                cells.extend(
+                    quality.iter().flat_map(|q| q.cells(&self.locale, &line.group, page.sex)),
+                );
             }
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
     }
 
-    /// The right half of a page of Five Continents: crude rate, share, cumulative rates, standardised rate, codes.
+    /// The right half of a page of Five Continents: crude rate, share, cumulative rates, standardised rate, codes; and indicators of
+    /// quality, where the analysis tells them.
     fn summary_table(&self, model: &ModelResult, page: &Page<'_>) -> Composed<Block> {
         let cumulative = page.estimate.table("cumulative");
         let spans: Vec<String> = cumulative.map_or_else(Vec::new, |t| distinct(t, "ages"));
@@ -356,6 +352,8 @@ impl Composer<'_> {
         let codes = model.options.get("icd10").and_then(|c| c.as_object());
         let codes = codes.filter(|c| !c.is_empty());
         head.extend(codes.map(|_| "ICD-10".to_owned()));
+        let quality = self.quality_beside(model, page);
+        head.extend(quality.iter().flat_map(Quality::heads));
         let caption = self.page_caption("summary_caption", model, page)?;
         let mut printed = PrintTable::new(caption, head).texts(1);
         for line in &page.lines {
@@ -381,6 +379,7 @@ impl Composer<'_> {
                 let code = codes.get(&line.group).and_then(|c| c.as_str()).unwrap_or("–");
                 cells.push(code.to_owned());
             }
+            cells.extend(quality.iter().flat_map(|q| q.cells(&self.locale, &line.group, page.sex)));
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
@@ -390,11 +389,13 @@ impl Composer<'_> {
         self.word(&format!("value.{standard}")).unwrap_or_else(|_| standard.to_owned())
     }
 
-    /// Indicators of the same groups, where the analysis has them.
-    fn verified(&self, model: &ModelResult) -> Option<&Table> {
+    /// Indicators of the same groups and sex, where the analysis has them. They are of all years: beside rates of one of several
+    /// periods they would mislead.
+    fn quality_beside(&self, model: &ModelResult, page: &Page<'_>) -> Option<Quality<'_>> {
         let same = |m: &&ModelResult| m.kind == "quality_indicators" && m.by == model.by;
-        let table = self.results.models.iter().find(same)?.estimate()?.table("indicators")?;
-        (0..table.rows.len()).any(|r| table.text(r, "indicator") == "MV%").then_some(table)
+        let quality = Quality::of(self.results.models.iter().find(same)?.estimate()?)?;
+        let one_period = distinct(page.rates, "period").len() == 1;
+        (one_period && quality.sexes().iter().any(|sex| sex == page.sex)).then_some(quality)
     }
 
     /// The population by age, males to the left and females to the right.
