@@ -102,7 +102,7 @@ impl Composer<'_> {
             let row = quality.rows(group, sex)[0].1;
             let cases = row.and_then(|r| quality.indicators.number(r, "cases"));
             cells.push(cases.map_or_else(|| "·".into(), |n| self.locale.count(n)));
-            cells.extend(quality.cells_with_limits(&self.locale, group, sex));
+            cells.extend(quality.cells_with_limits(self.locale, group, sex));
             printed.row("body", cells);
         }
         Ok(vec![Block::Table(printed)])

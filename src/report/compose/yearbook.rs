@@ -320,7 +320,7 @@ impl Composer<'_> {
                     });
                 }
                 cells.extend(
-                    quality.iter().flat_map(|q| q.cells(&self.locale, &line.group, page.sex)),
+                    quality.iter().flat_map(|q| q.cells(self.locale, &line.group, page.sex)),
                 );
             }
             printed.row("body", cells);
@@ -379,7 +379,7 @@ impl Composer<'_> {
                 let code = codes.get(&line.group).and_then(|c| c.as_str()).unwrap_or("–");
                 cells.push(code.to_owned());
             }
-            cells.extend(quality.iter().flat_map(|q| q.cells(&self.locale, &line.group, page.sex)));
+            cells.extend(quality.iter().flat_map(|q| q.cells(self.locale, &line.group, page.sex)));
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
