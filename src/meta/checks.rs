@@ -51,21 +51,32 @@ pub(super) fn add(
     }
     if own.len() >= FEWEST {
         asymmetry(effects, &y, &v, estimator, estimate);
-        if let Some(found) = trim_and_fill(&y, &v, Tau2Estimator::Common, options.level) {
-            let columns = ["side", "missing", "estimate", "std_error", "conf_low", "conf_high"];
-            let mut table = Table::new("trim_and_fill", &columns);
-            let side = if found.right { "right" } else { "left" };
-            let mut row: Vec<Value> = vec![side.into(), (found.missing as f64).into()];
-            let f = found.filled;
-            row.extend([f.estimate, f.std_error, f.limits.0, f.limits.1].map(Value::number));
-            table.push(row);
-            estimate.tables.push(table);
-        }
+        estimate.tables.push(filled(&y, &v, methods, options.level));
     } else if own.len() >= 3 {
         let values = [("k", own.len().to_string()), ("fewest", FEWEST.to_string())];
         estimate.notices.push(Notice::new(Status::Ok, "asymmetry-not-tested", &values));
     }
     Ok(())
+}
+
+/// Trim and fill about the common effect, and about the average effect of the analysis.
+fn filled(y: &[f64], v: &[f64], methods: &[Method], level: f64) -> Table {
+    let columns = ["method", "side", "missing", "estimate", "std_error", "conf_low", "conf_high"];
+    let mut table = Table::new("trim_and_fill", &columns);
+    let own = methods.iter().copied().find(|m| m.estimator().is_some()).unwrap_or(Method::Reml);
+    let mut about = vec![Method::Common, own];
+    about.dedup();
+    for method in about {
+        let estimator = method.estimator().unwrap_or(Tau2Estimator::Common);
+        let Some(found) = trim_and_fill(y, v, estimator, level) else { continue };
+        let side = if found.right { "right" } else { "left" };
+        let mut row: Vec<Value> =
+            vec![method.word().into(), side.into(), (found.missing as f64).into()];
+        let f = found.filled;
+        row.extend([f.estimate, f.std_error, f.limits.0, f.limits.1].map(Value::number));
+        table.push(row);
+    }
+    table
 }
 
 fn without_table(name: &str, studies: &[&str], rows: &[Without]) -> Table {
