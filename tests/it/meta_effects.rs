@@ -375,13 +375,16 @@ fn diagnostics_equal_metafor() {
     let b = begg(&y, &v).unwrap();
     close(b.statistic, wanted["begg/tau/tau"], 1e-10, "begg");
     close(b.p_value, wanted["begg/tau/p"], 1e-10, "begg");
-    for (name, estimator) in [("EE", Tau2Estimator::Common), ("REML", Tau2Estimator::Reml)] {
+    // `trimfill` fits REML to its default tolerance.
+    for (name, estimator, tolerance) in
+        [("EE", Tau2Estimator::Common, 1e-10), ("REML", Tau2Estimator::Reml, 1e-6)]
+    {
         let t = trim_and_fill(&y, &v, estimator, 0.95).unwrap();
         let of = |stat: &str| wanted[&format!("trimfill/{name}/{stat}")];
         assert_eq!(t.missing as f64, of("k0"));
         assert!(t.right);
-        close(t.filled.estimate, of("estimate"), 1e-7, "trim and fill");
-        close(t.filled.std_error, of("se"), 1e-7, "trim and fill");
+        close(t.filled.estimate, of("estimate"), tolerance, "trim and fill");
+        close(t.filled.std_error, of("se"), tolerance, "trim and fill");
     }
     let h = harbord(&tables("bcg_counts.csv")).unwrap();
     close(h.statistic, wanted["harbord/t/t"], 1e-9, "harbord");
