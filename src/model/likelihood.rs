@@ -383,7 +383,12 @@ impl Fitted {
 
     /// Table `summary` of a fit.
     pub fn summary(&self, persons: f64, events: f64) -> Table {
-        let p = self.theta.len() as f64;
+        self.summary_with(persons, events, 0)
+    }
+
+    /// The same where sites have so many parameters of their own together, at their best for the common ones.
+    pub fn summary_with(&self, persons: f64, events: f64, besides: usize) -> Table {
+        let p = (self.theta.len() + besides) as f64;
         let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
         let mut table = Table::new("summary", &columns);
         table.push(vec![

@@ -362,7 +362,8 @@ fn finish(
     if !variation.rows.is_empty() {
         estimate.tables.push(variation);
     }
-    estimate.tables.push(fitted.summary(events, events));
+    let levels = if options.site == Site::Fixed { estimate.sites } else { 0 };
+    estimate.tables.push(fitted.summary_with(events, events, levels));
     estimate.fit = Some(fitted.record.clone());
 }
 

@@ -5,6 +5,7 @@
 //! Sources: McCullagh & Nelder (1989); Lawless (1987); Pinheiro & Bates (1995).
 
 use nalgebra::{DMatrix, DVector};
+use statrs::function::gamma::ln_gamma;
 
 use super::{
     likelihood::{Derivatives, packed},
@@ -129,7 +130,7 @@ pub fn site_derivatives(
     let after = usize::from(effect != SiteEffect::Fixed);
     let beta = &theta[after..after + p];
     let ln_kappa = overdispersed.then(|| theta[after + p]);
-    let found = match effect {
+    let mut found = match effect {
         SiteEffect::None => {
             let at = local(cells, theta[0], beta, ln_kappa);
             packed_derivatives(at.value, &at.gradient, &at.hessian)
@@ -151,6 +152,9 @@ pub fn site_derivatives(
             }
         }
     };
+    // What no parameter changes, so that likelihoods are those of other programs.
+    let used = cells.iter().filter(|c| c.time > 0.0);
+    found.log_likelihood -= used.map(|c| ln_gamma(c.events + 1.0)).sum::<f64>();
     // Far from the maximum means overflow.
     if found.is_finite() { found } else { Derivatives::impossible(theta.len()) }
 }

@@ -118,6 +118,12 @@ fn childhood_cancer_in_twelve_countries_equals_r() {
             }
         }
     }
+    for (model, tolerance) in [("fixed", 1e-10), ("random", 1e-5)] {
+        for stat in ["log_likelihood", "aic"] {
+            let wanted = wanted[&format!("{model}/model/{stat}")];
+            close(number(of(model), "summary", &[], stat), wanted, tolerance, stat);
+        }
+    }
     let sd = number(of("random"), "variation", &[("quantity", "SD between sites")], "estimate");
     close(sd, wanted["random/sd/coef"], 5e-3, "SD between sites");
     // The comparative table: both sexes of a country are all of it, and its rates are those of its own analysis, rounded.
