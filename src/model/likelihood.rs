@@ -121,6 +121,7 @@ impl RegressionRows {
     /// The answer to [`Question::At`].
     pub fn answer(&self, names: &[String], derivatives: Derivatives) -> Sums {
         let pairs = names.len() * (names.len() + 1) / 2;
+        let derivatives = derivatives.or_impossible();
         Sums::of(&self.survival)
             .sums("log_likelihood", Vec::new(), vec![derivatives.log_likelihood])
             .sums("score", vec![Axis::new("term", names.iter().cloned())], derivatives.score)

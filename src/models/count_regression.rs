@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
@@ -19,7 +19,8 @@ use crate::{
     spec::Fault,
     stats::{
         distribution::{normal_point, normal_two_sided},
-        poisson::Cell,
+        newton::Evaluation,
+        poisson::{Cell, Mean, fit},
         site_counts::{LEAST_LN_KAPPA, LEAST_LN_SIGMA, SiteEffect, site_derivatives},
     },
     summary::{Axis, LayoutError, Visibility},
@@ -160,7 +161,7 @@ impl Options {
         names
     }
 
-    fn cells(&self, layout: &Incidence, counts: &crate::cohort::IncidenceCounts) -> Vec<Cell> {
+    fn cells(&self, layout: &Incidence, counts: &IncidenceCounts) -> Vec<Cell> {
         let (sexes, years, bands) = (layout.sexes(), layout.len(), layout.ages.len());
         let middle = f64::midpoint(f64::from(layout.years[0]), f64::from(layout.years[1]));
         let flag = |is: bool| f64::from(u8::from(is));
@@ -266,7 +267,7 @@ impl Model for CountRegression {
         left_out_cases(&first.pooled, &mut estimate);
         unknown_age_cases(&first.pooled, &mut estimate);
         let sum = |name: &str| Ok::<f64, LayoutError>(first.pooled.get(name)?.iter().sum());
-        let (events, time) = (sum("cases")?, sum("person_years")?);
+        let events = sum("cases")?;
         let names = options.parameters();
         if let Some((status, key)) = refusal(events, names.len()) {
             let values = [("parameters", names.len().to_string()), ("events", events.to_string())];
@@ -274,14 +275,18 @@ impl Model for CountRegression {
             estimate.tables.push(summary_without_fit(events, events, status));
             return Ok(Step::Done(Box::new(estimate)));
         }
+        let (begin, dispersion) = start(options, &first.pooled)?;
         let start = || {
-            let value = |name: &String| match name.as_str() {
-                "(Intercept)" => (events / time).ln(),
-                "log(dispersion)" => -3.0,
+            let mut begin = begin.into_iter();
+            // Where sites have levels of their own, the common one is not among the parameters.
+            let common = begin.next().unwrap_or_default();
+            let mut value = |name: &String| match name.as_str() {
+                "(Intercept)" => common,
+                "log(dispersion)" => dispersion,
                 "log(site sd)" => -1.5,
-                _ => 0.0,
+                _ => begin.next().unwrap_or_default(),
             };
-            names.iter().map(value).collect()
+            names.iter().map(&mut value).collect()
         };
         match ascend(rounds, options.max_evaluations, &[], &[], start)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
@@ -303,6 +308,32 @@ impl Model for CountRegression {
             }
         }
     }
+}
+
+/// Where the ascent begins: intercept and coefficients of the Poisson model of the pooled cells, and ln κ by moments of what is left
+/// (McCullagh & Nelder 1989, section 6.2).
+fn start(options: &Options, pooled: &Sums) -> Result<(Vec<f64>, f64), LayoutError> {
+    /// Coefficients that run to infinity begin nearer by.
+    const FARTHEST: f64 = 8.0;
+    let counts = IncidenceCounts {
+        cases: pooled.get("cases")?.to_vec(),
+        unknown_age: Vec::new(),
+        person_years: pooled.get("person_years")?.to_vec(),
+        left_out: [0.0; 3],
+    };
+    let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
+    cells.iter_mut().for_each(|cell| cell.z.insert(0, 1.0));
+    let sum = |f: &dyn Fn(&Cell) -> f64| cells.iter().map(f).sum::<f64>();
+    let mut first = vec![0.0; 1 + options.covariates().len()];
+    first[0] = (sum(&|c| c.events) / sum(&|c| c.time)).ln();
+    let fit = fit(&cells, Mean::Rate, &first, false);
+    let usable = |e: &&Evaluation| e.beta.iter().all(|b| b.is_finite());
+    let mut begin = fit.record.last().filter(usable).map_or(first, |e| e.beta.clone());
+    begin[1..].iter_mut().for_each(|b| *b = b.clamp(-FARTHEST, FARTHEST));
+    let mean = |c: &Cell| c.time * c.z.iter().zip(&begin).map(|(z, b)| z * b).sum::<f64>().exp();
+    let excess = sum(&|c| (c.events - mean(c)).powi(2) - c.events) / sum(&|c| mean(c).powi(2));
+    let dispersion = if excess > 0.0 { excess.ln().clamp(-6.0, 1.0) } else { -6.0 };
+    Ok((begin, dispersion))
 }
 
 fn finish(

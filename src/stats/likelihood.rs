@@ -52,10 +52,18 @@ impl Derivatives {
         Self { log_likelihood: IMPOSSIBLE, ..Self::zero(p) }
     }
 
-    /// Whether all are finite.
-    pub fn is_finite(&self) -> bool {
-        self.log_likelihood.is_finite()
-            && self.score.iter().chain(&self.information).all(|x| x.is_finite())
+    /// The same, or those of an impossible θ where a number is not finite or ℓ lower than any that can be summed: a step that went too
+    /// far is taken back, instead of ending the fit.
+    #[must_use]
+    pub fn or_impossible(self) -> Self {
+        let mut others = self.score.iter().chain(&self.information);
+        if self.log_likelihood >= IMPOSSIBLE
+            && self.log_likelihood.is_finite()
+            && others.all(|x| x.is_finite())
+        {
+            return self;
+        }
+        Self::impossible(self.score.len())
     }
 
     /// Adds a contribution with its predictors, `weight` times.

@@ -31,6 +31,9 @@ pub const LEAST_LN_KAPPA: f64 = -18.0;
 /// ln σ beyond which nothing is evaluated.
 const MOST_LN_SIGMA: f64 = 5.0;
 
+/// A log rate beyond which a mean is no number to reckon with.
+const MOST_ETA: f64 = 300.0;
+
 /// Value, gradient and Hessian in (η₀, β …, ln κ if there is one): η₀ is the site's own intercept.
 struct Local {
     value: f64,
@@ -52,7 +55,11 @@ fn local(cells: &[Cell], intercept: f64, beta: &[f64], ln_kappa: Option<f64>) ->
     };
     for cell in cells.iter().filter(|c| c.time > 0.0) {
         let eta = intercept + cell.z.iter().zip(beta).map(|(z, b)| z * b).sum::<f64>();
-        let (d, mu) = (cell.events, cell.time * eta.clamp(-300.0, 300.0).exp());
+        if eta > MOST_ETA {
+            all.value = f64::NEG_INFINITY;
+            return all;
+        }
+        let (d, mu) = (cell.events, cell.time * eta.max(-MOST_ETA).exp());
         let ln_mu = cell.time.ln() + eta;
         let row = DVector::from_fn(1 + p, |i, _| if i == 0 { 1.0 } else { cell.z[i - 1] });
         let (by_eta, by_eta2);
@@ -155,8 +162,7 @@ pub fn site_derivatives(
     // What no parameter changes, so that likelihoods are those of other programs.
     let used = cells.iter().filter(|c| c.time > 0.0);
     found.log_likelihood -= used.map(|c| ln_gamma(c.events + 1.0)).sum::<f64>();
-    // Far from the maximum means overflow.
-    if found.is_finite() { found } else { Derivatives::impossible(theta.len()) }
+    found.or_impossible()
 }
 
 /// The intercept at its best. A site without events has none: its likelihood there is that of no event at no rate.
@@ -176,6 +182,10 @@ fn fixed(cells: &[Cell], beta: &[f64], ln_kappa: Option<f64>) -> Derivatives {
         if step.abs() < 1e-13 {
             break;
         }
+    }
+    // Coefficients so far off that no level fits them.
+    if at.gradient[0].is_nan() || at.gradient[0].abs() > 1e-6 * events {
+        return Derivatives::impossible(n);
     }
     let gradient = at.gradient.rows(1, n).into_owned();
     let cross = at.hessian.view((1, 0), (n, 1)).into_owned();

@@ -21,7 +21,7 @@ use tributary::{
     },
 };
 
-use crate::pooling::{Frame, close, csv, reference};
+use crate::pooling::{Frame, close, csv, number, reference};
 
 const TOLERANCE: f64 = 1e-8;
 
@@ -1416,6 +1416,44 @@ pub fn small(rows: &[(f64, f64, f64, f64)], top: u32) -> Frame {
 
 pub const SMALL: &str =
     "age = \"age\", year = \"year\", count = \"cases\", ages = [0, 5, 10, 15], age_end = 20";
+
+/// A step that goes too far is taken back, and the fit begins near: rates that rise 450-fold over the ages, overdispersed.
+#[test]
+fn steep_overdispersed_counts_converge_in_few_rounds() {
+    let wanted = reference("incidence_reference.csv");
+    let mut rows = Vec::new();
+    for year in 0..20 {
+        for (age, base) in [2.0, 15.0, 120.0, 900.0].into_iter().enumerate() {
+            let (age, year) = (age as f64, f64::from(year));
+            let cases: f64 = base * (1.5 + (1.7 * year + age).sin());
+            rows.push((5.0 * age + 2.0, 1990.0 + year, 1.0, cases.floor()));
+        }
+    }
+    let frame = small(&rows, 20);
+    for site in ["fixed", "none"] {
+        let options = format!(
+            "[[model]]\nid = \"m\"\nkind = \"count_regression\"\nfamily = \"negative_binomial\"\nsite = \"{site}\"\n\
+             incidence = {{ {SMALL}, years = [1990, 2009] }}\n"
+        );
+        let found = frame.pool(&options, &frame.deal(1)).remove("m").unwrap();
+        assert_eq!(found.status.word(), "OK");
+        for (term, key) in [("age=5–9", "a1"), ("age=15–19", "a3"), ("year", "y")] {
+            for (column, stat) in [("estimate", "coef"), ("std_error", "se")] {
+                let value = number(&found, "coefficients", &[("term", term)], column);
+                // `glm.nb` has standard errors of the expected information, ours are of the observed one.
+                let tolerance = if stat == "se" { 2e-2 } else { 1e-6 };
+                close(value, wanted[&format!("steep/{key}/{stat}")], tolerance, key);
+            }
+        }
+        let kappa = number(&found, "variation", &[], "estimate");
+        close(kappa, wanted["steep/theta/kappa"], 1e-5, "dispersion");
+        for stat in ["log_likelihood", "aic"] {
+            let value = number(&found, "summary", &[], stat);
+            close(value, wanted[&format!("steep/model/{stat}")], 1e-9, stat);
+        }
+        assert!(found.fit.unwrap().log_likelihood.len() <= 10);
+    }
+}
 
 #[test]
 fn sites_compare_without_cases_of_one_sex_and_without_a_band() {

@@ -98,4 +98,7 @@ set.seed(20170101); lr <- log(y$r); wt <- y$r^2 / y$v; yrs <- y$P; Lp <- places(
 refit <- function(u) { ls <- sapply(Qs, function(q) sum(qr.resid(q, u * sqrt(wt))^2)); i <- which.min(ls); c(yrs[Lp[[i]]], qr.coef(Qs[[i]], u * sqrt(wt))) }
 b1 <- refit(lr); ft <- drop(X0(b1[1]) %*% b1[-1]); rs <- sort(sqrt(n / (n - 4)) * sqrt(wt) * (lr - ft)); av <- function(b) { l <- diff(c(yrs[1], b[1], yrs[n])); sum(l * c(b[3], b[3] + b[4])) / sum(l) }
 B <- t(replicate(6000, { b <- refit(ft + quantile(rs, runif(n), names = FALSE) / sqrt(wt)); c(b[3], b[3] + b[4], av(b)) })); for (j in 1:3) { q <- quantile(B[, j], c(.025, .975), names = FALSE); add("quantile", c("first", "second", "average")[j], "low", q[1]); add("quantile", c("first", "second", "average")[j], "high", q[2]) }
+# Overdispersed counts whose rates rise steeply with age.
+k <- expand.grid(age = 0:3, year = 0:19); k$d <- floor(c(2, 15, 120, 900)[k$age + 1] * (1.5 + sin(1.7 * k$year + k$age))); k$a <- factor(k$age); k$y <- k$year - 9.5
+nb <- glm.nb(d ~ a + y + offset(log(rep(1e4, 80))), k, control = glm.control(epsilon = 1e-14, maxit = 1000)); for (v in c("a1", "a3", "y")) { add("steep", v, "coef", coef(nb)[v]); add("steep", v, "se", sqrt(vcov(nb)[v, v])) }; add("steep", "theta", "kappa", 1 / nb$theta); add("steep", "model", "log_likelihood", as.numeric(logLik(nb))); add("steep", "model", "aic", AIC(nb))
 write.csv(do.call(rbind, R), "incidence_reference.csv", row.names = FALSE, quote = FALSE)
