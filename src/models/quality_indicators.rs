@@ -74,11 +74,14 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     groups: Vec<String>,
-    /// `all`, and the levels of `sex`.
+    /// `all` and, if they are told apart, the levels of `sex` and [`UNKNOWN`].
     #[serde(default)]
     #[schemars(skip)]
     sexes: Vec<String>,
 }
+
+/// Cases of unknown sex: not printed, but hidden with one more where they are few, as the others would give them away.
+const UNKNOWN: &str = "unknown";
 
 impl Options {
     /// Number of groups times that of sexes, both included: the length of an array of counts, `group * sexes + sex`.
@@ -93,17 +96,19 @@ impl Options {
         ]
     }
 
-    /// Groups and sexes in the order of the counts.
-    fn each_line(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.groups.iter().flat_map(|group| self.sexes.iter().map(move |sex| (group, sex)))
+    /// Groups and sexes that are printed, with their place among the counts.
+    fn each_line(&self) -> impl Iterator<Item = (usize, (&String, &String))> {
+        let all =
+            self.groups.iter().flat_map(|group| self.sexes.iter().map(move |sex| (group, sex)));
+        all.enumerate().filter(|(_, (_, sex))| *sex != UNKNOWN)
     }
 
-    /// Adds to a group's counts of both sexes, and of one where it is known.
+    /// Adds to a group's counts of both sexes, and of one or the unknown.
     fn add(&self, counts: &mut [f64], group: usize, sex: Option<usize>, n: f64) {
-        let at = group * self.sexes.len();
+        let (at, last) = (group * self.sexes.len(), self.sexes.len() - 1);
         counts[at] += n;
-        if let Some(sex) = sex {
-            counts[at + 1 + sex] += n;
+        if last > 0 {
+            counts[at + sex.map_or(last, |s| 1 + s)] += n;
         }
     }
 }
@@ -140,7 +145,8 @@ impl Model for QualityIndicators {
         }
         options.sexes = vec!["all".to_owned()];
         match sex_levels("", options.sex.as_deref(), context) {
-            Ok(sexes) => options.sexes.extend(sexes),
+            Ok(sexes) if sexes.is_empty() => {}
+            Ok(sexes) => options.sexes.extend(sexes.into_iter().chain([UNKNOWN.to_owned()])),
             Err(fault) => faults.push(fault),
         }
         faults.extend(options.count.as_ref().and_then(|c| context.check("/count", c, &[Integer])));
@@ -297,7 +303,7 @@ fn mortality_table(options: &Options, sums: &Sums, level: f64) -> Result<Table, 
         ["group", "sex", "deaths", "cases", "mi_ratio", "mi_ratio_low", "mi_ratio_high", "status"];
     let mut table = Table::new("mortality", &columns);
     let (cases, deaths) = (sums.get("cases_of_years")?, sums.get("deaths")?);
-    for (line, (group, sex)) in options.each_line().enumerate() {
+    for (line, (group, sex)) in options.each_line() {
         let mut row: Vec<Value> = vec![group.into(), sex.into()];
         let (d, n) = (deaths[line], cases[line]);
         let side = |events: f64| Rate { events, time: 1.0 };
@@ -341,7 +347,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut table = Table::new("indicators", &columns);
     let names = (0..options.indicators.len()).map(|i| format!("indicator{i}"));
     let split: Vec<&[f64]> = names.map(|name| sums.get(&name)).collect::<Result<_, _>>()?;
-    for (line, (group, sex)) in options.each_line().enumerate() {
+    for (line, (group, sex)) in options.each_line() {
         for (indicator, counts) in options.indicators.iter().zip(&split) {
             let (n, x, others) = (cases[line], counts[line], counts[options.lines() + line]);
             let mut row: Vec<Value> =

@@ -1264,6 +1264,12 @@ fn indicators_of_each_sex_stand_beside_those_of_both() {
         assert_eq!([of(0), of(1), of(2)], wanted);
         assert_eq!([0, 1, 2].map(|r| table.text(r, "sex")), ["all", "1", "2"]);
     }
+    // The one of unknown sex is not given away by the others.
+    frame.study.policy.min_cell = 2;
+    let found = frame.pool(options, &frame.deal(1)).remove("m").unwrap();
+    let table = found.table("indicators").unwrap();
+    let shown = (0..3).filter(|&r| table.number(r, "cases").is_some()).count();
+    assert!(shown < 3, "{:?}", table.rows);
     frame.tables.deaths = Some(Arc::new(deaths(None).to_vec()));
     let plan = crate::pooling::plan(&frame.study, options);
     let spec = plan.spec.models.iter().find(|m| m.id == "m").unwrap();
