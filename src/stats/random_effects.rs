@@ -289,12 +289,12 @@ pub fn pool(y: &[f64], v: &[f64], tau2: f64, test: Test, level: f64) -> Pooled {
     let f = fit(y, v, tau2);
     let df = y.len() as f64 - 1.0;
     let normal = (1.0 / f.total).sqrt();
-    let factor = (generalised_q(y, v, tau2) / df).sqrt();
+    let factor = || (generalised_q(y, v, tau2) / df).sqrt();
     let (std_error, by_t) = match test {
         Test::Z => (normal, false),
         Test::T => (normal, true),
-        Test::HartungKnapp => (normal * factor, true),
-        Test::HartungKnappFloor => (normal * factor.max(1.0), true),
+        Test::HartungKnapp => (normal * factor(), true),
+        Test::HartungKnappFloor => (normal * factor().max(1.0), true),
     };
     let point = if by_t { student_point(level, df) } else { normal_point(level) };
     let statistic = if std_error > 0.0 { f.mean / std_error } else { 0.0 };
