@@ -275,20 +275,10 @@ impl Model for CountRegression {
             estimate.tables.push(summary_without_fit(events, events, status));
             return Ok(Step::Done(Box::new(estimate)));
         }
-        let (begin, dispersion) = start(options, &first.pooled)?;
-        let start = || {
-            let mut begin = begin.into_iter();
-            // Where sites have levels of their own, the common one is not among the parameters.
-            let common = begin.next().unwrap_or_default();
-            let mut value = |name: &String| match name.as_str() {
-                "(Intercept)" => common,
-                "log(dispersion)" => dispersion,
-                "log(site sd)" => -1.5,
-                _ => begin.next().unwrap_or_default(),
-            };
-            names.iter().map(&mut value).collect()
-        };
-        match ascend(rounds, options.max_evaluations, &[], &[], start)? {
+        // The later rounds go on from the answers.
+        let begin =
+            if rounds.len() == 1 { start(options, &first.pooled, &names)? } else { Vec::new() };
+        match ascend(rounds, options.max_evaluations, &[], &[], || begin)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
             Ascent::Ended(mut fitted) => {
                 // A variance that runs to 0 is at its border; the rest is where it should be.
@@ -312,7 +302,7 @@ impl Model for CountRegression {
 
 /// Where the ascent begins: intercept and coefficients of the Poisson model of the pooled cells, and ln κ by moments of what is left
 /// (McCullagh & Nelder 1989, section 6.2).
-fn start(options: &Options, pooled: &Sums) -> Result<(Vec<f64>, f64), LayoutError> {
+fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>, LayoutError> {
     /// Coefficients that run to infinity begin nearer by.
     const FARTHEST: f64 = 8.0;
     let counts = IncidenceCounts {
@@ -333,7 +323,15 @@ fn start(options: &Options, pooled: &Sums) -> Result<(Vec<f64>, f64), LayoutErro
     let mean = |c: &Cell| c.time * c.z.iter().zip(&begin).map(|(z, b)| z * b).sum::<f64>().exp();
     let excess = sum(&|c| (c.events - mean(c)).powi(2) - c.events) / sum(&|c| mean(c).powi(2));
     let dispersion = if excess > 0.0 { excess.ln().clamp(-6.0, 1.0) } else { -6.0 };
-    Ok((begin, dispersion))
+    // Where sites have levels of their own, the common one is not among the parameters.
+    let mut coefficients = begin[1..].iter().copied();
+    let value = |name: &String| match name.as_str() {
+        "(Intercept)" => begin[0],
+        "log(dispersion)" => dispersion,
+        "log(site sd)" => -1.5,
+        _ => coefficients.next().unwrap_or_default(),
+    };
+    Ok(names.iter().map(value).collect())
 }
 
 fn finish(

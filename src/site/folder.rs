@@ -102,7 +102,7 @@ struct Tables {
     /// Person-years by sex, year and age, for incidence rates.
     #[serde(default)]
     population: Option<PopulationFile>,
-    /// Deaths from the disease by year and group, for the ratio of deaths to cases.
+    /// Deaths from the disease by year, sex and group, for the ratio of deaths to cases.
     #[serde(default)]
     deaths: Option<PopulationFile>,
 }

@@ -353,7 +353,8 @@ impl Integrand<'_> {
         self.model == Model::RandomStudy && self.has_level(0)
     }
 
-    /// The best of random levels' mean and spread, and of what else `free` starts with; `parameters` makes mean and τ of the latter.
+    /// ℓ at the best of random levels' mean and spread and of what else is free, and the latter; `free` is where it starts, and
+    /// `parameters` makes mean and τ of it.
     fn best_with_levels(&self, free: &[f64], parameters: &dyn Fn(&[f64]) -> [f64; 2]) -> Vec<f64> {
         let levels: Vec<f64> = (0..self.studies.len()).map(|i| self.start_level(i)).collect();
         let centre = levels.iter().sum::<f64>() / levels.len() as f64;

@@ -184,6 +184,9 @@ fn the_finnish_yearbook_equals_r_and_has_its_columns() {
         let keys = [("period", period), ("ages", "0–74")];
         let found = number(of("rates"), "cumulative", &keys, "cumulative_rate");
         close(found, of_r("0-74/cumulative"), 1e-8, "cumulative");
+        // Ages without an end have no width.
+        let table = of("rates").table("cumulative").unwrap();
+        assert!((0..table.rows.len()).all(|r| !table.text(r, "ages").ends_with('+')));
     }
     let found = number(of("trend"), "trends", &[("estimator", "poisson")], "percent");
     close(found, wanted["trend/poisson/percent"], 1e-7, "trend");

@@ -34,6 +34,11 @@ pub(super) struct Tables {
     unknown_age: Table,
 }
 
+/// Spans of ages that end: a band without an end has no width, so that an open span has no cumulative rate.
+fn closed(options: &Options) -> impl Iterator<Item = &[u32; 2]> {
+    options.truncated.iter().filter(|ages| ages[1] != u32::MAX)
+}
+
 impl Tables {
     pub(super) fn new() -> Self {
         let head = ["group", "sex", "period"];
@@ -135,7 +140,7 @@ impl Tables {
             row.push(count_status(w.events, limits.is_some()).into());
             self.standardised.push(row);
         }
-        for ages in &options.truncated {
+        for ages in closed(options) {
             self.cumulative.push(cumulative_row(
                 options,
                 layout,
@@ -170,7 +175,7 @@ impl Tables {
             let row = [head(), vec![standard.into(), ages_name(ages).into()]].concat();
             hide(&mut self.standardised, row);
         }
-        for ages in &options.truncated {
+        for ages in closed(options) {
             hide(&mut self.cumulative, [head(), vec![ages_name(*ages).into()]].concat());
         }
     }
@@ -276,12 +281,7 @@ fn cumulative_row(
     let widths: Vec<f64> = (0..layout.ages.len())
         .map(|i| {
             let [from, to] = layout.band(i);
-            // An open band has no width: it is not part of a cumulative rate.
-            if from >= ages[0] && to <= ages[1] && to != u32::MAX {
-                f64::from(to - from)
-            } else {
-                0.0
-            }
+            if from >= ages[0] && to <= ages[1] { f64::from(to - from) } else { 0.0 }
         })
         .collect();
     let Some(w) = WeightedRate::new(&counts.cases, &counts.time, &widths) else {

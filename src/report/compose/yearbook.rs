@@ -333,8 +333,6 @@ impl Composer<'_> {
     fn summary_table(&self, model: &ModelResult, page: &Page<'_>) -> Composed<Block> {
         let cumulative = page.estimate.table("cumulative");
         let spans: Vec<String> = cumulative.map_or_else(Vec::new, |t| distinct(t, "ages"));
-        // An open span has no cumulative rate.
-        let spans: Vec<&String> = spans.iter().filter(|s| !s.ends_with('+')).collect();
         let mut head = vec![self.line_head(page), self.word("incidence.crude")?];
         head.extend(page.has_groups().then(|| "%".to_owned()));
         for span in &spans {
