@@ -5,8 +5,8 @@ mod population;
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use population::{
-    DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, ages_name, calendar_years,
-    sex_position,
+    Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, ages_name,
+    calendar_years, sex_position,
 };
 
 use schemars::JsonSchema;
@@ -132,6 +132,16 @@ pub enum CohortError {
         /// Table.
         table: &'static str,
     },
+    /// A table without rates of years in which patients are followed.
+    #[error(
+        "the table `{table}` has no rates of {years}, in which patients are followed: add these years; where a line stands for several years, write them in its column year, as 1990-1999"
+    )]
+    NoRates {
+        /// Table.
+        table: &'static str,
+        /// Years.
+        years: String,
+    },
     /// A table of the population that does not fit the cells of the analysis.
     #[error(
         "the table `population`: {reason}; let `ages` of the analysis run along the table's own, or give the table by single years of age and by sex"
@@ -213,6 +223,41 @@ pub struct SiteTables {
     pub population: Option<Arc<PersonYears>>,
     /// Deaths from the disease.
     pub deaths: Option<Arc<Vec<DeathCell>>>,
+    /// Years between those of the mortality of which it has no rates.
+    pub life_table_gaps: Vec<DayGap>,
+    /// The same of the other rates.
+    pub rates_gaps: Vec<DayGap>,
+    /// Last day up to which the site recorded cases and follow-up, since 1970-01-01, if it says so.
+    pub closing_day: Option<i32>,
+}
+
+/// Calendar years that a table skips.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DayGap {
+    /// First year, and first year no longer in it.
+    pub years: [u32; 2],
+    /// The same as days since 1970-01-01.
+    pub days: [i32; 2],
+}
+
+impl SiteTables {
+    /// Whether follow-up over these days, each from its first to the day after its last, needs no rate that the table skips.
+    pub fn check_gaps(
+        &self,
+        table: &'static str,
+        mut followed: impl Iterator<Item = [i32; 2]>,
+    ) -> Result<(), CohortError> {
+        let gaps = if table == "rates" { &self.rates_gaps } else { &self.life_table_gaps };
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let touched = followed
+            .find_map(|[from, to]| gaps.iter().find(|gap| from < gap.days[1] && to > gap.days[0]));
+        match touched {
+            None => Ok(()),
+            Some(gap) => Err(CohortError::NoRates { table, years: ages_name(gap.years) }),
+        }
+    }
 }
 
 /// What becomes of a follow-up of 0 days.

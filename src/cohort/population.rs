@@ -1,5 +1,7 @@
 //! Cases in cells of sex, year and age, and the person-years of the population in which they arose.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +84,59 @@ pub struct IncidenceCounts {
     pub person_years: Vec<f64>,
     /// Cases left out: without year, sex or group; of other years or ages; where the population table has no person-years.
     pub left_out: [f64; 3],
+    /// 1 where the site's population does not cover a cell of person-years whole, else 0.
+    pub uncovered: Vec<f64>,
+}
+
+/// Person-years of one site in the cells of an analysis, `(sex * years + year) * bands + band`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Covered {
+    /// Person-years; 0 where the cell is not covered.
+    pub person_years: Vec<f64>,
+    /// Whether the site's table covers every age of the cell, of each sex that is in it, and its cases were recorded in that year.
+    pub is_covered: Vec<bool>,
+}
+
+/// Age from which the last line of a table stands for everybody older, even if it does not say so.
+const OLDEST: u32 = 80;
+
+/// Ages of a population table by sex and year, ascending.
+type AgesOf = BTreeMap<(Option<usize>, i32), Vec<[u32; 2]>>;
+
+/// Whether ages that one sex and year has cover those of a band without a gap. An open band reaches to the last age of the table;
+/// where one of its years has an open line, each has.
+fn cover(ages: &[[u32; 2]], [from, to]: [u32; 2], has_open: bool) -> bool {
+    let inside = ages.iter().filter(|a| a[1] > from && a[0] < to);
+    let end = inside.copied().try_fold(from, |end, [a, b]| (a == end).then_some(b));
+    end.is_some_and(|end| end > from && (end >= to || (to == u32::MAX && !has_open)))
+}
+
+impl PersonYears {
+    fn ages(&self) -> AgesOf {
+        let mut ages = AgesOf::new();
+        for cell in &self.cells {
+            ages.entry((cell.sex, cell.year)).or_default().push([cell.from, cell.to]);
+        }
+        ages.values_mut().for_each(|ages| ages.sort_unstable());
+        ages
+    }
+
+    fn has_open(&self, sex: Option<usize>) -> bool {
+        self.cells.iter().any(|c| c.sex == sex && c.to == u32::MAX)
+    }
+
+    /// First age that lies beyond the table, if it ends among the young.
+    fn end(&self) -> Option<u32> {
+        self.cells.iter().map(|c| c.to).max().filter(|end| *end <= OLDEST)
+    }
+
+    /// Sexes that the table tells apart.
+    fn sexes(&self) -> Vec<Option<usize>> {
+        let mut sexes: Vec<Option<usize>> = self.cells.iter().map(|c| c.sex).collect();
+        sexes.sort_unstable();
+        sexes.dedup();
+        sexes
+    }
 }
 
 impl Incidence {
@@ -149,15 +204,38 @@ impl Incidence {
         needs
     }
 
-    /// Person-years of a site, `(sex * years + year) * bands + band`; zeros where it has no table of its population.
-    pub fn person_years(&self, data: &SiteData) -> Result<Vec<f64>, CohortError> {
-        let mut person_years = vec![0.0; self.sexes() * self.len() * self.ages.len()];
-        for cell in data.tables.population.iter().flat_map(|population| &population.cells) {
+    /// Person-years of a site. A cell that its table does not cover whole has none: a rate over a part of the population and all
+    /// of the cases would be too high. Years that end after the site's closing date are not covered either.
+    pub fn covered(&self, data: &SiteData) -> Result<Covered, CohortError> {
+        let size = self.sexes() * self.len() * self.ages.len();
+        let mut covered = Covered { person_years: vec![0.0; size], is_covered: vec![false; size] };
+        let Some(population) = &data.tables.population else { return Ok(covered) };
+        for cell in &population.cells {
             if let Some(at) = self.place(cell)? {
-                person_years[at] += cell.person_years;
+                covered.person_years[at] += cell.person_years;
             }
         }
-        Ok(person_years)
+        let (all, ages) = (population.sexes(), population.ages());
+        for (s, name) in self.sex_names().iter().enumerate() {
+            let sexes = if self.sexes.is_empty() { all.clone() } else { vec![sex_position(name)] };
+            let sexes: Vec<_> = sexes.iter().map(|sex| (*sex, population.has_open(*sex))).collect();
+            for y in 0..self.len() {
+                let year = self.years[0] + y as i32;
+                let is_recorded = data.tables.closing_day.is_none_or(|day| last_day(year) <= day);
+                for b in 0..self.ages.len() {
+                    let at = (s * self.len() + y) * self.ages.len() + b;
+                    covered.is_covered[at] = is_recorded
+                        && sexes.iter().all(|(sex, has_open)| {
+                            let of = ages.get(&(*sex, year));
+                            of.is_some_and(|ages| cover(ages, self.band(b), *has_open))
+                        });
+                    if !covered.is_covered[at] {
+                        covered.person_years[at] = 0.0;
+                    }
+                }
+            }
+        }
+        Ok(covered)
     }
 
     /// Counts the cases and person-years of a site.
@@ -168,12 +246,15 @@ impl Incidence {
         data: &SiteData,
     ) -> Result<IncidenceCounts, CohortError> {
         let (sexes, years, bands) = (self.sexes(), self.len(), self.ages.len());
+        // A site without the table has no person-years: its cases are counted as such, and told.
+        let covered = self.covered(data)?;
+        let table_end = data.tables.population.as_ref().and_then(|population| population.end());
         let mut counts = IncidenceCounts {
             cases: vec![0.0; sexes * groups * years * bands],
             unknown_age: vec![0.0; sexes * groups * years],
-            // A site without the table has no person-years: its cases are counted as such, and told.
-            person_years: self.person_years(data)?,
+            person_years: covered.person_years,
             left_out: [0.0; 3],
+            uncovered: covered.is_covered.iter().map(|is| f64::from(u8::from(!is))).collect(),
         };
         let cohort = &data.cohort;
         let age = cohort.numbers(&self.age)?;
@@ -195,16 +276,23 @@ impl Incidence {
                 continue;
             };
             let line = (sex * groups + group) * years + year;
+            let of_year = (sex * years + year) * bands;
             if age[row].is_nan() {
-                counts.unknown_age[line] += n;
+                if counts.person_years[of_year..of_year + bands].iter().all(|y| *y <= 0.0) {
+                    counts.left_out[2] += n;
+                } else {
+                    counts.unknown_age[line] += n;
+                }
                 continue;
             }
             // Whole years: an age in months is turned into years and cut.
-            let Some(band) = self.band_of((age[row] * self.age_unit + 1e-9).floor()) else {
+            let age = (age[row] * self.age_unit + 1e-9).floor();
+            let Some(band) = self.band_of(age) else {
                 counts.left_out[1] += n;
                 continue;
             };
-            if counts.person_years[(sex * years + year) * bands + band] <= 0.0 {
+            let beyond = table_end.is_some_and(|end| age >= f64::from(end));
+            if counts.person_years[of_year + band] <= 0.0 || beyond {
                 counts.left_out[2] += n;
                 continue;
             }
@@ -251,6 +339,13 @@ pub fn ages_name([from, to]: [u32; 2]) -> String {
         to if to == from + 1 => from.to_string(),
         to => format!("{from}–{}", to - 1),
     }
+}
+
+/// Last day of a calendar year, since 1970-01-01.
+fn last_day(year: i32) -> i32 {
+    let date = i16::try_from(year).ok().and_then(|y| jiff::civil::Date::new(y, 12, 31).ok());
+    let days = date.and_then(|d| d.since(jiff::civil::date(1970, 1, 1)).ok());
+    days.map_or(i32::MAX, |span| span.get_days())
 }
 
 /// Calendar year of each row from a column of days or years.

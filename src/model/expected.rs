@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, sex_position},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, Survival, sex_position},
     spec::{Fault, VariableKind},
     stats::life_table::{AGE_YEAR, BOTH, Person},
 };
@@ -28,6 +28,9 @@ pub struct Background {
 }
 
 impl Background {
+    /// All days of each patient's follow-up.
+    pub const WHOLE: [i32; 2] = [0, i32::MAX];
+
     /// Checks the names; `at` is the place of this table among the options.
     pub fn prepare(&mut self, at: &str, context: &Context<'_>) -> Vec<Fault> {
         use VariableKind::{Category, Date, Days, Flag, Integer, Real};
@@ -70,8 +73,25 @@ impl Background {
         [self.age.as_str(), self.date.as_str()].into_iter().chain(sex).collect()
     }
 
-    /// The persons of these rows.
-    pub fn persons(&self, data: &SiteData, rows: &[usize]) -> Result<Vec<Person>, CohortError> {
+    /// The persons of the rows of `survival`, who are looked up in `table` over their follow-up, of which it takes
+    /// no fewer and no more than `days`.
+    pub fn persons(
+        &self,
+        data: &SiteData,
+        survival: &Survival,
+        table: &'static str,
+        days: [i32; 2],
+    ) -> Result<Vec<Person>, CohortError> {
+        let persons = self.of_rows(data, &survival.rows)?;
+        let [fewest, most] = days;
+        let followed = persons.iter().zip(&survival.exit).map(|(person, exit)| {
+            [person.start, person.start + (*exit).max(fewest).min(most).max(1)]
+        });
+        data.tables.check_gaps(table, followed)?;
+        Ok(persons)
+    }
+
+    fn of_rows(&self, data: &SiteData, rows: &[usize]) -> Result<Vec<Person>, CohortError> {
         let coded = self.sex.as_ref().map(|name| data.cohort.levels(name)).transpose()?;
         let age = data.cohort.numbers(&self.age)?;
         let date = data.cohort.days(&self.date)?;

@@ -168,6 +168,7 @@ pub fn rate_sums(
         .counts("cases", vec![sex(), group(), year(), age()], counts.cases.clone())
         .counts("unknown_age", vec![sex(), group(), year()], counts.unknown_age.clone())
         .person_time("person_years", vec![sex(), year(), age()], counts.person_years.clone())
+        .counts("uncovered", vec![sex(), year(), age()], counts.uncovered.clone())
         .shown("left_out", vec![reason], &counts.left_out)
         .shown("of_unknown_age", Vec::new(), &[counts.unknown_age.iter().sum()]);
     Ok((sums, counts))
@@ -327,8 +328,46 @@ impl RateCells {
     }
 }
 
-/// Says how many cases were left out, and why.
+/// Years, and ages where not all of them are concerned, whose person-years a site lacks: `2001: 0–4, 5–9; 2015–2019`.
+fn uncovered_cells(sums: &Sums) -> Option<String> {
+    let axes = sums.axes("uncovered").ok()?;
+    let [_, years, ages] = axes else { return None };
+    let (years, ages) = (&years.levels, &ages.levels);
+    let cells = sums.get("uncovered").ok()?;
+    let of_year = |y: usize| -> Vec<bool> {
+        let lacks = |b: usize| {
+            let lines = cells.chunks(years.len() * ages.len());
+            lines.map(|sex| sex[y * ages.len() + b]).any(|n| n > 0.0)
+        };
+        (0..ages.len()).map(lacks).collect()
+    };
+    let lacking: Vec<Vec<bool>> = (0..years.len()).map(of_year).collect();
+    let mut parts = Vec::new();
+    let mut y = 0;
+    while y < years.len() {
+        let run = lacking[y..].iter().take_while(|l| **l == lacking[y]).count();
+        if lacking[y].iter().any(|l| *l) {
+            let mut part = years[y].clone();
+            if run > 1 {
+                part = format!("{part}–{}", years[y + run - 1]);
+            }
+            if lacking[y].iter().any(|l| !l) {
+                let which = ages.iter().zip(&lacking[y]).filter(|(_, l)| **l);
+                let names: Vec<&str> = which.map(|(age, _)| age.as_str()).collect();
+                part = format!("{part}: {}", names.join(", "));
+            }
+            parts.push(part);
+        }
+        y += run;
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Says how many cases were left out, and why, and which cells have no person-years at some site.
 pub fn left_out_cases(sums: &Sums, estimate: &mut Estimate) {
+    if let Some(cells) = uncovered_cells(sums) {
+        estimate.notice(Notice::new(Status::NotIdentified, "population-gaps", &[("cells", cells)]));
+    }
     let keys = ["cases-missing", "cases-outside", "cases-without-population"];
     for (key, n) in keys.into_iter().zip(sums.get("left_out").unwrap_or_default()) {
         let status =

@@ -105,6 +105,11 @@ impl Sums {
         Ok(&self.entry(name)?.cells)
     }
 
+    /// Axes of an array.
+    pub fn axes(&self, name: &str) -> Result<&[Axis], LayoutError> {
+        Ok(&self.entry(name)?.axes)
+    }
+
     /// The cell of an array that has one.
     pub fn one(&self, name: &str) -> Result<f64, LayoutError> {
         Ok(self.entry(name)?.cells.first().copied().unwrap_or(0.0))

@@ -310,6 +310,7 @@ fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>,
         unknown_age: Vec::new(),
         person_years: pooled.get("person_years")?.to_vec(),
         left_out: [0.0; 3],
+        uncovered: Vec::new(),
     };
     let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
     cells.iter_mut().for_each(|cell| cell.z.insert(0, 1.0));

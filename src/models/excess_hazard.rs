@@ -267,7 +267,8 @@ impl Model for ExcessHazard {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
         let names = rows.names(&options.all_terms(), theta, centre)?;
-        let persons = options.background.persons(data, &rows.survival.rows)?;
+        let persons =
+            options.background.persons(data, &rows.survival, "life_table", Background::WHOLE)?;
         let (varying, pieces) = (options.varying(), options.pieces());
         let nodes = legendre_nodes(NODES);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {

@@ -150,7 +150,11 @@ impl Model for NetSurvival {
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let survival = data.cohort.survival(followup, &needed)?;
-        let persons = options.background.persons(data, &survival.rows)?;
+        // Ederer I and Hakulinen follow everybody to the end.
+        let cohort_sums = options.uses(Method::Ederer1) || options.uses(Method::Hakulinen);
+        let grid = options.day_grid();
+        let days = [if cohort_sums { grid.days } else { 0 }, grid.days];
+        let persons = options.background.persons(data, &survival, "life_table", days)?;
         let codes = match &options.by {
             Some(by) => data.cohort.levels(by)?.0,
             None => vec![Some(0); data.cohort.rows()],
@@ -163,7 +167,6 @@ impl Model for NetSurvival {
             .map(|(&row, p)| codes[row].unwrap_or(0) as usize * bands + options.band(p.age_days))
             .collect();
         let closing = options.closing_date.as_deref().and_then(epoch_day);
-        let grid = options.day_grid();
         let course = |i: usize| {
             let event = survival.event[i];
             let exit = survival.exit[i];
@@ -180,7 +183,6 @@ impl Model for NetSurvival {
             table.is_outside(c.person.start, end)
         });
         let outside = outside.count() as f64;
-        let cohort_sums = options.uses(Method::Ederer1) || options.uses(Method::Hakulinen);
         let labels = options.labels();
         let sums = net_sums(table, &courses, labels.len(), grid, cohort_sums);
         let group: Vec<u32> = group.iter().map(|g| *g as u32).collect();

@@ -254,7 +254,7 @@ impl Model for Poisson {
             Some(background) => {
                 let missing = || CohortError::NoTable { table: "life_table" };
                 let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
-                Some((table, background.persons(data, &survival.rows)?))
+                Some((table, background.persons(data, &survival, "life_table", Background::WHOLE)?))
             }
             None => None,
         };

@@ -403,15 +403,16 @@ fn mean_population(
 ) -> Result<Vec<f64>, CohortError> {
     let span = Incidence { years: options.denominators(), ..cells.clone() };
     let (years, bands) = (span.len(), cells.ages.len());
-    let population = span.person_years(data)?;
-    let of_year = |year: usize| {
-        (0..cells.sexes())
-            .flat_map(move |s| (0..bands).map(move |b| (s * years + year) * bands + b))
-    };
-    let held = (0..years).filter(|&y| of_year(y).any(|at| population[at] > 0.0)).count().max(1);
+    let covered = span.covered(data)?;
     let mut mean = vec![0.0; cells.sexes() * bands];
-    for (at, y) in population.iter().enumerate() {
-        mean[at / (years * bands) * bands + at % bands] += y / held as f64;
+    for (line, mean) in mean.iter_mut().enumerate() {
+        // The mean of the years that the table covers.
+        let at = |year: usize| (line / bands * years + year) * bands + line % bands;
+        let held: Vec<f64> = (0..years)
+            .filter(|&year| covered.is_covered[at(year)])
+            .map(|year| covered.person_years[at(year)])
+            .collect();
+        *mean = held.iter().sum::<f64>() / held.len().max(1) as f64;
     }
     Ok(mean)
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::tables::{Line, Tables};
 use super::rate_trend::standard_weights;
 use crate::{
-    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    cohort::{CohortError, ColumnNeed, Covered, Incidence, SiteData},
     estimate::{Estimate, Exactness, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
@@ -242,11 +242,8 @@ impl Model for Projection {
             return Ok(sums);
         }
         let later = options.coming(cells);
-        let years = later.person_years(data)?;
-        let lines = cells.sexes() * later.len();
-        let missing = (0..lines).find(|line| {
-            years[line * cells.ages.len()..][..cells.ages.len()].iter().sum::<f64>() <= 0.0
-        });
+        let Covered { person_years: years, is_covered } = later.covered(data)?;
+        let missing = is_covered.iter().position(|is| !is).map(|at| at / cells.ages.len());
         if let Some(line) = missing.filter(|_| counts.person_years.iter().any(|y| *y > 0.0)) {
             let year = later.years[0] + (line % later.len()) as i32;
             let reason = format!(

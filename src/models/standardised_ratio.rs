@@ -167,7 +167,7 @@ impl Model for StandardisedRatio {
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let survival = data.cohort.survival(followup, &needed)?;
-        let persons = options.background.persons(data, &survival.rows)?;
+        let persons = options.background.persons(data, &survival, name, Background::WHOLE)?;
         let codes = match &options.by {
             Some(by) => data.cohort.levels(by)?.0,
             None => vec![Some(0); data.cohort.rows()],

@@ -18,6 +18,7 @@ pub struct QualityReport {
     faults: Vec<RowFault>,
     filled: Vec<Filled>,
     disagreements: BTreeMap<String, u64>,
+    notes: Vec<String>,
 }
 
 /// How a variable is filled.
@@ -65,6 +66,7 @@ pub fn check(registry: &Registry, dictionary: &Dictionary) -> QualityReport {
         faults: records.faults.clone(),
         filled,
         disagreements: records.disagreements.clone(),
+        notes: registry.notes.clone(),
     }
 }
 
@@ -93,6 +95,9 @@ impl fmt::Display for QualityReport {
         }
         for (variable, n) in &self.disagreements {
             writeln!(f, "`{variable}` as stated differs from the dates in {n} records")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
         }
         writeln!(f, "\n{:<24} {:>8}  values", "variable", "known")?;
         for Filled { variable, known, codes } in &self.filled {

@@ -3,6 +3,7 @@
 
 mod agent;
 mod answer;
+mod bands;
 mod check;
 mod deaths;
 mod folder;

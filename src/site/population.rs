@@ -2,14 +2,20 @@
 //!
 //! Delimited text with columns `sex` (absent where males and females are not told apart), `year`, `age` and one of
 //! `person_years` and `population` (inhabitants at mid-year). An age is a single year (`7`), a range (`5-9`) or open (`85+`); where
-//! single numbers stand further apart than one year, each is the first age of a band that ends where the next one starts.
+//! single numbers stand apart in steps of one width (0, 5, 10, …, or 0, 1, 5, 10, …), each is the first age of a band that ends where
+//! the next one starts. A year that lacks ages which other years have is read as far as it goes: the cells that it does not cover have
+//! no person-years, and the analysis says so.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    bands::{Label, Span, Unfit, span_name, spans},
     folder::SiteError,
     reader::{TextFormat, read},
 };
@@ -34,23 +40,46 @@ pub(super) fn fault(path: &Path, reason: impl Into<String>, hint: &str) -> SiteE
     SiteError::File { path: path.display().to_string(), reason: reason.into(), hint: hint.into() }
 }
 
-/// An age as it is written: its first year, and the first year no longer in it if the cell says so.
-fn ages(text: &str) -> Option<(u32, Option<u32>)> {
-    let text = text.trim().replace('–', "-");
-    if let Some(from) = text.strip_suffix('+') {
-        return Some((from.trim().parse().ok()?, Some(u32::MAX)));
-    }
-    match text.split_once('-') {
-        Some((from, to)) => {
-            let (from, to): (u32, u32) = (from.trim().parse().ok()?, to.trim().parse().ok()?);
-            (from <= to && to < 200).then_some((from, Some(to + 1)))
+/// Line and person-years by age, as it is written.
+type Ages = BTreeMap<Label, (usize, f64)>;
+
+/// The spans of the ages of one sex and year; those of all years together where its own leave a gap.
+fn ages_of(
+    path: &Path,
+    year: i32,
+    ages: &Ages,
+    all: &BTreeSet<Label>,
+) -> Result<BTreeMap<Label, Span>, SiteError> {
+    let own: BTreeSet<Label> = ages.keys().copied().collect();
+    let gap = match spans(&own) {
+        Ok(found) => return Ok(found),
+        Err(Unfit::Gap(gap)) => gap,
+        Err(Unfit::Overlap(at)) => {
+            let line = ages.iter().filter(|(label, _)| label.first() == at).map(|(_, l)| l.0).max();
+            let line = line.unwrap_or_default();
+            let reason = format!("line {line}: ages of {year} overlap those of another line");
+            return Err(fault(path, reason, "every sex, year and age stands in one line"));
         }
-        None => Some((text.parse().ok().filter(|a| *a < 200)?, None)),
+    };
+    let ranged = own.iter().any(|label| matches!(label, Label::Range(..)));
+    match spans(all) {
+        Ok(found) => Ok(found.into_iter().filter(|(label, _)| own.contains(label)).collect()),
+        // Ranges say themselves how far they go.
+        Err(_) if ranged => Ok(own
+            .into_iter()
+            .map(|label| match label {
+                Label::Single(from) => (label, [from, from + 1]),
+                Label::Range(from, to) => (label, [from, to]),
+                Label::Open(from) => (label, [from, u32::MAX]),
+            })
+            .collect()),
+        Err(_) => {
+            let reason = format!("ages {} of {year} are missing", span_name(gap));
+            let hint = "add their lines; ages that stand for several years say so, as 5-9";
+            Err(fault(path, reason, hint))
+        }
     }
 }
-
-/// First age, end if it is written, line and person-years.
-type AgeLine = (u32, Option<u32>, usize, f64);
 
 /// Reads the table of a site folder.
 pub(super) fn read_population(
@@ -74,7 +103,7 @@ pub(super) fn read_population(
         Some(values) if !raw.columns.contains_key("person_years") => values,
         _ => column("person_years")?,
     };
-    let mut lines: BTreeMap<(Option<usize>, i32), Vec<AgeLine>> = BTreeMap::new();
+    let mut lines: BTreeMap<(Option<usize>, i32), Ages> = BTreeMap::new();
     for row in 0..raw.rows {
         let cell = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
         let sex = match sexes.map(|s| cell(s)) {
@@ -82,31 +111,38 @@ pub(super) fn read_population(
             Some(text) => sex_position(&text).map(Some),
         };
         let value = cell(values).parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
-        let key = (sex, cell(years).trim().parse::<i32>().ok(), ages(&cell(age_cells)), value);
-        let (Some(sex), Some(year), Some((from, to)), Some(value)) = key else {
+        let age = Label::read(&cell(age_cells)).filter(|age| age.first() < 200);
+        let key = (sex, cell(years).trim().parse::<i32>().ok(), age, value);
+        let (Some(sex), Some(year), Some(age), Some(value)) = key else {
             let reason = format!("line {}: sex, year, age or person-years cannot be read", row + 2);
             let hint =
                 "sex is 1 or 2 (male, female), age is 7, 5-9 or 85+, person-years are not negative";
             return Err(fault(path, reason, hint));
         };
-        lines.entry((sex, year)).or_default().push((from, to, row + 2, value));
-    }
-    let mut cells = Vec::new();
-    for ((sex, year), mut ages) in lines {
-        ages.sort_by_key(|a| a.0);
-        let mut width = 1;
-        for i in 0..ages.len() {
-            let (from, to, line, person_years) = ages[i];
-            let next = ages.get(i + 1).map(|a| a.0);
-            if next == Some(from) || to.zip(next).is_some_and(|(to, next)| next < to) {
-                let reason = format!("line {line}: ages of {year} overlap those of another line");
-                return Err(fault(path, reason, "every sex, year and age stands in one line"));
-            }
-            // The last band without an end is as wide as the one before.
-            let to = to.or(next).unwrap_or(from + width);
-            width = to.saturating_sub(from);
-            cells.push(PopulationCell { sex, year, from, to, person_years });
+        if lines.entry((sex, year)).or_default().insert(age, (row + 2, value)).is_some() {
+            let reason = format!("line {}: ages of {year} overlap those of another line", row + 2);
+            return Err(fault(path, reason, "every sex, year and age stands in one line"));
         }
+    }
+    let all: BTreeSet<Label> = lines.values().flat_map(|ages| ages.keys().copied()).collect();
+    let mut cells = Vec::new();
+    for ((sex, year), ages) in lines {
+        let spans = ages_of(path, year, &ages, &all)?;
+        let mut found: Vec<PopulationCell> = ages
+            .iter()
+            .map(|(label, (_, person_years))| {
+                let [from, to] = spans[label];
+                PopulationCell { sex, year, from, to, person_years: *person_years }
+            })
+            .collect();
+        found.sort_by_key(|cell| cell.from);
+        if let Some(pair) = found.windows(2).find(|pair| pair[0].to > pair[1].from) {
+            let line = ages.iter().find(|(label, _)| label.first() == pair[1].from);
+            let line = line.map_or(0, |(_, (line, _))| *line);
+            let reason = format!("line {line}: ages of {year} overlap those of another line");
+            return Err(fault(path, reason, "every sex, year and age stands in one line"));
+        }
+        cells.extend(found);
     }
     Ok(PersonYears { cells })
 }
@@ -135,6 +171,29 @@ mod tests {
             [[0, 5], [5, 10], [10, 15]]
         );
         assert_eq!(of("sex,year,age,population\n1,2000,0,5\n2,2000,0,5\n").len(), 2);
+    }
+
+    #[test]
+    fn a_year_without_an_age_that_others_have_keeps_its_other_ages_as_they_are() {
+        let text = "year,age,population\n2000,0,5\n2000,1,5\n2000,2,5\n2000,3,5\n2001,0,5\n2001,1,5\n2001,3,5\n";
+        let cells = read_text(text).unwrap().cells;
+        let of_2001: Vec<[u32; 2]> =
+            cells.iter().filter(|c| c.year == 2001).map(|c| [c.from, c.to]).collect();
+        assert_eq!(of_2001, [[0, 1], [1, 2], [3, 4]]);
+        let ranges =
+            "year,age,population\n2000,0-4,5\n2000,5-9,5\n2000,10+,5\n2001,0-4,5\n2001,10+,5\n";
+        assert_eq!(read_text(ranges).unwrap().cells.len(), 5);
+        // Years may be told in other widths.
+        let mixed =
+            "year,age,population\n2000,0,5\n2000,5,5\n2000,10,5\n2001,0,5\n2001,1,5\n2001,2,5\n";
+        assert_eq!(read_text(mixed).unwrap().cells[0].to, 5);
+    }
+
+    #[test]
+    fn an_age_that_all_years_lack_is_a_fault() {
+        let text = "year,age,population\n2000,0,5\n2000,1,5\n2000,2,5\n2000,4,5\n2000,5,5\n";
+        let error = read_text(text).unwrap_err().to_string();
+        assert!(error.contains("ages 3 of 2000 are missing"), "{error}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     deaths::read_deaths,
     folder::{SiteError, SiteFolder},
-    life_table::{RateFile, read_rates},
+    life_table::{RateFile, RateTable, read_rates},
     mapping::Mapping,
     population::read_population,
     reader::read,
@@ -26,6 +26,8 @@ pub struct Registry {
     pub folder: SiteFolder,
     /// The records.
     pub records: Records,
+    /// What a data manager should know of how the tables beside the records were read.
+    pub notes: Vec<String>,
     tables: SiteTables,
 }
 
@@ -37,21 +39,33 @@ impl Registry {
         mapping.check_columns(&folder.data, &table)?;
         let records = Records::map(&table, &mapping, dictionary);
         let rates = |file: &Option<RateFile>| {
-            let read = |file: &RateFile| read_rates(&folder.folder, file).map(Arc::new);
+            let read = |file: &RateFile| read_rates(&folder.folder, file);
             file.as_ref().map(read).transpose()
         };
+        let (life_table, rates) = (rates(&folder.life_table)?, rates(&folder.rates)?);
+        let mut notes = Vec::new();
+        for (name, table) in [("life_table", &life_table), ("rates", &rates)] {
+            let lines = table.iter().flat_map(|t| &t.notes);
+            notes.extend(lines.map(|note| format!("table `{name}`: {note}")));
+        }
         let population = folder.population.as_ref();
         let population =
             population.map(|file| read_population(&folder.folder, file)).transpose()?;
         let deaths = folder.deaths.as_ref();
         let deaths = deaths.map(|file| read_deaths(&folder.folder, file)).transpose()?;
+        let gaps = |table: &Option<RateTable>| {
+            table.as_ref().map_or_else(Vec::new, |table| table.gaps.clone())
+        };
         let tables = SiteTables {
-            life_table: rates(&folder.life_table)?,
-            rates: rates(&folder.rates)?,
+            life_table_gaps: gaps(&life_table),
+            rates_gaps: gaps(&rates),
+            life_table: life_table.map(|t| Arc::new(t.table)),
+            rates: rates.map(|t| Arc::new(t.table)),
             population: population.map(Arc::new),
             deaths: deaths.map(Arc::new),
+            closing_day: None,
         };
-        Ok(Self { folder, records, tables })
+        Ok(Self { folder, records, notes, tables })
     }
 
     /// Reads and maps the site's file; more unmapped records than the site allows are an error.

@@ -588,7 +588,7 @@ fn british_doctors_compare_as_published() {
             sex: Some(s),
             year: 1960,
             from: ages[a],
-            to: ages[a] + 1,
+            to: ages[a] + 10,
             person_years: f64::from(time[s][a]),
         });
     frame.tables.population = Some(Arc::new(PersonYears { cells: population.collect() }));

@@ -51,7 +51,7 @@ pub fn flat_tables() -> SiteTables {
         life_table: flat(1e-6),
         rates: flat(1e-5),
         population: Some(Arc::new(flat_population())),
-        deaths: None,
+        ..SiteTables::default()
     }
 }
 

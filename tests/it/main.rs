@@ -43,5 +43,6 @@ mod simulation; // random operations, crashes, lost and repeated messages
 mod states;
 mod store; // the contract of the store, on both databases
 mod survival_oracles; // survival models against R
+mod tables; // tables about the population beside the records
 mod vectors; // known answers of the protocol
 mod wilms; // the flagship study against R, and its mappings
