@@ -22,6 +22,7 @@ mod cox_further;
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod gate; // policies only tighten; rows cannot be sent
+mod handbook; // the examples of the handbook work
 mod incidence;
 mod killing; // kill -9 at random moments
 mod laws; // what holds for every model of the registry
