@@ -29,6 +29,8 @@ use crate::{
 pub(super) struct Finished {
     pub(super) run: Run,
     pub(super) notes: Vec<String>,
+    /// What the sites' mappings left out.
+    pub(super) left_out: Vec<String>,
 }
 
 /// Runs `plan` over site folders.
@@ -70,6 +72,12 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
     let mut keyholder = parties.keyholder(plan)?;
     let mut pool = Pool::default();
     let mut notes = Vec::new();
+    let left_out = sites
+        .iter()
+        .flat_map(|(site, registry)| {
+            registry.left_out().into_iter().map(move |line| format!("{site}: {line}"))
+        })
+        .collect();
     while let Some(effect) = effects.pop() {
         effects = match effect {
             Effect::Ask { round, questions } => {
@@ -128,7 +136,7 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
     if let RunState::Failed { reason } = &run.state {
         bail!("{reason}");
     }
-    Ok(Finished { run, notes })
+    Ok(Finished { run, notes, left_out })
 }
 
 /// All parties of a run within one process, with keys for this run alone. Their secrets are made of the specification, so

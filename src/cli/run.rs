@@ -19,6 +19,9 @@ pub(super) fn run(
     let results = Results::of(&plan, &finished.run, date.unwrap_or_else(today));
     output::write(&results, out)?;
     output::summary(&results, out);
+    for line in &finished.left_out {
+        eprintln!("site {line}");
+    }
     for note in &finished.notes {
         eprintln!("held back at {note}");
     }

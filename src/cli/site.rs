@@ -23,9 +23,12 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
             .context("no study.toml in the folders above; name it with --study")?,
     };
     let study = read::study(&path)?;
-    let registry = Registry::read(SiteFolder::open(folder)?, &study.dictionary)?;
-    let report = site::check(&registry, &study.dictionary);
+    let report = site::check(&SiteFolder::open(folder)?, &study.dictionary);
     say!("{}", report.to_string().trim_end());
+    let errors: Vec<String> = report.errors().iter().map(ToString::to_string).collect();
+    if !errors.is_empty() {
+        bail!("{}", errors.join("\n\n"));
+    }
     Ok(if report.is_clean() { Ending::Done } else { Ending::Look })
 }
 
@@ -44,6 +47,9 @@ pub(super) fn print_preview(plan: &Plan, registry: &Registry) -> anyhow::Result<
     );
     let answers = site::answer(plan, registry, 0, &run.questions())?;
     say!("specification {}\nsite {} ({})", plan.hash, registry.folder.code, registry.folder.name);
+    for line in registry.left_out() {
+        say!("{line}");
+    }
     let mut ending = Ending::Done;
     for model in &plan.spec.models {
         let visibility = plan.visibility(&model.id).context("every model has a visibility")?;

@@ -177,6 +177,15 @@ pub enum CohortError {
     },
 }
 
+/// Numbers closer to a whole number than this, relative to their size, differ from it by floating-point noise only.
+const NOISE: f64 = 1e-9;
+
+/// The whole number that `x` is, but for floating-point noise.
+pub fn nearly_whole(x: f64) -> Option<f64> {
+    let noise = (NOISE * x.abs().max(1.0)).min(1e-3);
+    ((x - x.round()).abs() <= noise).then(|| x.round())
+}
+
 /// Rows of one site.
 pub struct Cohort {
     rows: usize,
@@ -445,11 +454,11 @@ impl Cohort {
     pub fn case_counts(&self, name: Option<&str>) -> Result<Vec<f64>, CohortError> {
         let Some(name) = name else { return Ok(vec![1.0; self.rows]) };
         let counts = self.numbers(name)?;
-        if counts.iter().any(|n| n.is_nan() || *n < 0.0 || n.fract() != 0.0) {
+        let whole = counts.iter().map(|n| nearly_whole(*n).filter(|n| *n >= 0.0));
+        whole.collect::<Option<Vec<f64>>>().ok_or_else(|| {
             let reason = "a number of cases is missing, negative or not whole".into();
-            return Err(CohortError::Lookup { name: name.to_owned(), reason });
-        }
-        Ok(counts)
+            CohortError::Lookup { name: name.to_owned(), reason }
+        })
     }
 
     /// Numbers of the column called `name`: real values as they are, days as numbers; NaN where missing.

@@ -24,8 +24,8 @@ pub(super) fn read_deaths(
     let wanted = "columns are year, deaths and, where they are told apart, sex and group";
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
-            let known: Vec<&str> = raw.columns.keys().map(String::as_str).collect();
-            fault(path, format!("there is no column `{name}`; found: {}", known.join(", ")), wanted)
+            let names = raw.names(&["year", "deaths", "sex", "group"]);
+            fault(path, format!("there is no column `{name}`; {names}"), wanted)
         })
     };
     let (years, deaths) = (column("year")?, column("deaths")?);
@@ -36,13 +36,13 @@ pub(super) fn read_deaths(
         let year = text(years).trim().parse::<i32>().ok();
         let n = text(deaths).trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0);
         let (Some(year), Some(deaths)) = (year, n) else {
-            let reason = format!("line {}: year or deaths cannot be read", row + 2);
+            let reason = format!("line {}: year or deaths cannot be read", raw.place(row));
             return Err(fault(path, reason, "deaths are whole numbers, 0 or more"));
         };
         let group = groups.map(|g| text(g).trim().to_owned());
         let sex = sexes.map(|s| sex_position(&text(s)));
         if sex == Some(None) {
-            let reason = format!("line {}: sex cannot be read", row + 2);
+            let reason = format!("line {}: sex cannot be read", raw.place(row));
             return Err(fault(path, reason, "sex is 1 or 2 (male, female)"));
         }
         cells.push(DeathCell { year, sex: sex.flatten(), group, deaths });

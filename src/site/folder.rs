@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::{ToSpan, civil::Date};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,6 +138,8 @@ pub struct SiteFolder {
     pub unmapped_limit: u64,
     /// The folder itself.
     pub folder: PathBuf,
+    /// Today: later dates are faults.
+    pub today: Date,
     /// Mortality of the general population.
     pub life_table: Option<RateFile>,
     /// Other rates of the general population.
@@ -145,6 +148,11 @@ pub struct SiteFolder {
     pub population: Option<PopulationFile>,
     /// Deaths from the disease.
     pub deaths: Option<PopulationFile>,
+}
+
+/// The latest day that it is anywhere: a registry in the far east may be a day ahead.
+fn today() -> Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(1.day())
 }
 
 /// Reads a text file, or says which one is missing.
@@ -193,6 +201,7 @@ impl SiteFolder {
                 mapping: folder.join(&file.tables.tumours.mapping),
                 unmapped_limit: file.tables.tumours.unmapped_limit,
                 folder: folder.to_owned(),
+                today: today(),
                 life_table: file.tables.life_table,
                 rates: file.tables.rates,
                 population: file.tables.population,

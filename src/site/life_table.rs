@@ -161,8 +161,8 @@ fn delimited(path: &Path, file: &RateFile) -> Result<(Lines, Measure), SiteError
     };
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
-            let known: Vec<&str> = raw.columns.keys().map(String::as_str).collect();
-            let reason = format!("there is no column `{name}`; found: {}", known.join(", "));
+            let reason =
+                format!("there is no column `{name}`; {}", raw.names(&["sex", "year", "age"]));
             fault(path, reason, "name the format of the table in site.toml")
         })
     };
@@ -185,15 +185,17 @@ fn delimited(path: &Path, file: &RateFile) -> Result<(Lines, Measure), SiteError
         let value = cell(values).trim().parse::<f64>().ok();
         let key = (sex_position(&cell(sexes)), Label::read(&cell(years)), Label::read(&cell(ages)));
         let ((Some(sex), Some(year), Some(age)), Some(value)) = (key, value) else {
-            let reason = format!("line {}: sex, year, age or {name} cannot be read", row + 2);
+            let reason =
+                format!("line {}: sex, year, age or {name} cannot be read", raw.place(row));
             let hint = "sex is 1 or 2 (male, female), year is 2000 or 2000-2004, age is 7, 1-4 or 85+; \
                         take lines of both sexes together out";
             return Err(fault(path, reason, hint));
         };
         let closing_rate = number("mx", row).or_else(|| number("ex", row).map(|years| 1.0 / years));
-        let line = Line { number: row + 2, value, closing_rate };
+        let line = Line { number: raw.place(row), value, closing_rate };
         if lines.insert((sex, year, age), line).is_some() {
-            let reason = format!("line {}: this sex, year and age were given before", row + 2);
+            let reason =
+                format!("line {}: this sex, year and age were given before", raw.place(row));
             let hint = "name the population in site.toml if the file holds several";
             return Err(fault(path, reason, hint));
         }

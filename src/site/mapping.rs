@@ -1,6 +1,9 @@
 //! A mapping: how a national file becomes the study's dictionary. One TOML file per site, written once.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use jiff::civil::Date;
 use schemars::JsonSchema;
@@ -9,9 +12,14 @@ use serde_json::Value;
 
 use super::{
     folder::{SiteError, read_text},
+    format::{AMBIGUOUS_NUMBER, FileFormat, NOT_THE_DATE_FORM, Typed},
     reader::{RawTable, TextFormat},
+    records::Widespread,
 };
-use crate::spec::{Dictionary, Fault, Source, VariableKind, suggestion};
+use crate::{
+    cohort::nearly_whole,
+    spec::{Dictionary, Fault, Source, VariableKind, suggestion},
+};
 
 /// File `mapping.toml`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -30,36 +38,8 @@ struct MappingFile {
     constants: BTreeMap<String, String>,
 }
 
-/// How the file is written.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-struct FileFormat {
-    /// Name of the file the mapping was written for; `site.toml` says which one is read.
-    path: Option<String>,
-    /// Encoding of delimited text.
-    encoding: String,
-    /// Field delimiter.
-    delimiter: String,
-    /// Decimal sign of numbers.
-    decimal: String,
-    /// Form of dates (strftime).
-    date_format: String,
-    /// Cells that mean "not known".
-    missing: Vec<String>,
-}
-
-impl Default for FileFormat {
-    fn default() -> Self {
-        Self {
-            path: None,
-            encoding: "utf-8".into(),
-            delimiter: ",".into(),
-            decimal: ".".into(),
-            date_format: "%Y-%m-%d".into(),
-            missing: vec![String::new()],
-        }
-    }
-}
+/// A code that the dictionary does not have.
+pub(super) const NOT_A_CODE: &str = "is not a code of the dictionary";
 
 /// Rounding of a computed number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -69,6 +49,18 @@ enum Round {
     Down,
     /// To the nearest whole number.
     Nearest,
+}
+
+impl Round {
+    /// Rounds; a number that is whole but for floating-point noise is that whole number.
+    fn of(self, x: f64) -> f64 {
+        let half = match self {
+            Self::Down => return nearly_whole(x).unwrap_or_else(|| x.floor()),
+            // Twice the number is whole at a half, which goes away from zero.
+            Self::Nearest => nearly_whole(2.0 * x).map(|twice| twice / 2.0),
+        };
+        half.unwrap_or(x).round()
+    }
 }
 
 /// Where a variable comes from: a column as it is, or a column with steps.
@@ -162,12 +154,7 @@ impl Mapping {
         let source = Source::parse(&path.display().to_string(), &text)?;
         let file: MappingFile = source.read(&Self::schema())?;
         let mut faults = Vec::new();
-        if file.file.delimiter.len() != 1 {
-            faults.push(Fault::new(
-                "/file/delimiter",
-                "the delimiter is one character, such as \";\" or \"\\t\"",
-            ));
-        }
+        file.file.check(&mut faults);
         let known: Vec<String> = dictionary.iter().map(|(name, _)| name.to_owned()).collect();
         let tables = [
             ("columns", file.columns.keys().collect::<Vec<_>>()),
@@ -227,23 +214,103 @@ impl Mapping {
         TextFormat { encoding: self.file.file.encoding.clone(), delimiter }
     }
 
-    /// Points at every column that the file lacks.
+    /// The mark around fields.
+    pub(super) fn quote(&self) -> Option<u8> {
+        self.file.file.quote.as_bytes().first().copied()
+    }
+
+    /// Points at every column that the file lacks, and at those that are no text. Names of the file are shown only if at least half of
+    /// the columns asked for are there: else its first line may be no header, but a record.
     pub(super) fn check_columns(&self, data: &Path, table: &RawTable) -> Result<(), SiteError> {
+        let file = data.file_name().map_or_else(String::new, |f| f.to_string_lossy().into_owned());
+        let asked: BTreeSet<&String> =
+            self.file.columns.values().flat_map(ColumnSource::inputs).collect();
+        let is_there =
+            |name: &String| table.columns.contains_key(name) || table.unreadable(name).is_some();
+        let absent: Vec<&str> =
+            asked.iter().filter(|name| !is_there(name)).map(|name| name.as_str()).collect();
+        if 2 * absent.len() > asked.len() {
+            let message = format!(
+                "{file} has {} of the {} columns that the mapping asks for in its first line; it lacks `{}`",
+                asked.len() - absent.len(),
+                asked.len(),
+                absent.join("`, `")
+            );
+            let hint = format!(
+                "the first line must name the columns; with delimiter {:?} it has {} of them",
+                self.file.file.delimiter,
+                table.columns.len()
+            );
+            let fault = Fault::new("/columns", message).at_key().hint(hint);
+            return Err(self.source.faults(&[fault]).into());
+        }
         let known: Vec<String> = table.columns.keys().cloned().collect();
         let mut faults = Vec::new();
         for (name, column) in &self.file.columns {
-            for input in
-                column.inputs().into_iter().filter(|input| !table.columns.contains_key(*input))
-            {
-                let file =
-                    data.file_name().map_or_else(String::new, |f| f.to_string_lossy().into_owned());
-                let message = format!("{file} has no column `{input}`");
-                faults.push(
-                    Fault::new(format!("/columns/{name}"), message).hint(suggestion(input, &known)),
-                );
+            for input in column.inputs() {
+                let at = format!("/columns/{name}");
+                if let Some(holds) = table.unreadable(input) {
+                    let message = format!(
+                        "column `{input}` of {file} holds {holds}, not text, numbers or dates"
+                    );
+                    faults.push(Fault::new(at, message).hint("store plain values"));
+                } else if !table.columns.contains_key(input) {
+                    let message = format!("{file} has no column `{input}`");
+                    faults.push(Fault::new(at, message).hint(suggestion(input, &known)));
+                }
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(self.source.faults(&faults).into()) }
+    }
+
+    /// Points at what in the mapping makes most values of a variable wrong. One wrong form of dates is one fault.
+    pub(super) fn widespread(&self, found: &[Widespread], dictionary: &Dictionary) -> SiteError {
+        let mut faults = Vec::new();
+        let count = |w: &Widespread| {
+            format!("{} of {} values of `{}` (first: {})", w.faults, w.known, w.variable, w.first)
+        };
+        let (dates, rest): (Vec<&Widespread>, Vec<&Widespread>) =
+            found.iter().partition(|w| w.reason == NOT_THE_DATE_FORM);
+        let (numbers, rest): (Vec<&Widespread>, Vec<&Widespread>) =
+            rest.into_iter().partition(|w| w.reason == AMBIGUOUS_NUMBER);
+        let list = |of: &[&Widespread]| of.iter().map(|w| count(w)).collect::<Vec<_>>().join(", ");
+        if !dates.is_empty() {
+            let form = &self.file.file.date_format;
+            let message = format!("{} have another form than {form:?}", list(&dates));
+            let hint = "date_format under [file] says how dates are written, such as \"%d.%m.%Y\" for 31.12.1999";
+            faults.push(Fault::new("/file/date_format", message).hint(hint));
+        }
+        if !numbers.is_empty() {
+            let message = format!(
+                "{} hold a point, which may be a decimal sign or stand between thousands",
+                list(&numbers)
+            );
+            let hint = "write thousands = \".\" beside decimal = \",\" if points stand between thousands, and decimal = \".\" if they are \
+                        decimal signs";
+            faults.push(Fault::new("/file/decimal", message).hint(hint));
+        }
+        for w in rest {
+            let table = if self.is_constant(&w.variable) { "constants" } else { "columns" };
+            let message = format!(
+                "`{}` {} in {} of {} records that give it, first in {}",
+                w.variable, w.reason, w.faults, w.known, w.first
+            );
+            let hint = match dictionary.get(&w.variable) {
+                Some(variable) if w.reason == NOT_A_CODE => format!(
+                    "give the codes of the file under [recode.{}]; the dictionary has {}; `_other = \"\"` makes all other codes unknown",
+                    w.variable,
+                    variable.levels.join(", ")
+                ),
+                _ => "the mapping reads another column than was meant, or needs a step".into(),
+            };
+            faults.push(Fault::new(format!("/{table}/{}", w.variable), message).hint(hint));
+        }
+        self.source.faults(&faults).into()
+    }
+
+    /// Whether a variable has one value for all records.
+    pub(super) fn is_constant(&self, variable: &str) -> bool {
+        self.file.constants.contains_key(variable)
     }
 
     /// Whether the mapping gives this variable.
@@ -269,24 +336,26 @@ impl Mapping {
         let column = |name: &String| &table.columns[name];
         let known =
             |cell: &Option<String>| cell.clone().filter(|c| !self.file.file.missing.contains(c));
-        let finish = |cell: Option<String>| -> Mapped {
-            match cell.map(recoded) {
+        // A code that is recoded to nothing is unknown.
+        let finish = |cell: Option<String>, typed: Typed| -> Mapped {
+            match cell.map(recoded).filter(|text| !text.is_empty()) {
                 Some(text) if kind == VariableKind::Date => {
-                    self.date(&text).map(|d| Some(d.to_string()))
+                    self.file.file.date(&text, typed).map(|d| Some(d.to_string()))
                 }
-                Some(text) if is_number(kind) => Ok(Some(self.number_text(text))),
+                Some(text) if is_number(kind) => self.file.file.number(text, typed).map(Some),
                 other => Ok(other),
             }
         };
         match source {
             ColumnSource::Column(name) => {
-                column(name).iter().map(|cell| finish(known(cell))).collect()
+                let typed = Typed::of(table, name);
+                column(name).iter().map(|cell| finish(known(cell), typed)).collect()
             }
             ColumnSource::Join(JoinedColumns { join, with }) => (0..table.rows)
                 .map(|row| {
                     let parts: Option<Vec<String>> =
                         join.iter().map(|name| known(&column(name)[row])).collect();
-                    finish(parts.map(|parts| parts.join(with)))
+                    finish(parts.map(|parts| parts.join(with)), Typed::default())
                 })
                 .collect(),
             ColumnSource::Steps(steps) => {
@@ -296,32 +365,25 @@ impl Mapping {
                     .map(|base| self.map(base, VariableKind::Date, table));
                 let pattern = steps.pattern.as_ref().and_then(|p| regex::Regex::new(p).ok());
                 let cells = column(&steps.from);
+                let typed = Typed::of(table, &steps.from);
                 (0..table.rows)
                     .map(|row| {
                         let Some(cell) = known(&cells[row]) else { return Ok(None) };
-                        let cell = self.steps(steps, pattern.as_ref(), cell)?;
-                        let Some(base) = &base else { return finish(Some(cell)) };
-                        let Some(start) = base[row].clone()? else { return Ok(None) };
-                        let days: i64 = cell.parse().map_err(|_| "not a whole number of days")?;
-                        let start: Date = start.parse().map_err(|_| "not a date")?;
-                        let end = start.checked_add(
-                            jiff::Span::new().try_days(days).map_err(|_| "too many days")?,
-                        );
-                        Ok(Some(end.map_err(|_| "too many days")?.to_string()))
+                        let (cell, typed) = self.steps(steps, pattern.as_ref(), cell, typed)?;
+                        let Some(base) = &base else { return finish(Some(cell), typed) };
+                        // A start that cannot be read is told at its own variable.
+                        let Ok(Some(start)) = &base[row] else { return Ok(None) };
+                        let days = self.file.file.number(cell, typed)?.parse().ok();
+                        let days =
+                            days.and_then(nearly_whole).ok_or("is not a whole number of days")?;
+                        let start: Date = start.parse().map_err(|_| "is not a date")?;
+                        let far = "is more days than a calendar has";
+                        let span = jiff::Span::new().try_days(days as i64).map_err(|_| far)?;
+                        Ok(Some(start.checked_add(span).map_err(|_| far)?.to_string()))
                     })
                     .collect()
             }
         }
-    }
-
-    fn date(&self, text: &str) -> Result<Date, &'static str> {
-        let format = &self.file.file.date_format;
-        Date::strptime(format, text)
-            .map_err(|_| "not a date in the form that [file] date_format gives")
-    }
-
-    fn number_text(&self, text: String) -> String {
-        if self.file.file.decimal == "," { text.replace(',', ".") } else { text }
     }
 
     fn steps(
@@ -329,8 +391,9 @@ impl Mapping {
         steps: &ColumnSteps,
         pattern: Option<&regex::Regex>,
         cell: String,
-    ) -> Result<String, &'static str> {
-        let mut cell = cell;
+        typed: Typed,
+    ) -> Result<(String, Typed), &'static str> {
+        let (mut cell, mut typed) = (cell, typed);
         if let Some(remove) = &steps.remove {
             cell = cell.replace(remove, "");
         }
@@ -338,21 +401,20 @@ impl Mapping {
             let found = pattern.captures(&cell).and_then(|c| c.get(1));
             let kept = found.ok_or("does not have the form that `match` asks for")?;
             cell = String::from(kept.as_str());
+            // Part of an ISO date, such as its year, is no date any more.
+            typed.is_date = false;
         }
         if let Some(prefix) = &steps.prefix {
             cell.insert_str(0, prefix);
         }
         if steps.multiply.is_some() || steps.divide.is_some() || steps.round.is_some() {
-            let number: f64 = self.number_text(cell).parse().map_err(|_| "not a number")?;
+            let number = self.file.file.number(cell, typed)?;
+            let number: f64 = number.parse().map_err(|_| "is not a number")?;
             let number = number * steps.multiply.unwrap_or(1.0) / steps.divide.unwrap_or(1.0);
-            let number = match steps.round {
-                Some(Round::Down) => number.floor(),
-                Some(Round::Nearest) => number.round(),
-                None => number,
-            };
-            cell = number.to_string();
+            cell = steps.round.map_or(number, |round| round.of(number)).to_string();
+            typed = Typed { is_number: true, is_date: false };
         }
-        Ok(cell)
+        Ok((cell, typed))
     }
 }
 

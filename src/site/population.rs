@@ -93,8 +93,8 @@ pub(super) fn read_population(
     let wanted = "columns are sex, year, age and person_years (or population)";
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
-            let known: Vec<&str> = raw.columns.keys().map(String::as_str).collect();
-            fault(path, format!("there is no column `{name}`; found: {}", known.join(", ")), wanted)
+            let names = raw.names(&["sex", "year", "age", "person_years", "population"]);
+            fault(path, format!("there is no column `{name}`; {names}"), wanted)
         })
     };
     let sexes = raw.columns.get("sex");
@@ -114,13 +114,15 @@ pub(super) fn read_population(
         let age = Label::read(&cell(age_cells)).filter(|age| age.first() < 200);
         let key = (sex, cell(years).trim().parse::<i32>().ok(), age, value);
         let (Some(sex), Some(year), Some(age), Some(value)) = key else {
-            let reason = format!("line {}: sex, year, age or person-years cannot be read", row + 2);
+            let reason =
+                format!("line {}: sex, year, age or person-years cannot be read", raw.place(row));
             let hint =
                 "sex is 1 or 2 (male, female), age is 7, 5-9 or 85+, person-years are not negative";
             return Err(fault(path, reason, hint));
         };
-        if lines.entry((sex, year)).or_default().insert(age, (row + 2, value)).is_some() {
-            let reason = format!("line {}: ages of {year} overlap those of another line", row + 2);
+        if lines.entry((sex, year)).or_default().insert(age, (raw.place(row), value)).is_some() {
+            let reason =
+                format!("line {}: ages of {year} overlap those of another line", raw.place(row));
             return Err(fault(path, reason, "every sex, year and age stands in one line"));
         }
     }

@@ -1,25 +1,58 @@
-//! Records of a site in the study's dictionary, and every record that could not be mapped, with row and reason.
+//! Records of a site in the study's dictionary, and every value that could not be mapped, with place and reason. A record is left
+//! out if the value is required; else the value counts as unknown.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::civil::Date;
 
 use super::{
-    mapping::{Mapped, Mapping},
+    folder::SiteError,
+    format::AMBIGUOUS_NUMBER,
+    mapping::{Mapped, Mapping, NOT_A_CODE},
     reader::RawTable,
 };
-use crate::spec::{Derivation, Dictionary, Scalar, Variable, VariableKind, day_number};
+use crate::{
+    cohort::nearly_whole,
+    spec::{Derivation, Dictionary, Scalar, Variable, VariableKind, day_number},
+};
 
-/// Why a record cannot be mapped. Holds no value of it.
+/// What is wrong with a value of a record. Holds nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RowFault {
-    /// Line of the record in a file with one header line, or its place in a Parquet file plus one.
-    pub line: usize,
+    /// Line of the record, or its number in a file without lines.
+    pub place: usize,
     /// Variable of the dictionary.
     pub variable: String,
     /// What is wrong.
     pub reason: String,
+    /// Whether the record is left out; if not, the value counts as unknown.
+    pub loses_record: bool,
 }
+
+/// A variable of which most values have the same fault: the mapping is wrong, not the records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Widespread {
+    pub variable: String,
+    pub reason: &'static str,
+    /// Values with the fault.
+    pub faults: usize,
+    /// Values that are not empty.
+    pub known: usize,
+    /// Where the first of them stands.
+    pub first: String,
+}
+
+/// Fewer values than these say nothing about the mapping.
+const FEW: usize = 10;
+
+/// More days than these, some 2,700 years, are no time of follow-up and no age.
+const MOST_DAYS: f64 = 1e6;
+
+/// Whole numbers above are no longer told apart.
+const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+
+/// Before this year nobody was born who is in a registry: a year of fewer than four digits, as a rule.
+const FIRST_YEAR: i16 = 1800;
 
 /// Values of one variable.
 #[derive(Debug)]
@@ -42,6 +75,16 @@ impl Values {
             Self::Days(days) => number(days[row].map(f64::from)),
             Self::Numbers(numbers) => number(Some(numbers[row]).filter(|x| !x.is_nan())),
             Self::Texts(texts) => texts[row].clone().map_or(Scalar::Null, Scalar::Text),
+        }
+    }
+
+    pub(super) fn is_missing(&self, row: usize) -> bool {
+        match self {
+            Self::Codes { codes, .. } => codes[row].is_none(),
+            Self::Flags(flags) => flags[row].is_none(),
+            Self::Days(days) => days[row].is_none(),
+            Self::Numbers(numbers) => numbers[row].is_nan(),
+            Self::Texts(texts) => texts[row].is_none(),
         }
     }
 
@@ -70,109 +113,205 @@ pub struct Records {
     pub received: usize,
     /// Records mapped.
     pub rows: usize,
-    /// Everything that kept a record out; a record may have several.
+    /// Every value that could not be mapped; a record may have several. Sorted by place.
     pub faults: Vec<RowFault>,
-    /// Records whose value differs from the one that follows from other variables, by variable.
-    pub disagreements: BTreeMap<String, u64>,
+    /// Where the value differs from the one that follows from other variables, by variable.
+    pub disagreements: BTreeMap<String, Vec<usize>>,
+    /// What places count: lines or records.
+    pub unit: &'static str,
+    /// Lines in which nothing stands.
+    pub blank: usize,
+    /// First lines of records of which a field goes over several lines.
+    pub spread: Vec<usize>,
     pub(super) values: BTreeMap<String, Values>,
 }
 
 impl Records {
-    /// Maps all rows of a file.
-    pub fn map(table: &RawTable, mapping: &Mapping, dictionary: &Dictionary) -> Self {
-        let mut faults = Vec::new();
+    /// Maps all rows of a file. Dates after `today` are faults.
+    ///
+    /// # Errors
+    /// If the values of a variable show that the mapping is wrong.
+    pub(super) fn map(
+        table: &RawTable,
+        mapping: &Mapping,
+        dictionary: &Dictionary,
+        today: Date,
+    ) -> Result<Self, SiteError> {
+        let mut faults = Found { table, all: Vec::new() };
+        let mut widespread = Vec::new();
         let mut values = BTreeMap::new();
         for (name, variable) in dictionary.iter() {
             let cells = mapping.map(name, variable.kind, table);
-            let column = Column { name, variable, faults: &mut faults };
-            values.insert(name.to_owned(), column.read(cells));
+            let column = Column { name, variable, today, faults: &mut faults };
+            let few = if mapping.is_constant(name) { 1 } else { FEW };
+            let read = column.read(cells, few, &mut widespread);
+            values.insert(name.to_owned(), read);
+        }
+        if !widespread.is_empty() {
+            return Err(mapping.widespread(&widespread, dictionary));
         }
         let mut disagreements = BTreeMap::new();
         for (name, variable) in dictionary.iter() {
             if let Some(derivation) = &variable.derive {
-                derive(
-                    name,
-                    variable,
-                    derivation,
-                    mapping,
-                    &mut values,
-                    &mut disagreements,
-                    &mut faults,
-                );
-            }
-            if variable.required {
-                let missing =
-                    (0..table.rows).filter(|&row| values[name].scalar(row) == Scalar::Null);
-                let told: BTreeSet<usize> =
-                    faults.iter().filter(|f| f.variable == name).map(|f| f.line).collect();
-                let new: Vec<RowFault> = missing
-                    .filter(|row| !told.contains(&line(*row)))
-                    .map(|row| RowFault {
-                        line: line(row),
-                        variable: name.into(),
-                        reason: "is missing".into(),
-                    })
-                    .collect();
-                faults.extend(new);
+                if mapping.gives(name) {
+                    let rows = disagreeing(&values, name, derivation);
+                    if !rows.is_empty() {
+                        let places = rows.into_iter().map(|row| table.place(row)).collect();
+                        disagreements.insert(name.to_owned(), places);
+                    }
+                } else if let Some(derived) =
+                    derive(name, variable, derivation, &values, &mut faults)
+                {
+                    values.insert(name.to_owned(), derived);
+                }
             }
         }
-        faults.sort();
-        let broken: BTreeSet<usize> = faults.iter().map(|f| f.line).collect();
-        let keep: Vec<bool> = (0..table.rows).map(|row| !broken.contains(&line(row))).collect();
+        faults.missing(dictionary, mapping, &values);
+        let lost: BTreeSet<usize> =
+            faults.all.iter().filter(|(_, f)| f.loses_record).map(|(row, _)| *row).collect();
+        let keep: Vec<bool> = (0..table.rows).map(|row| !lost.contains(&row)).collect();
         values.values_mut().for_each(|column| column.keep(&keep));
-        let rows = keep.iter().filter(|k| **k).count();
-        Self { received: table.rows, rows, faults, disagreements, values }
+        let mut faults: Vec<RowFault> = faults.all.into_iter().map(|(_, fault)| fault).collect();
+        faults.sort();
+        Ok(Self {
+            received: table.rows,
+            rows: table.rows - lost.len(),
+            faults,
+            disagreements,
+            unit: table.unit(),
+            blank: table.blank,
+            spread: table.spread.clone(),
+            values,
+        })
     }
 
     /// Records that could not be mapped.
     pub fn unmapped(&self) -> usize {
         self.received - self.rows
     }
+
+    /// Values of records that were mapped which could not be read and count as unknown, by variable and reason.
+    pub fn unknown(&self) -> BTreeMap<(&str, &str), usize> {
+        let lost: BTreeSet<usize> =
+            self.faults.iter().filter(|f| f.loses_record).map(|f| f.place).collect();
+        let mut counts = BTreeMap::new();
+        for fault in self.faults.iter().filter(|f| !lost.contains(&f.place)) {
+            *counts.entry((fault.variable.as_str(), fault.reason.as_str())).or_default() += 1;
+        }
+        counts
+    }
 }
 
-/// Line of a row in a file with one header line.
-fn line(row: usize) -> usize {
-    row + 2
+/// Faults as they are found, with the rows they are in.
+struct Found<'a> {
+    table: &'a RawTable,
+    all: Vec<(usize, RowFault)>,
 }
 
-struct Column<'a> {
-    name: &'a str,
-    variable: &'a Variable,
-    faults: &'a mut Vec<RowFault>,
-}
-
-impl Column<'_> {
-    fn fault(&mut self, row: usize, reason: &str) {
-        self.faults.push(RowFault {
-            line: line(row),
-            variable: self.name.into(),
-            reason: reason.into(),
-        });
+impl Found<'_> {
+    fn add(&mut self, row: usize, variable: &str, reason: impl Into<String>, loses_record: bool) {
+        let place = self.table.place(row);
+        let fault =
+            RowFault { place, variable: variable.into(), reason: reason.into(), loses_record };
+        self.all.push((row, fault));
     }
 
+    /// Required values that are missing. Where one follows from dates, the date is told, and not the value once more.
+    fn missing(
+        &mut self,
+        dictionary: &Dictionary,
+        mapping: &Mapping,
+        values: &BTreeMap<String, Values>,
+    ) {
+        let required = || dictionary.iter().filter(|(_, variable)| variable.required);
+        let derived = |name: &str, variable: &Variable| {
+            variable
+                .derive
+                .as_ref()
+                .filter(|_| !mapping.gives(name))
+                .map(Derivation::dates)
+                .cloned()
+        };
+        let mut told: BTreeMap<(usize, String), usize> = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(i, (row, fault))| ((*row, fault.variable.clone()), i))
+            .collect();
+        // Values that the file gives come first, so that those which follow from them find their faults.
+        let (given, following): (Vec<_>, Vec<_>) =
+            required().partition(|(name, variable)| derived(name, variable).is_none());
+        for (name, variable) in given.into_iter().chain(following) {
+            let dates = derived(name, variable);
+            for row in (0..self.table.rows).filter(|row| values[name].is_missing(*row)) {
+                let key = (row, name.to_owned());
+                if told.contains_key(&key) {
+                    continue;
+                }
+                let cause =
+                    dates.iter().flatten().find_map(|date| told.get(&(row, date.clone())).copied());
+                if let Some(cause) = cause {
+                    self.all[cause].1.loses_record = true;
+                    continue;
+                }
+                let reason = match &dates {
+                    Some([from, to]) => {
+                        format!("is missing, because `{from}` or `{to}` is, from which it follows")
+                    }
+                    None => "is missing".to_owned(),
+                };
+                told.insert(key, self.all.len());
+                self.add(row, name, reason, true);
+            }
+        }
+    }
+}
+
+struct Column<'a, 'b> {
+    name: &'a str,
+    variable: &'a Variable,
+    today: Date,
+    faults: &'a mut Found<'b>,
+}
+
+impl Column<'_, '_> {
     /// Turns texts into values, noting what does not fit.
     fn each<T>(
         &mut self,
         cells: Vec<Mapped>,
+        few: usize,
+        widespread: &mut Vec<Widespread>,
         read: impl Fn(&str) -> Result<T, &'static str>,
     ) -> Vec<Option<T>> {
-        cells
-            .into_iter()
-            .enumerate()
-            .map(|(row, cell)| {
-                let known = cell.map(|c| c.filter(|c| !self.variable.missing.contains(c)));
-                match known.and_then(|text| text.map(|text| read(&text)).transpose()) {
-                    Ok(value) => value,
-                    Err(reason) => {
-                        self.fault(row, reason);
-                        None
-                    }
+        let mut known = 0;
+        let mut reasons: BTreeMap<&'static str, (usize, usize)> = BTreeMap::new();
+        let mut values = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.into_iter().enumerate() {
+            let cell = cell.map(|c| c.filter(|c| !self.variable.missing.contains(c)));
+            known += usize::from(cell != Ok(None));
+            let value = match cell.and_then(|text| text.map(|text| read(&text)).transpose()) {
+                Ok(value) => value,
+                Err(reason) => {
+                    reasons.entry(reason).or_insert((0, row)).0 += 1;
+                    self.faults.add(row, self.name, reason, self.variable.required);
+                    None
                 }
-            })
-            .collect()
+            };
+            values.push(value);
+        }
+        for (reason, (faults, row)) in reasons {
+            let most = known >= few && 2 * faults > known;
+            if most || reason == AMBIGUOUS_NUMBER {
+                let table = self.faults.table;
+                let first = format!("{} {}", table.unit(), table.place(row));
+                let variable = self.name.to_owned();
+                widespread.push(Widespread { variable, reason, faults, known, first });
+            }
+        }
+        values
     }
 
-    fn read(mut self, cells: Vec<Mapped>) -> Values {
+    fn read(mut self, cells: Vec<Mapped>, few: usize, wide: &mut Vec<Widespread>) -> Values {
         let range = self.variable.range;
         let in_range = move |x: f64| match range {
             Some([low, high]) if x < low || x > high => Err("lies outside the dictionary's range"),
@@ -180,39 +319,51 @@ impl Column<'_> {
         };
         let number = |text: &str| {
             let x: f64 = text.parse().map_err(|_| "is not a number")?;
-            if x.is_finite() { in_range(x) } else { Err("is not a number") }
+            if x.is_finite() { Ok(x) } else { Err("is not a number") }
         };
         let whole = |text: &str| {
-            let x = number(text)?;
-            if x.fract() == 0.0 { Ok(x) } else { Err("is not a whole number") }
+            let x = nearly_whole(number(text)?).ok_or("is not a whole number")?;
+            if x.abs() > MOST_EXACT {
+                return Err("has more digits than can be told apart; make it a text");
+            }
+            in_range(x)
+        };
+        let days = |text: &str| match whole(text)? {
+            x if x.abs() > MOST_DAYS => Err("is more than a million days"),
+            x => Ok(x as i32),
         };
         let variable = self.variable;
+        let today = self.today;
         match variable.kind {
             VariableKind::Category => {
                 let levels = variable.levels.clone();
                 let position = |text: &str| {
                     let at = levels.iter().position(|l| l == text);
-                    at.map(|i| i as u32).ok_or("is not a code of the dictionary")
+                    at.map(|i| i as u32).ok_or(NOT_A_CODE)
                 };
-                let codes = self.each(cells, position);
+                let codes = self.each(cells, few, wide, position);
                 Values::Codes { codes, levels }
             }
-            VariableKind::Flag => Values::Flags(self.each(cells, |text| match text {
-                "0" => Ok(false),
-                "1" => Ok(true),
+            VariableKind::Flag => Values::Flags(self.each(cells, few, wide, |text| match text {
+                "0" | "false" | "False" | "FALSE" => Ok(false),
+                "1" | "true" | "True" | "TRUE" => Ok(true),
                 _ => Err("is neither 0 nor 1"),
             })),
-            VariableKind::Date => Values::Days(self.each(cells, |text| {
-                text.parse::<Date>().map(day_number).map_err(|_| "is not a date")
+            VariableKind::Date => Values::Days(self.each(cells, few, wide, |text| {
+                let date: Date = text.parse().map_err(|_| "is not a date")?;
+                if date.year() < FIRST_YEAR {
+                    return Err("has a year before 1800; years are written with four digits");
+                }
+                if date > today { Err("lies in the future") } else { Ok(day_number(date)) }
             })),
-            VariableKind::Days => {
-                Values::Days(self.each(cells, |text| whole(text).map(|x| x as i32)))
+            VariableKind::Days => Values::Days(self.each(cells, few, wide, days)),
+            VariableKind::Integer => numbers(self.each(cells, few, wide, whole)),
+            VariableKind::Real => {
+                numbers(self.each(cells, few, wide, |text| in_range(number(text)?)))
             }
-            VariableKind::Integer => numbers(self.each(cells, whole)),
-            VariableKind::Real => numbers(self.each(cells, number)),
             VariableKind::Text => {
                 let pattern = variable.pattern.as_ref().and_then(|p| regex::Regex::new(p).ok());
-                let texts = self.each(cells, |text| match &pattern {
+                let texts = self.each(cells, few, wide, |text| match &pattern {
                     Some(pattern) if !pattern.is_match(text) => {
                         Err("does not have the form of the dictionary's pattern")
                     }
@@ -233,7 +384,7 @@ impl Column<'_> {
             if let Some(text) = text
                 && !seen.insert(text.as_str())
             {
-                self.fault(row, "is the same as in an earlier record");
+                self.faults.add(row, self.name, "is the same as in an earlier record", true);
             }
         }
     }
@@ -243,52 +394,58 @@ fn numbers(values: Vec<Option<f64>>) -> Values {
     Values::Numbers(values.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
 }
 
-/// Fills a variable from two dates where the file does not give it, and counts where file and dates disagree.
+/// What follows from the two dates of each record.
+fn follows(values: &BTreeMap<String, Values>, derivation: &Derivation) -> Vec<Option<f64>> {
+    let [from, to] = derivation.dates();
+    let (Some(Values::Days(from)), Some(Values::Days(to))) = (values.get(from), values.get(to))
+    else {
+        return Vec::new();
+    };
+    let pairs = from.iter().zip(to);
+    pairs.map(|(from, to)| from.zip(*to).map(|(from, to)| between(derivation, from, to))).collect()
+}
+
+/// Rows in which the file's own value differs from the one that follows from two dates.
+fn disagreeing(
+    values: &BTreeMap<String, Values>,
+    name: &str,
+    derivation: &Derivation,
+) -> Vec<usize> {
+    let stated = &values[name];
+    let derived = follows(values, derivation);
+    let differs = |row: &usize| match (stated.scalar(*row), derived[*row]) {
+        (Scalar::Number(stated), Some(derived)) => (stated - derived).abs() > 0.5,
+        _ => false,
+    };
+    (0..derived.len()).filter(differs).collect()
+}
+
+/// A variable from two dates, where the file does not give it.
 fn derive(
     name: &str,
     variable: &Variable,
     derivation: &Derivation,
-    mapping: &Mapping,
-    values: &mut BTreeMap<String, Values>,
-    disagreements: &mut BTreeMap<String, u64>,
-    faults: &mut Vec<RowFault>,
-) {
-    let [from, to] = derivation.dates();
-    let (Some(Values::Days(from)), Some(Values::Days(to))) = (values.get(from), values.get(to))
-    else {
-        return;
-    };
-    let derived: Vec<Option<f64>> = from
-        .iter()
-        .zip(to)
-        .map(|(from, to)| from.zip(*to).map(|(from, to)| between(derivation, from, to)))
-        .collect();
-    if mapping.gives(name) {
-        let stated = &values[name];
-        let differs = |(row, derived): (usize, &Option<f64>)| match (stated.scalar(row), derived) {
-            (Scalar::Number(stated), Some(derived)) => (stated - derived).abs() > 0.5,
-            _ => false,
-        };
-        let n = derived.iter().enumerate().filter(|pair| differs(*pair)).count() as u64;
-        if n > 0 {
-            disagreements.insert(name.to_owned(), n);
-        }
-        return;
+    values: &BTreeMap<String, Values>,
+    faults: &mut Found<'_>,
+) -> Option<Values> {
+    let mut derived = follows(values, derivation);
+    if derived.is_empty() {
+        return None;
     }
-    for (row, x) in derived.iter().enumerate() {
+    for (row, x) in derived.iter_mut().enumerate() {
         let outside = |[low, high]: [f64; 2]| x.is_some_and(|x| x < low || x > high);
         if variable.range.is_some_and(outside) {
-            let reason = "follows from two dates and lies outside the dictionary's range".into();
-            faults.push(RowFault { line: line(row), variable: name.into(), reason });
+            let reason = "follows from two dates and lies outside the dictionary's range";
+            faults.add(row, name, reason, variable.required);
+            *x = None;
         }
     }
-    let filled = match variable.kind {
+    Some(match variable.kind {
         VariableKind::Days => {
             Values::Days(derived.into_iter().map(|x| x.map(|x| x as i32)).collect())
         }
         _ => numbers(derived),
-    };
-    values.insert(name.to_owned(), filled);
+    })
 }
 
 fn between(derivation: &Derivation, from: i32, to: i32) -> f64 {

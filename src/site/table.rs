@@ -8,15 +8,15 @@ use super::{
     life_table::{RateFile, RateTable, read_rates},
     mapping::Mapping,
     population::read_population,
-    reader::read,
-    records::{Records, Values},
+    reader::read_quoted,
+    records::{Records, RowFault, Values},
 };
 use crate::{
     cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData, SiteTables},
     spec::{Condition, Dictionary, Scalar},
 };
 
-/// Rows listed in a message; the quality report lists all.
+/// Rows listed in a message; the quality report lists more.
 const LISTED: usize = 10;
 
 /// Records of a site that could be mapped, and the folder they come from.
@@ -34,10 +34,7 @@ pub struct Registry {
 impl Registry {
     /// Reads and maps the site's file, whatever it holds.
     pub fn read(folder: SiteFolder, dictionary: &Dictionary) -> Result<Self, SiteError> {
-        let mapping = Mapping::open(&folder.mapping, dictionary)?;
-        let table = read(&folder.data, &mapping.format())?;
-        mapping.check_columns(&folder.data, &table)?;
-        let records = Records::map(&table, &mapping, dictionary);
+        let records = read_records(&folder, dictionary)?;
         let rates = |file: &Option<RateFile>| {
             let read = |file: &RateFile| read_rates(&folder.folder, file);
             file.as_ref().map(read).transpose()
@@ -75,15 +72,17 @@ impl Registry {
         if count as u64 <= registry.folder.unmapped_limit {
             return Ok(registry);
         }
-        let faults = &registry.records.faults;
+        let faults: Vec<&RowFault> =
+            registry.records.faults.iter().filter(|f| f.loses_record).collect();
+        let unit = registry.records.unit;
         let mut listing: Vec<String> = faults
             .iter()
             .take(LISTED)
-            .map(|f| format!("  line {}: `{}` {}", f.line, f.variable, f.reason))
+            .map(|f| format!("  {unit} {}: `{}` {}", f.place, f.variable, f.reason))
             .collect();
         if faults.len() > LISTED {
             listing.push(format!(
-                "  … and {} more; `tributary site check` lists all",
+                "  … and {} more; `tributary site check` lists the first hundred of each kind",
                 faults.len() - LISTED
             ));
         }
@@ -94,6 +93,23 @@ impl Registry {
             limit: registry.folder.unmapped_limit,
             listing: listing.join("\n"),
         })
+    }
+
+    /// What the mapping left out or could not read, as lines for the site's own eyes.
+    pub fn left_out(&self) -> Vec<String> {
+        let records = &self.records;
+        let mut lines = Vec::new();
+        if records.unmapped() > 0 {
+            lines.push(format!(
+                "{} of {} records could not be mapped and are in no result",
+                records.unmapped(),
+                records.received
+            ));
+        }
+        for ((variable, reason), n) in records.unknown() {
+            lines.push(format!("{n} values of `{variable}` count as unknown: each {reason}"));
+        }
+        lines
     }
 
     /// The cohort of the records that meet all conditions, with the columns that models need.
@@ -135,6 +151,17 @@ impl Registry {
         let flow = Flow { received: records.received as u64, excluded };
         Ok(SiteData { cohort, flow, tables: self.tables.clone() })
     }
+}
+
+/// Reads and maps the records of a site folder.
+pub(super) fn read_records(
+    folder: &SiteFolder,
+    dictionary: &Dictionary,
+) -> Result<Records, SiteError> {
+    let mapping = Mapping::open(&folder.mapping, dictionary)?;
+    let table = read_quoted(&folder.data, &mapping.format(), mapping.quote())?;
+    mapping.check_columns(&folder.data, &table)?;
+    Records::map(&table, &mapping, dictionary, folder.today)
 }
 
 fn column(values: &Values, rows: &[usize]) -> Column {

@@ -21,6 +21,7 @@ mod competing;
 mod cox_further;
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
+mod files; // what the files of registries hold
 mod gate; // policies only tighten; rows cannot be sent
 mod handbook; // the examples of the handbook work
 mod incidence;
@@ -32,6 +33,7 @@ mod meta_effects;
 mod meta_oracles; // random effects against metafor
 mod net_survival;
 mod parametric;
+mod parquet; // every type of column
 mod parties; // helper: a study with all its parties, as files, servers and processes
 mod pooling; // helper: a data set split over sites, pooled through the real path
 mod postgres; // helper: a PostgreSQL server of the tests' own
