@@ -30,6 +30,8 @@ pub(super) enum Command {
         /// Folder for the results
         #[arg(long, default_value = "results/wilms")]
         out: PathBuf,
+        #[command(flatten)]
+        force: Force,
         /// Study folder, if it is not found from here
         #[arg(long)]
         study: Option<PathBuf>,
@@ -52,9 +54,8 @@ pub(super) enum Command {
         /// Site folders
         #[arg(long, num_args = 1.., required = true)]
         site: Vec<PathBuf>,
-        /// Folder for the results
-        #[arg(long)]
-        out: PathBuf,
+        #[command(flatten)]
+        to: Destination,
         #[command(flatten)]
         when: When,
     },
@@ -102,7 +103,29 @@ pub(super) enum Command {
         /// Folder for the files; beside results.json if absent
         #[arg(long)]
         out: Option<PathBuf>,
+        /// Replace a report that somebody has changed
+        #[arg(long)]
+        force: bool,
     },
+}
+
+#[cfg(feature = "hub")]
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Force {
+    /// Write into a folder that holds other files; they are kept
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+/// Where the results go.
+#[cfg(feature = "hub")]
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Destination {
+    /// Folder for the results; those of an earlier run are replaced
+    #[arg(long)]
+    pub(super) out: PathBuf,
+    #[command(flatten)]
+    pub(super) force: Force,
 }
 
 #[cfg(feature = "hub")]
@@ -298,9 +321,8 @@ pub(super) enum HubCommand {
         /// Roster to put in place
         #[arg(long)]
         roster: Option<PathBuf>,
-        /// Folder for the results
-        #[arg(long)]
-        out: PathBuf,
+        #[command(flatten)]
+        to: Destination,
     },
     /// Pool answers that came as files
     ///
@@ -320,9 +342,8 @@ pub(super) enum HubCommand {
         /// What the keyholder sent back
         #[arg(long)]
         opening: Option<PathBuf>,
-        /// Folder for the results; the record of the exchange stands beside it
-        #[arg(long)]
-        out: PathBuf,
+        #[command(flatten)]
+        to: Destination,
         #[command(flatten)]
         when: When,
     },

@@ -8,7 +8,7 @@ use std::{
 use anyhow::bail;
 use jiff::civil::Date;
 
-use super::{Ending, live, run};
+use super::{Ending, arguments::Destination, live, run};
 
 /// The study below the folder it is looked for in.
 const STUDY: &str = "analyses/wilms";
@@ -23,7 +23,7 @@ pub(super) enum Place<'a> {
 }
 
 pub(super) fn demo(
-    out: &Path,
+    to: &Destination,
     study: Option<&Path>,
     date: Option<Date>,
     place: Place<'_>,
@@ -39,8 +39,8 @@ pub(super) fn demo(
     sites.sort();
     let spec = folder.join("wilms.toml");
     match place {
-        Place::Here => run::run(&spec, &sites, out, date),
-        Place::Live { keep } => live::live(&spec, &sites, out, keep),
+        Place::Here => run::run(&spec, &sites, to, date),
+        Place::Live { keep } => live::live(&spec, &sites, to, keep),
     }
 }
 

@@ -175,10 +175,10 @@ pub(super) fn pool(
     spec: &Path,
     answers: &[PathBuf],
     files: &HubFiles<'_>,
-    out: &Path,
+    to: &super::arguments::Destination,
     date: Option<jiff::civil::Date>,
 ) -> anyhow::Result<Ending> {
-    use super::output;
+    use super::{output::ResultsFolder, summary};
     use crate::{
         hub::{Pool, Sums, advance},
         protocol::{AnswerFile, Opening, Payload, QuestionHeader},
@@ -197,7 +197,8 @@ pub(super) fn pool(
             files.keys.display()
         );
     }
-    output::writable(out)?;
+    let folder = ResultsFolder::open(to)?;
+    let out = folder.named();
     let mut documents: Vec<(PathBuf, AnswerFile)> = Vec::new();
     for path in answers {
         let document =
@@ -304,9 +305,9 @@ pub(super) fn pool(
         _ => {
             let date = date.unwrap_or_else(|| jiff::Zoned::now().date());
             let results = Results::of(&plan, &exchange.run, date);
-            output::write(&results, out)?;
+            folder.write(&results)?;
             state.save(&exchange)?;
-            output::summary(&results, out);
+            summary::print(&results, out);
             Ok(if results.needs_a_look() { Ending::Look } else { Ending::Done })
         }
     }

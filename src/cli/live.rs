@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::{Ending, output, read, serve, submit};
+use super::{Ending, arguments::Destination, output::ResultsFolder, read, serve, submit, summary};
 use crate::{
     client::{Client, Identity},
     hub::store::{Role, Store},
@@ -158,15 +158,15 @@ fn administrator(hub_file: &Path) -> anyhow::Result<String> {
 pub(super) fn live(
     spec: &Path,
     sites: &[PathBuf],
-    out: &Path,
+    to: &Destination,
     keep: Option<&Path>,
 ) -> anyhow::Result<Ending> {
-    output::writable(out)?;
+    let results = ResultsFolder::open(to)?;
     let plan = read::plan(spec)?;
     let temporary = env::temp_dir().join(format!("tributary-live-{}", uuid::Uuid::now_v7()));
     let folder = keep.unwrap_or(&temporary).to_owned();
     fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    let ended = run(&plan, spec, sites, out, &folder);
+    let ended = run(&plan, spec, sites, &results, &folder);
     if keep.is_none() {
         // Fresh keys of a demonstration: nobody needs them.
         let _ = fs::remove_dir_all(&folder);
@@ -178,7 +178,7 @@ fn run(
     plan: &Plan,
     spec: &Path,
     sites: &[PathBuf],
-    out: &Path,
+    out: &ResultsFolder,
     folder: &Path,
 ) -> anyhow::Result<Ending> {
     let begun = Instant::now();
@@ -229,8 +229,8 @@ fn run(
     let elapsed = begun.elapsed().as_secs_f64();
     drop(processes);
     let rounds = results.models.iter().map(|m| m.rounds).max().unwrap_or(0);
-    output::write(&results, out)?;
-    output::summary(&results, out);
+    out.write(&results)?;
+    summary::print(&results, out.named());
     say!(
         "  live: {} models in {rounds} rounds over {} sites, sealed, in {elapsed:.2} s",
         results.models.len(),

@@ -155,6 +155,9 @@ pub(super) struct MetaArguments {
     out: Option<std::path::PathBuf>,
     #[cfg(feature = "hub")]
     #[command(flatten)]
+    force: super::arguments::Force,
+    #[cfg(feature = "hub")]
+    #[command(flatten)]
     when: super::arguments::When,
 }
 
@@ -187,9 +190,10 @@ pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
     }
     #[cfg(feature = "hub")]
     if let Some(out) = &arguments.out {
-        super::output::writable(out)?;
+        let to = super::arguments::Destination { out: out.clone(), force: arguments.force };
+        let folder = super::output::ResultsFolder::open(&to)?;
         let results = results(arguments, &text, &data, &options, &estimate);
-        super::output::write(&results, out)?;
+        folder.write(&results)?;
     }
     print(arguments.format, &estimate)?;
     #[cfg(feature = "serving")]

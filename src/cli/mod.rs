@@ -27,7 +27,6 @@ mod local;
 mod log;
 mod meta;
 mod models;
-#[cfg(feature = "hub")]
 mod output;
 mod read;
 mod report;
@@ -39,6 +38,8 @@ mod serve;
 mod site;
 #[cfg(feature = "hub")]
 mod submit;
+#[cfg(feature = "hub")]
+mod summary;
 
 #[cfg(feature = "site")]
 use std::path::PathBuf;
@@ -71,13 +72,14 @@ pub fn main() -> ExitCode {
     }
     let ended = match arguments.command {
         #[cfg(all(feature = "site", feature = "hub"))]
-        Command::Demo { out, study, live, keep, when } => {
+        Command::Demo { out, force, study, live, keep, when } => {
             let place =
                 if live { demo::Place::Live { keep: keep.as_deref() } } else { demo::Place::Here };
-            demo::demo(&out, study.as_deref(), when.date, place)
+            let to = arguments::Destination { out, force };
+            demo::demo(&to, study.as_deref(), when.date, place)
         }
         #[cfg(all(feature = "site", feature = "hub"))]
-        Command::Run { spec, site, out, when } => run::run(&spec, &site, &out, when.date),
+        Command::Run { spec, site, to, when } => run::run(&spec, &site, &to, when.date),
         Command::Analysis(AnalysisCommand::Check { spec }) => analysis::check(&spec),
         Command::Analysis(AnalysisCommand::Schema { file }) => analysis::schema(file),
         #[cfg(feature = "site")]
@@ -105,8 +107,8 @@ pub fn main() -> ExitCode {
         Command::Audit(AuditCommand::Verify { .. }) => Err(anyhow::anyhow!("name a ledger file")),
         Command::Meta(arguments) => meta::meta(&arguments),
         Command::Models { kind } => models::models(kind.as_deref()),
-        Command::Report { results, format, out } => {
-            report::report(&results, &format, out.as_deref())
+        Command::Report { results, format, out, force } => {
+            report::report(&results, &format, out.as_deref(), force)
         }
     };
     match ended {
@@ -153,18 +155,18 @@ fn hub_command(command: HubCommand) -> anyhow::Result<Ending> {
         HubCommand::Keygen { folder } => keys::generate(keys::Party::Hub, &folder),
         HubCommand::Serve { config, with_parent } => serve::hub(&config, with_parent),
         HubCommand::Token { config, user, role, days } => serve::token(&config, &user, role, days),
-        HubCommand::Submit { spec, url, ca, token_file, roster, out } => {
+        HubCommand::Submit { spec, url, ca, token_file, roster, to } => {
             use anyhow::Context as _;
             let token = std::fs::read_to_string(&token_file)
                 .with_context(|| format!("{} cannot be read", token_file.display()))?;
             let identity = crate::client::Identity::Token(token.trim().to_owned());
             let hub = crate::client::Client::new(&url, ca.as_ref(), identity)?;
-            submit::submit(&hub, &spec, roster.as_deref(), &out)
+            submit::submit(&hub, &spec, roster.as_deref(), &to)
         }
-        HubCommand::Pool { spec, answers, keys, roster, opening, out, when } => {
+        HubCommand::Pool { spec, answers, keys, roster, opening, to, when } => {
             let files =
                 exchange::HubFiles { keys: &keys, roster: &roster, opening: opening.as_deref() };
-            exchange::pool(&spec, &answers, &files, &out, when.date)
+            exchange::pool(&spec, &answers, &files, &to, when.date)
         }
     }
 }

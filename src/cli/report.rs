@@ -1,11 +1,11 @@
 //! `tributary report`: renders again from `results.json`.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use super::Ending;
+use super::{Ending, output};
 use crate::{
     report,
     results::{RESULTS_VERSION, Results},
@@ -24,6 +24,7 @@ pub(super) fn report(
     path: &Path,
     formats: &[Format],
     out: Option<&Path>,
+    force: bool,
 ) -> anyhow::Result<Ending> {
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
@@ -37,16 +38,24 @@ pub(super) fn report(
         );
     }
     let folder = out.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    let name = |format: &Format| match format {
+        Format::Html => "report.html",
+        Format::Pdf => "report.pdf",
+    };
+    let names: Vec<&str> = formats.iter().map(name).collect();
+    output::refuse_changed(folder, &names, force)?;
     let report = report::Report::compose(&results)?;
+    let mut files = BTreeMap::new();
     for format in formats {
-        let (name, bytes) = match format {
-            Format::Html => ("report.html", report.html()?.into_bytes()),
-            Format::Pdf => ("report.pdf", report.pdf()?),
+        let bytes = match format {
+            Format::Html => report.html()?.into_bytes(),
+            Format::Pdf => report.pdf()?,
         };
-        let path = folder.join(name);
-        fs::write(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))?;
-        say!("{}", path.display());
+        files.insert(name(format), bytes);
+    }
+    output::write_files(folder, &files)?;
+    for name in names {
+        say!("{}", folder.join(name).display());
     }
     Ok(Ending::Done)
 }

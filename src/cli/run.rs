@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::{Ending, local, output, read};
+use super::{Ending, arguments::Destination, local, output::ResultsFolder, read, summary};
 use crate::results::Results;
 
 pub(super) fn run(
     spec: &Path,
     sites: &[PathBuf],
-    out: &Path,
+    to: &Destination,
     date: Option<Date>,
 ) -> anyhow::Result<Ending> {
     let plan = read::plan(spec)?;
-    output::writable(out)?;
+    let folder = ResultsFolder::open(to)?;
     let finished = local::run(&plan, sites)?;
     let results = Results::of(&plan, &finished.run, date.unwrap_or_else(today));
-    output::write(&results, out)?;
-    output::summary(&results, out);
+    folder.write(&results)?;
+    summary::print(&results, folder.named());
     for line in &finished.left_out {
         eprintln!("site {line}");
     }

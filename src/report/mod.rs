@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 pub use csv::render as table_csv;
 pub use document::{Block, Document, Section};
 pub use figure::Drawing;
+pub use ro_crate::{MANIFEST, manifest_files, manifest_renewed, sha256};
 
 use crate::results::Results;
 
@@ -118,6 +119,6 @@ pub fn files(results: &Results) -> Result<BTreeMap<String, Vec<u8>>, ReportError
     #[cfg(feature = "pdf")]
     files.insert("report.pdf".to_owned(), report.pdf()?);
     let crate_file = ro_crate::render(results, &files)?;
-    files.insert("ro-crate-metadata.json".to_owned(), crate_file);
+    files.insert(MANIFEST.to_owned(), crate_file);
     Ok(files)
 }

@@ -8,6 +8,43 @@ use sha2::{Digest, Sha256};
 use super::ReportError;
 use crate::results::Results;
 
+/// Name of the file.
+pub const MANIFEST: &str = "ro-crate-metadata.json";
+
+/// SHA-256 of `bytes`, as the manifest writes it: 64 hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    base16ct::lower::encode_string(&Sha256::digest(bytes))
+}
+
+/// Files that a manifest names, with their SHA-256; none if `manifest` is no manifest.
+pub fn manifest_files(manifest: &[u8]) -> BTreeMap<String, String> {
+    let found: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let entries = found["@graph"].as_array().into_iter().flatten();
+    let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+    entries.filter_map(|entry| Some((text(entry, "@id")?, text(entry, "sha256")?))).collect()
+}
+
+/// A manifest after some of its files have been written anew; nothing if it names none of them.
+pub fn manifest_renewed(manifest: &[u8], files: &BTreeMap<&str, Vec<u8>>) -> Option<Vec<u8>> {
+    let mut found: Value = serde_json::from_slice(manifest).ok()?;
+    let mut renewed = false;
+    for entry in found["@graph"].as_array_mut()? {
+        let file = entry["@id"].as_str().and_then(|name| files.get(name));
+        if let Some(bytes) = file {
+            entry["sha256"] = sha256(bytes).into();
+            entry["contentSize"] = bytes.len().to_string().into();
+            renewed = true;
+        }
+    }
+    if renewed { text(&found).ok() } else { None }
+}
+
+fn text(manifest: &Value) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_string_pretty(manifest)?;
+    text.push('\n');
+    Ok(text.into_bytes())
+}
+
 fn media_type(name: &str) -> &'static str {
     match name.rsplit('.').next() {
         Some("json") => "application/json",
@@ -44,7 +81,7 @@ pub(super) fn render(
     let parts: Vec<Value> = files.keys().map(|name| json!({ "@id": name })).collect();
     let mut graph = vec![
         json!({
-            "@id": "ro-crate-metadata.json",
+            "@id": MANIFEST,
             "@type": "CreativeWork",
             "about": { "@id": "./" },
             "conformsTo": { "@id": "https://w3id.org/ro/crate/1.1" },
@@ -62,18 +99,15 @@ pub(super) fn render(
         action,
     ];
     for (name, bytes) in files {
-        let sha256 = base16ct::lower::encode_string(&Sha256::digest(bytes));
         graph.push(json!({
             "@id": name,
             "@type": "File",
             "encodingFormat": media_type(name),
             "contentSize": bytes.len().to_string(),
-            "sha256": sha256,
+            "sha256": sha256(bytes),
         }));
     }
     let crate_file =
         json!({ "@context": "https://w3id.org/ro/crate/1.1/context", "@graph": graph });
-    let mut text = serde_json::to_string_pretty(&crate_file)?;
-    text.push('\n');
-    Ok(text.into_bytes())
+    Ok(text(&crate_file)?)
 }

@@ -41,6 +41,7 @@ mod profile_likelihood;
 mod published;
 mod rates;
 mod reports; // every status and choice has its words
+mod results_folder; // results replace results, and nothing else
 mod sealed; // sealed sums equal plain sums
 mod simulation; // random operations, crashes, lost and repeated messages
 mod states;

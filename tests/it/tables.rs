@@ -200,7 +200,10 @@ fn an_abridged_life_table_gives_the_net_survival_of_single_years() {
     let found = net_values(&folder.run());
     wanted.iter().zip(&found).for_each(|(w, f)| close(*f, *w, 1e-12, "labels"));
     let (_, told) = folder.check();
-    assert!(told.contains("table `life_table`: abridged (ages 0, 1–4, 5–9, 10–14, …)"), "{told}");
+    assert!(
+        told.contains("\n  abridged (ages 0, 1–4, 5–9, 10–14, …): a probability q of a band"),
+        "{told}"
+    );
     // Of one year, the same probabilities are another table: five times the hazard of a band of five years.
     let yearly = |_: usize, _: f64| 1.0 - (-0.02_f64).exp();
     let folder = net(&life_table("qx", &YEARS, &labels, yearly), "probability_over = \"year\"\n");
