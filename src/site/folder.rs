@@ -212,6 +212,20 @@ impl SiteFolder {
     }
 }
 
+impl SiteFolder {
+    /// All files that an answer comes from, as `site.toml` names them: itself, records, mapping, and the tables beside the records.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let rates = [&self.life_table, &self.rates].into_iter().flatten();
+        let rates = rates.flat_map(|file| [Some(&file.path), file.female.as_ref()]).flatten();
+        let counts = [&self.population, &self.deaths].into_iter().flatten().map(|file| &file.path);
+        let beside = rates.chain(counts).map(|path| self.folder.join(path));
+        let own = [self.folder.join("site.toml"), self.data.clone(), self.mapping.clone()];
+        let name =
+            |path: &Path| path.strip_prefix(&self.folder).unwrap_or(path).display().to_string();
+        own.into_iter().chain(beside).map(|path| (name(&path), path)).collect()
+    }
+}
+
 /// The preset, tightened by the rules written beside it.
 fn own_policy(table: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Option<Policy> {
     let mut own = serde_json::to_value(Policy::open()).ok()?;

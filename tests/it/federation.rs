@@ -180,8 +180,14 @@ fn a_site_answers_no_round_that_it_did_not_approve() {
 }
 
 #[test]
-fn data_that_change_within_a_run_are_not_mixed() {
+fn files_that_change_within_a_run_are_not_mixed() {
     let live = live(3);
+    let site = live.parties.path("sites/S2");
+    let mut file = fs::read_to_string(site.join("site.toml")).unwrap();
+    file.push_str("[tables.population]\npath = \"population.csv\"\n");
+    fs::write(site.join("site.toml"), file).unwrap();
+    fs::write(site.join("population.csv"), "year,age,person_years\n2000,0,100\n2000,1,100\n")
+        .unwrap();
     let run = live.open_run();
     let mut all = agents(&live);
     for _ in 0..2 {
@@ -191,11 +197,25 @@ fn data_that_change_within_a_run_are_not_mixed() {
     }
     live.drive();
     assert_eq!(live.run(&run)["round"], 1);
-    let file = live.parties.path("sites/S2/data.csv");
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replacen(",a,", ",b,", 1)).unwrap();
-    assert!(matches!(all[2].once(0), Err(AgentError::Changed { .. })));
-    fs::write(&file, text).unwrap();
+    for (name, from, to) in [
+        ("data.csv", ",a,", ",b,"),
+        ("population.csv", ",100", ",101"),
+        ("site.toml", "Site 2", "Two"),
+    ] {
+        let file = live.parties.path(&format!("sites/S2/{name}"));
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        // Also where the agent was started again in between, and has nothing in memory.
+        drop(all.remove(2));
+        all.push(Agent::start(&live.parties.path("agents/S2")).unwrap());
+        let error = all[2].once(0).unwrap_err();
+        assert!(matches!(&error, AgentError::Changed { files, .. } if files == name), "{error}");
+        fs::write(&file, text).unwrap();
+    }
+    let ledger = live.parties.text("agents/S2/ledger.jsonl");
+    assert!(
+        ledger.contains("\"files\":{\"data.csv\":\"") && ledger.contains("\"population.csv\":\"")
+    );
     assert_eq!(finish(&live, &mut all, &run)["state"], "done");
 }
 
@@ -691,11 +711,16 @@ fn an_idempotency_key_opens_one_run() {
     assert_ne!(first.1["id"], other.1["id"]);
     let reused = send("k1", "{\"analysis\": \"powers\", \"round_s\": 60}");
     assert_eq!((reused.0, &reused.1["type"]), (409, &json!("/problems/idempotency-key-reuse")));
+    let opened = std::thread::scope(|scope| {
+        let sent: Vec<_> = (0..6).map(|_| scope.spawn(|| send("k3", body))).collect();
+        sent.into_iter().map(|s| s.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(opened.iter().all(|(status, run)| *status == 201 && run["id"] == opened[0].1["id"]));
     let runs: Value = live.person().get("/v1/runs?limit=1").unwrap();
-    assert_eq!(runs["items"][0]["id"], other.1["id"]);
+    assert_eq!(runs["items"][0]["id"], opened[0].1["id"]);
     let next = runs["next"].as_str().unwrap();
     let rest: Value = live.person().get(&format!("/v1/runs?after={next}")).unwrap();
-    assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+    assert_eq!(rest["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]

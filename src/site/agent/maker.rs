@@ -26,9 +26,13 @@ use crate::{
 struct Snapshot {
     registry: Registry,
     dictionary: String,
-    stamps: Vec<(u64, Option<SystemTime>)>,
-    sha256: String,
+    stamps: Vec<Stamp>,
+    /// SHA-256 by name of the file.
+    files: BTreeMap<String, String>,
 }
+
+/// Size, and time of the last change.
+type Stamp = (u64, Option<SystemTime>);
 
 /// What a site needs to answer, and the record of what it answered.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ impl Maker {
     /// Computes, passes the gate, seals, keeps the file, writes the ledger.
     ///
     /// # Errors
-    /// If the round was answered before and its file is gone, the registry cannot be read, a number cannot be sealed, the data changed within the run, or the ledger cannot be
+    /// If the round was answered before and its file is gone, the registry cannot be read, a number cannot be sealed, a file changed within the run, or the ledger cannot be
     /// written; nothing may then leave.
     pub fn make(
         &mut self,
@@ -111,12 +115,13 @@ impl Maker {
             .entries()
             .iter()
             .find(|e| e.action == "answered" && e.subject["run"] == **run)
-            .map(|e| e.subject["data"].clone());
+            .map(|e| e.subject["files"].clone());
         let site = self.site.clone();
         let snapshot = self.snapshot(plan)?;
-        let data = snapshot.sha256.clone();
-        if earlier.is_some_and(|known| known != *data) {
-            return Err(AgentError::Changed { run: run.clone() });
+        let files = snapshot.files.clone();
+        let changed = earlier.map_or_else(Vec::new, |known| changed(&known, &files));
+        if !changed.is_empty() {
+            return Err(AgentError::Changed { run: run.clone(), files: changed.join(", ") });
         }
         let answers = answer(plan, &snapshot.registry, *round, questions)?;
         for (model, refusal) in &answers.refusals {
@@ -130,7 +135,7 @@ impl Maker {
         self.desk.keep_answer(run, *round, &text)?;
         let subject = json!({
             "run": run, "round": round, "specification": specification, "roster": self.roster.hash(),
-            "sha256": sha256(text.as_bytes()), "data": data, "models": told(&document),
+            "sha256": sha256(text.as_bytes()), "files": files, "models": told(&document),
         });
         self.ledger.append(Timestamp::now(), site.as_str(), "answered", subject)?;
         Ok(text)
@@ -139,32 +144,50 @@ impl Maker {
     /// The registry as it is now; read again only if a file changed.
     fn snapshot(&mut self, plan: &Plan) -> Result<&Snapshot, AgentError> {
         let folder = SiteFolder::open(&self.folder)?;
-        let files = [folder.data.clone(), folder.mapping.clone(), self.folder.join("site.toml")];
-        let stamp = |path: &PathBuf| {
-            let known = fs::metadata(path).ok();
-            (known.as_ref().map_or(0, fs::Metadata::len), known.and_then(|m| m.modified().ok()))
-        };
-        let stamps: Vec<_> = files.iter().map(stamp).collect();
+        let files = folder.files();
+        let before = stamps(&files);
         let dictionary = fingerprint(&plan.study.dictionary);
-        let fresh = |s: &Snapshot| s.stamps == stamps && s.dictionary == dictionary;
+        let fresh = |s: &Snapshot| s.stamps == before && s.dictionary == dictionary;
         let kept = self.snapshot.take().filter(fresh);
         let snapshot = match kept {
             Some(kept) => kept,
             None => {
-                let mut bytes = Vec::new();
-                for path in &files {
-                    let wrong = |error: std::io::Error| AgentError::File {
-                        path: path.clone(),
-                        reason: error.to_string(),
-                    };
-                    bytes.extend_from_slice(sha256(&fs::read(path).map_err(wrong)?).as_bytes());
+                let mut hashes = BTreeMap::new();
+                for (name, path) in &files {
+                    let wrong = |reason: String| AgentError::File { path: path.clone(), reason };
+                    let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+                    hashes.insert(name.clone(), sha256(&bytes));
                 }
                 let registry = Registry::open(folder, &plan.study.dictionary)?;
-                Snapshot { registry, dictionary, stamps, sha256: sha256(&bytes) }
+                // What was hashed has to be what was read.
+                let changed = before.iter().zip(stamps(&files)).position(|(a, b)| *a != b);
+                if let Some(changed) = changed {
+                    let reason = "the file was written to while it was read; it is read again at the next question";
+                    let path = files[changed].1.clone();
+                    return Err(AgentError::File { path, reason: reason.into() });
+                }
+                Snapshot { registry, dictionary, stamps: before, files: hashes }
             }
         };
         Ok(self.snapshot.insert(snapshot))
     }
+}
+
+/// Size and time of last change of each file.
+fn stamps(files: &[(String, PathBuf)]) -> Vec<Stamp> {
+    let stamp = |path: &PathBuf| {
+        let known = fs::metadata(path).ok();
+        (known.as_ref().map_or(0, fs::Metadata::len), known.and_then(|m| m.modified().ok()))
+    };
+    files.iter().map(|(_, path)| stamp(path)).collect()
+}
+
+/// Files that are not as an earlier answer recorded them.
+fn changed(known: &serde_json::Value, files: &BTreeMap<String, String>) -> Vec<String> {
+    let gone = known.as_object().into_iter().flat_map(|known| known.keys());
+    let gone = gone.filter(|name| !files.contains_key(*name)).cloned();
+    let other = files.iter().filter(|(name, sha256)| known[name.as_str()] != **sha256);
+    other.map(|(name, _)| name.clone()).chain(gone).collect()
 }
 
 /// What an answer tells, for the ledger: by model, whether it was sealed, visible or held back, and of what size.

@@ -99,13 +99,15 @@ pub enum AgentError {
         /// Round.
         round: usize,
     },
-    /// The data changed within a run.
+    /// A file of the site folder changed within a run.
     #[error(
-        "the data changed since the first answer to run {run}: its rounds would mix two files; put the earlier file back, or let the run end without this site"
+        "{files} changed since the first answer to run {run}: its rounds would mix two versions; put the earlier files back, or let the run end without this site"
     )]
     Changed {
         /// Run.
         run: String,
+        /// Files, as site.toml names them.
+        files: String,
     },
     /// Faults in the files that came.
     #[error("{0}")]
