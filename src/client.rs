@@ -154,16 +154,49 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn text(&self, method: &str, target: &str, body: &str) -> Result<String, ClientError> {
-        match self.once(method, target, body) {
+        self.send(method, target, body, None)
+    }
+
+    /// Sends something that is to happen once, however often it has to be sent until there is a reply: the key makes the server
+    /// give the reply that was lost.
+    ///
+    /// # Errors
+    /// [`ClientError`]: what will not pass, or what has not passed after half a minute.
+    pub fn post_once(&self, target: &str, body: &str, key: &str) -> Result<String, ClientError> {
+        let mut pauses = [1, 2, 4, 8, 15].into_iter();
+        loop {
+            match (self.send("POST", target, body, Some(key)), pauses.next()) {
+                (Err(error), Some(pause)) if error.is_passing() => {
+                    std::thread::sleep(Duration::from_secs(pause));
+                }
+                (reply, _) => return reply,
+            }
+        }
+    }
+
+    fn send(
+        &self,
+        method: &str,
+        target: &str,
+        body: &str,
+        key: Option<&str>,
+    ) -> Result<String, ClientError> {
+        match self.once(method, target, body, key) {
             // The reply told the server's time: sign again with it.
             Err(ClientError::Problem(problem)) if problem.is(ProblemKind::ClockSkew) => {
-                self.once(method, target, body)
+                self.once(method, target, body, key)
             }
             other => other,
         }
     }
 
-    fn once(&self, method: &str, target: &str, body: &str) -> Result<String, ClientError> {
+    fn once(
+        &self,
+        method: &str,
+        target: &str,
+        body: &str,
+        key: Option<&str>,
+    ) -> Result<String, ClientError> {
         let unreachable =
             |reason: String| ClientError::Unreachable { url: self.base.clone(), reason };
         let mut request = Request::builder().method(method).uri(format!("{}{target}", self.base));
@@ -180,6 +213,9 @@ impl Client {
                     request = request.header(field, value);
                 }
             }
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
         }
         if body.len() >= ASK_FIRST {
             request = request.header("expect", "100-continue");

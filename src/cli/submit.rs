@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Ending, output, read};
+use super::{Ending, arguments::Destination, output::ResultsFolder, read, summary};
 use crate::{
     client::{Client, ClientError},
     results::Results,
@@ -52,10 +52,11 @@ pub(super) fn put(hub: &Client, spec: &Path, roster: Option<&Path>) -> anyhow::R
     Ok(())
 }
 
-/// Opens a run; the key makes it safe to ask again.
+/// Opens a run. It is asked for again if no reply comes; the key makes sure that one run is opened all the same.
 pub(super) fn open(hub: &Client, analysis: &str) -> anyhow::Result<RunState> {
     let body = json!({ "analysis": analysis }).to_string();
-    let reply = hub.text("POST", "/v1/runs", &body)?;
+    let key = uuid::Uuid::now_v7().to_string();
+    let reply = hub.post_once("/v1/runs", &body, &key)?;
     Ok(serde_json::from_str(&reply)?)
 }
 
@@ -118,9 +119,9 @@ pub(super) fn submit(
     hub: &Client,
     spec: &Path,
     roster: Option<&Path>,
-    out: &Path,
+    to: &Destination,
 ) -> anyhow::Result<Ending> {
-    output::writable(out)?;
+    let folder = ResultsFolder::open(to)?;
     let plan = read::plan(spec)?;
     put(hub, spec, roster)?;
     let run = open(hub, &plan.spec.id)?;
@@ -133,7 +134,7 @@ pub(super) fn submit(
         bail!("run {}: {}", ended.id, line(&ended));
     }
     let results = results(hub, &ended.id)?;
-    output::write(&results, out)?;
-    output::summary(&results, out);
+    folder.write(&results)?;
+    summary::print(&results, folder.named());
     Ok(if results.needs_a_look() { Ending::Look } else { Ending::Done })
 }

@@ -1,9 +1,15 @@
 //! Advances a run once: pools the open round of every model and asks the model what follows.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use serde_json::Value;
 
 use crate::{
-    model::{PooledRound, Step},
+    model::{FitError, PooledRound, Step},
     models,
     run::{Event, ModelRun, Next, Outcome, Progress, Run},
     summary::{CombineError, Policy, SiteId, Summary, Visibility, combine},
@@ -11,6 +17,9 @@ use crate::{
 
 /// Pooled sums of the sealed models of a round, or why there is none.
 pub type Sums = BTreeMap<String, Result<Summary, String>>;
+
+/// The reason of a model whose code panicked.
+const INTERNAL: &str = "the program has a fault in this model: please report it with the analysis; the other models are not affected";
 
 /// Pools round `round` of every open model. `policy` is the study's; `sums` are those that hub and keyholder opened together.
 pub fn advance(run: &Run, round: usize, policy: &Policy, sums: &Sums) -> Event {
@@ -55,13 +64,22 @@ fn step(run: &Run, model: &ModelRun, policy: &Policy, sums: &Sums) -> Progress {
     };
     let mut rounds = model.rounds.clone();
     rounds.push(pooled.clone());
-    match found.advance(&model.options, &rounds) {
+    match alone(|| found.advance(&model.options, &rounds)) {
         Ok(Step::Ask(params)) => Progress { pooled: Some(pooled), next: Next::Ask(params) },
         Ok(Step::Done(estimate)) => Progress {
             pooled: Some(pooled),
             next: Next::End(Outcome::Estimate(Arc::from(estimate))),
         },
-        Err(error) => end(Some(pooled), error.to_string()),
+        Err(reason) => end(Some(pooled), reason),
+    }
+}
+
+/// A model's step, or why there is none. A fault of one model is not the others': they go on, and the run does not wait for a step that
+/// will fail again.
+fn alone(advance: impl FnOnce() -> Result<Step<Value>, FitError>) -> Result<Step<Value>, String> {
+    match catch_unwind(AssertUnwindSafe(advance)) {
+        Ok(advanced) => advanced.map_err(|error| error.to_string()),
+        Err(_) => Err(INTERNAL.into()),
     }
 }
 
@@ -91,4 +109,15 @@ fn nobody(run: &Run, progress: &BTreeMap<String, Progress>) -> Option<String> {
     empty.then(|| {
         "nobody at any site meets the population: read [population] of the analysis against the dictionary".into()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_that_panics_has_a_reason_and_the_others_go_on() {
+        let mut empty: Vec<Step<Value>> = Vec::new();
+        assert_eq!(alone(|| Ok(empty.remove(0))).err().as_deref(), Some(INTERNAL));
+    }
 }

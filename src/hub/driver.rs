@@ -18,8 +18,16 @@ use crate::{
     summary::SiteId,
 };
 
-/// How long a lease holds: longer than a step, short enough that a killed replica is soon replaced.
+/// How long a lease holds; it is renewed while its step goes on, so that a killed replica is soon replaced and a slow one is not.
 const LEASE_MS: i64 = 5_000;
+/// How often a lease is renewed.
+const RENEW: Duration = Duration::from_secs(1);
+/// How many runs one hub drives at once: a step that waits for the keyholder, or reckons, does not keep the others waiting.
+const WORKERS: usize = 4;
+
+/// The reason of a run whose step panicked.
+const PANIC: &str =
+    "the hub has a fault in this step: please report it with the analysis and the hub's log";
 
 /// Why a step was not made.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +45,14 @@ enum StepError {
 
 /// Drives runs for as long as the hub lives.
 pub(super) async fn drive(hub: Hub) {
+    let mut workers = tokio::task::JoinSet::new();
+    for _ in 0..WORKERS {
+        workers.spawn(work(hub.clone()));
+    }
+    while workers.join_next().await.is_some() {}
+}
+
+async fn work(hub: Hub) {
     let token = uuid::Uuid::now_v7().to_string();
     let mut watch = hub.watch();
     loop {
@@ -49,33 +65,57 @@ pub(super) async fn drive(hub: Hub) {
 
 /// Leases one run and makes its next step; false if there was nothing to do.
 pub async fn drive_once(hub: &Hub, token: &str) -> bool {
-    match hub.store().lease(token, hub.now(), LEASE_MS).await {
-        Ok(Some(run)) => {
-            turn(hub, &run, token).await;
-            true
-        }
-        Ok(None) => false,
+    let run = match hub.store().lease(token, hub.now(), LEASE_MS).await {
+        Ok(Some(run)) => run,
+        Ok(None) => return false,
         Err(error) => {
             tracing::warn!(cause = %error, "no lease");
-            false
+            return false;
+        }
+    };
+    // A task of its own: a panic ends the step and not the worker.
+    let (mine, id, name) = (hub.clone(), run.clone(), token.to_owned());
+    let mut turn = std::pin::pin!(tokio::spawn(async move { turn(&mine, &id, &name).await }));
+    loop {
+        match tokio::time::timeout(RENEW, &mut turn).await {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => {
+                tracing::error!(run, cause = %error, "a step panicked");
+                keep(hub, &run, Event::Stopped { reason: PANIC.into() }).await;
+                return true;
+            }
+            Err(_) => {
+                let until = hub.now() + SignedDuration::from_millis(LEASE_MS);
+                match hub.store().renew(&run, token, until).await {
+                    Ok(true) => {}
+                    // Whoever has it now may be faster; only one of the two events will fit.
+                    Ok(false) => tracing::debug!(run, "the lease is another one's"),
+                    Err(error) => {
+                        tracing::warn!(run, cause = %error, "the lease could not be renewed");
+                    }
+                }
+            }
         }
     }
 }
 
 async fn turn(hub: &Hub, run: &str, token: &str) {
-    let event = match step(hub, run).await {
-        Ok(Some(event)) => event,
-        Ok(None) => return,
-        Err(StepError::Never(reason)) => Event::Stopped { reason },
+    match step(hub, run).await {
+        Ok(Some(event)) => keep(hub, run, event).await,
+        Ok(None) => {}
+        Err(StepError::Never(reason)) => keep(hub, run, Event::Stopped { reason }).await,
         Err(error) => {
             tracing::warn!(run, cause = %error, "the step will be tried again");
             let until = hub.now() + SignedDuration::from_millis(jitter_ms());
-            if let Err(error) = hub.store().rest(run, token, until).await {
+            if let Err(error) = hub.store().renew(run, token, until).await {
                 tracing::warn!(run, cause = %error, "the lease could not be changed");
             }
-            return;
         }
-    };
+    }
+}
+
+/// Appends the event of a step.
+async fn keep(hub: &Hub, run: &str, event: Event) {
     let kind = match event {
         Event::Closed => "step closed",
         Event::Stopped { .. } => "run stopped",
@@ -177,6 +217,8 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, StepError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
+        // The same step on the same sums would panic again.
+        Err(error) if error.is_panic() => Err(StepError::Never(PANIC.into())),
         Err(_) => Err(StepError::Later("the step was interrupted".into())),
     }
 }

@@ -181,14 +181,7 @@ impl Hub {
         if pulse <= self.inner.open.borrow().pulse {
             return Ok(());
         }
-        let mut runs = Vec::new();
-        for id in self.store().open_runs().await? {
-            match self.store().run(&id).await {
-                Ok(record) if !record.run.state.is_final() => runs.push(record),
-                Ok(_) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
+        let runs = self.store().open_runs().await?;
         self.metrics().open_runs().set(runs.len() as i64);
         // Two writers may come here at once; the later look stands.
         self.inner.open.send_if_modified(|open| {

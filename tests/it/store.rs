@@ -159,9 +159,87 @@ fn a_run_is_leased_to_one_and_again_when_the_lease_is_over() {
         assert_eq!(leased, ["r1"]);
         assert_eq!(store.lease("two", at(64), 5000).await.unwrap(), None);
         assert_eq!(store.lease("two", at(67), 5000).await.unwrap(), Some("r1".into()));
-        store.rest("r1", "two", at(90)).await.unwrap();
+        // A lease is held for as long as its step goes on, by whoever has it.
+        assert!(!store.renew("r1", "one", at(90)).await.unwrap());
+        assert!(store.renew("r1", "two", at(90)).await.unwrap());
         assert_eq!(store.lease("one", at(80), 5000).await.unwrap(), None);
         assert!(store.is_overdue("r1", at(80)).await.unwrap());
+        // Whoever finds the first run taken gets the next one.
+        store.open_run(&new_run(parties, "r2"), &parties.plan, at(0)).await.unwrap();
+        let leases = ["one", "two", "three"].map(|token| store.lease(token, at(100), 5000));
+        let [a, b, c] = leases;
+        let (a, b, c) = tokio::join!(a, b, c);
+        let mut leased: Vec<String> = [a, b, c].into_iter().filter_map(|l| l.unwrap()).collect();
+        leased.sort();
+        assert_eq!(leased, ["r1", "r2"]);
+    });
+}
+
+#[test]
+fn a_key_opens_one_run_a_day_however_often_it_comes_and_from_however_many_at_once() {
+    on_both(&async |url, parties| {
+        let stores = [Store::connect(url).await.unwrap(), Store::connect(url).await.unwrap()];
+        let keyed = |id: &str, request: &str| NewRun {
+            key: Some(("anna:k".into(), request.into())),
+            ..new_run(parties, id)
+        };
+        let all = (0..6).map(|i| {
+            let (store, new) = (stores[i % 2].clone(), keyed(&format!("r{i}"), "request"));
+            let plan = parties.plan.clone();
+            tokio::spawn(async move { store.open_run(&new, &plan, at(0)).await.unwrap().id })
+        });
+        let mut opened = BTreeSet::new();
+        for one in all.collect::<Vec<_>>() {
+            opened.insert(one.await.unwrap());
+        }
+        assert_eq!(opened.len(), 1, "{opened:?}");
+        assert_eq!(stores[0].runs("", 10).await.unwrap().len(), 1);
+        let known = stores[1].run_of_key("anna:k", "request", at(60)).await.unwrap().unwrap();
+        assert_eq!(opened.first(), Some(&known.id));
+        let other = stores[0].open_run(&keyed("r7", "another"), &parties.plan, at(60)).await;
+        assert!(matches!(other, Err(StoreError::KeyReuse)), "{other:?}");
+        assert_eq!(stores[0].runs("", 10).await.unwrap().len(), 1);
+        // A day later the key is as good as new, again and again.
+        for (day, id) in [(1, "r8"), (2, "r9")] {
+            let when = at(day * 24 * 3600 + day);
+            let request = format!("request of day {day}");
+            assert!(stores[0].run_of_key("anna:k", &request, when).await.unwrap().is_none());
+            for again in [id, "unused"] {
+                let row = stores[0].open_run(&keyed(again, &request), &parties.plan, when).await;
+                assert_eq!(row.unwrap().id, id);
+            }
+        }
+        assert_eq!(stores[0].runs("", 10).await.unwrap().len(), 3);
+    });
+}
+
+/// The plan of a run is read once: a run that is in memory is the same object when it is asked for again.
+#[test]
+fn open_runs_stay_in_memory_however_many_runs_are_read() {
+    on_both(&async |url, parties| {
+        let store = Store::connect(url).await.unwrap();
+        for i in 0..70 {
+            let new = new_run(parties, &format!("open{i:02}"));
+            store.open_run(&new, &parties.plan, at(0)).await.unwrap();
+        }
+        let first = store.open_runs().await.unwrap();
+        assert_eq!(first.len(), 70);
+        for i in 0..70 {
+            let new = new_run(parties, &format!("over{i:02}"));
+            store.open_run(&new, &parties.plan, at(0)).await.unwrap();
+            let event = Event::Cancelled { by: "anna".into() };
+            store.apply(&new.id, event, None, "anna", at(1)).await.unwrap();
+        }
+        let again = store.open_runs().await.unwrap();
+        assert_eq!(again.len(), 70);
+        for (a, b) in first.iter().zip(&again) {
+            assert!(std::sync::Arc::ptr_eq(a, b), "{} was read again", a.row.id);
+        }
+        // Of the runs that are over, those read last are here, the others are read again.
+        let plan = async |id: &str| store.run(id).await.unwrap().plan.clone();
+        let (last, early) = (plan("over69").await, plan("over00").await);
+        assert!(std::sync::Arc::ptr_eq(&last, &plan("over69").await));
+        assert!(std::sync::Arc::ptr_eq(&early, &plan("over00").await));
     });
 }
 

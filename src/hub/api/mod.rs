@@ -170,6 +170,7 @@ impl From<StoreError> for Failure {
             StoreError::NotFound { .. } => ProblemKind::NotFound,
             StoreError::Conflict { .. } => ProblemKind::ConflictingAnswer,
             StoreError::Differs(_) => ProblemKind::Conflict,
+            StoreError::KeyReuse => ProblemKind::KeyReuse,
             StoreError::Run(error) => match error {
                 RunError::UnknownSite { .. } => ProblemKind::NotFound,
                 RunError::Gone { .. } => ProblemKind::RunClosed,

@@ -181,13 +181,9 @@ async fn open_run(
         }
     };
     if let Some(key) = &key
-        && let Some((known, _, body)) = store(&hub).replied(key, now).await?
+        && let Some(known) = store(&hub).run_of_key(key, &request, now).await?
     {
-        if known != request {
-            return Err(problem(ProblemKind::KeyReuse, "this key opened another run"));
-        }
-        return Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], body)
-            .into_response());
+        return Ok(opened(&known));
     }
     let analysis = store(&hub).analysis(plain("analysis", &wanted.analysis)?).await?;
     let study = store(&hub).study(&analysis.study).await?;
@@ -234,24 +230,20 @@ async fn open_run(
         consent_s: period("consent_s", wanted.consent_s, periods.consent_s)?,
         round_s: period("round_s", wanted.round_s, periods.round_s)?,
         created_by: person.name().to_owned(),
-        key: key.clone().map(|key| (key, request.clone())),
+        key: key.map(|key| (key, request)),
     };
     let row = store(&hub).open_run(&new, &plan, now).await?;
-    hub.metrics().event("run opened");
-    hub.wrote().await;
-    // Two equal requests at once: the first to be kept is the one that both see.
-    if let Some(key) = key
-        && let Some((known, _, body)) = store(&hub).replied(&key, now).await?
-        && known == request
-        && !body.contains(&row.id)
-    {
-        let event = Event::Cancelled { by: "hub: sent twice".into() };
-        store(&hub).apply(&row.id, event, None, "hub", now).await?;
-        return Ok((StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], body)
-            .into_response());
+    // Of equal requests at once, one opens the run and all are told of it.
+    if row.id == new.id {
+        hub.metrics().event("run opened");
+        hub.wrote().await;
     }
+    Ok(opened(&row))
+}
+
+fn opened(row: &RunRow) -> Response {
     let place = [(header::LOCATION, format!("/v1/runs/{}", row.id))];
-    Ok((StatusCode::CREATED, place, Json(row)).into_response())
+    (StatusCode::CREATED, place, Json(row)).into_response()
 }
 
 /// One run
@@ -371,6 +363,8 @@ async fn stream_of_events(
                 return None;
             }
             watch.mark_unchanged();
+            // First whether it is over, then what happened: an event between the two is told in the next round.
+            let over = at.hub.store().run(&at.id).await.ok()?.run.state.is_final();
             let found = at.hub.store().events_after(&at.id, at.seq, 100).await.ok()?;
             for (seq, when, event) in &found {
                 at.seq = *seq;
@@ -378,8 +372,8 @@ async fn stream_of_events(
                 at.ready.push_back(SseEvent::default().id(seq.to_string()).event("run").data(data));
             }
             if found.is_empty() {
-                at.over = at.hub.store().run(&at.id).await.ok()?.run.state.is_final();
-                if !at.over {
+                at.over = over;
+                if !over {
                     watch.changed().await.ok()?;
                 }
             }

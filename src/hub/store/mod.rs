@@ -3,17 +3,18 @@
 //! Every writing transaction takes the one row of `pulse` first: there is one writer at a time, on either database and
 //! however many replicas there are. Readers never wait for it.
 
+mod folded; // runs in memory
 mod people;
 mod runs;
 mod steps;
 mod studies;
 
+use folded::Folded;
 pub use people::{Account, Role, TokenSecret};
 pub use runs::{NewRun, Received, RunRecord, RunRow};
 pub use studies::{AnalysisRow, StudyRow};
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -71,6 +72,9 @@ pub enum StoreError {
     /// Something that exists and is different.
     #[error("{0}")]
     Differs(String),
+    /// An idempotency key that came with another request before.
+    #[error("this key opened another run; a new run needs a new key")]
+    KeyReuse,
 }
 
 /// The store; clones share one pool.
@@ -79,7 +83,7 @@ pub struct Store {
     pool: AnyPool,
     sqlite: bool,
     /// Runs folded up to a version.
-    folded: Arc<Mutex<HashMap<String, Arc<RunRecord>>>>,
+    folded: Arc<Mutex<Folded>>,
 }
 
 /// A writing transaction.
@@ -210,25 +214,6 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| read("an audit entry", &row.get::<String, _>(0))).collect()
-    }
-
-    /// The reply that was given to an idempotency key, with the fingerprint of its request.
-    ///
-    /// # Errors
-    /// If the database does not answer.
-    pub async fn replied(
-        &self,
-        id: &str,
-        now: Timestamp,
-    ) -> Result<Option<(String, u16, String)>, StoreError> {
-        let row = sqlx::query(
-            "select request, status, body from idempotency where id = $1 and expires_at > $2",
-        )
-        .bind(id)
-        .bind(now.as_millisecond())
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(row.map(|row| (row.get(0), row.get::<i64, _>(1) as u16, row.get(2))))
     }
 }
 

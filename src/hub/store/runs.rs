@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::Row as _;
 
-use super::{Store, StoreError, Write, read, text, time};
+use super::{Store, StoreError, Write, folded::Folded, read, text, time};
 use crate::{
     plan::Plan,
     protocol::{Address, question_hash},
@@ -16,6 +16,9 @@ use crate::{
     spec::Study,
     summary::SiteId,
 };
+
+/// How long an idempotency key counts, milliseconds.
+const KEY_COUNTS_MS: i64 = 24 * 3_600_000;
 
 /// A run to be opened.
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ pub struct NewRun {
 }
 
 /// A run as it is listed.
-#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RunRow {
     /// Identifier.
     pub id: String,
@@ -122,10 +125,10 @@ pub struct Received<'a> {
 }
 
 impl Store {
-    /// Opens a run in the state of consent.
+    /// Opens a run in the state of consent. With a key that opened a run within the last day, that run is the reply.
     ///
     /// # Errors
-    /// If the database does not answer.
+    /// [`StoreError::KeyReuse`] if the key came with another request, or if the database does not answer.
     pub async fn open_run(
         &self,
         new: &NewRun,
@@ -133,6 +136,22 @@ impl Store {
         at: Timestamp,
     ) -> Result<RunRow, StoreError> {
         let mut write = self.write().await?;
+        let row = RunRow {
+            id: new.id.clone(),
+            analysis: plan.spec.id.clone(),
+            study: plan.study.id.clone(),
+            specification: plan.hash.clone(),
+            roster: new.roster.clone(),
+            state: RunState::Consent.word().into(),
+            version: 0,
+            created_by: new.created_by.clone(),
+            created_at: at.to_string(),
+        };
+        if let Some((key, request)) = &new.key
+            && let Some(known) = Self::claim(&mut write, key, request, &row, at).await?
+        {
+            return Ok(known);
+        }
         sqlx::query(
             "insert into run (id, analysis, study, specification, roster, study_file, analysis_file, sites, consent_s,
                round_s, created_by, created_at, state, version, work, due_at, lease, lease_until)
@@ -154,33 +173,71 @@ impl Store {
         .bind(at.as_millisecond() + new.consent_s * 1000)
         .execute(&mut *write)
         .await?;
-        let row = RunRow {
-            id: new.id.clone(),
-            analysis: plan.spec.id.clone(),
-            study: plan.study.id.clone(),
-            specification: plan.hash.clone(),
-            roster: new.roster.clone(),
-            state: RunState::Consent.word().into(),
-            version: 0,
-            created_by: new.created_by.clone(),
-            created_at: at.to_string(),
-        };
-        if let Some((key, request)) = &new.key {
-            sqlx::query(
-                "insert into idempotency (id, request, status, body, expires_at) values ($1, $2, 201, $3, $4)
-                 on conflict (id) do nothing",
-            )
-            .bind(key)
-            .bind(request)
-            .bind(text(&row))
-            .bind(at.as_millisecond() + 24 * 3_600_000)
-            .execute(&mut *write)
-            .await?;
-        }
         let subject = json!({ "run": new.id, "analysis": plan.spec.id, "specification": plan.hash, "sites": new.sites });
         Self::audit(&mut write, at, &new.created_by, "run opened", subject).await?;
         write.commit().await?;
         Ok(row)
+    }
+
+    /// Takes a key for a run within a writing transaction, or finds the run that it opened.
+    async fn claim(
+        write: &mut Write,
+        key: &str,
+        request: &str,
+        row: &RunRow,
+        at: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        sqlx::query("delete from idempotency where expires_at <= $1")
+            .bind(at.as_millisecond())
+            .execute(&mut **write)
+            .await?;
+        // Another transaction with this key is waited for: it has opened the run, or nobody has.
+        let taken = sqlx::query(
+            "insert into idempotency (id, request, status, body, expires_at) values ($1, $2, 201, $3, $4)
+             on conflict (id) do nothing",
+        )
+        .bind(key)
+        .bind(request)
+        .bind(text(row))
+        .bind(at.as_millisecond() + KEY_COUNTS_MS)
+        .execute(&mut **write)
+        .await?;
+        if taken.rows_affected() == 1 {
+            return Ok(None);
+        }
+        Self::known(write, key, request, at).await
+    }
+
+    async fn known(
+        connection: &mut sqlx::AnyConnection,
+        key: &str,
+        request: &str,
+        now: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        let found =
+            sqlx::query("select request, body from idempotency where id = $1 and expires_at > $2")
+                .bind(key)
+                .bind(now.as_millisecond())
+                .fetch_optional(connection)
+                .await?;
+        match found {
+            None => Ok(None),
+            Some(found) if found.get::<String, _>(0) != request => Err(StoreError::KeyReuse),
+            Some(found) => read("a reply", &found.get::<String, _>(1)).map(Some),
+        }
+    }
+
+    /// The run that `request` opened with this key within the last day.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyReuse`] if the key came with another request, or if the database does not answer.
+    pub async fn run_of_key(
+        &self,
+        key: &str,
+        request: &str,
+        now: Timestamp,
+    ) -> Result<Option<RunRow>, StoreError> {
+        Self::known(&mut *self.pool.acquire().await?, key, request, now).await
     }
 
     /// Runs before `before` by identifier, newest first; the empty text begins with the newest.
@@ -200,17 +257,25 @@ impl Store {
         Ok(rows.iter().map(run_row).collect())
     }
 
-    /// Identifiers of the runs that are not over.
+    /// The runs that are not over, folded. Of those that have not changed since the last look nothing is read again.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn open_runs(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn open_runs(&self) -> Result<Vec<Arc<RunRecord>>, StoreError> {
+        let mut connection = self.pool.acquire().await?;
         let rows = sqlx::query(
-            "select id from run where state in ('consent', 'asking', 'advancing') order by id",
+            "select id, analysis, study, specification, roster, state, version, created_by, created_at from run
+             where state in ('consent', 'asking', 'advancing') order by id",
         )
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
-        Ok(rows.iter().map(|row| row.get(0)).collect())
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows.iter().map(run_row) {
+            let record = self.fold(&mut connection, row).await?;
+            self.keep(&record);
+            records.push(record);
+        }
+        Ok(records)
     }
 
     /// The run called `id`, folded.
@@ -232,16 +297,12 @@ impl Store {
     }
 
     fn keep(&self, record: &Arc<RunRecord>) {
+        self.kept().keep(record);
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Folded> {
         // A poisoned lock means that a thread panicked while it copied a pointer; the map is sound all the same.
-        let mut folded = self.folded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if folded.len() >= 64 {
-            folded.clear();
-        }
-        let newer =
-            folded.get(&record.row.id).is_none_or(|kept| kept.row.version <= record.row.version);
-        if newer {
-            folded.insert(record.row.id.clone(), record.clone());
-        }
+        self.folded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Folds the events up to the version of `row`, from where this replica left off.
@@ -250,10 +311,7 @@ impl Store {
         connection: &mut sqlx::AnyConnection,
         row: RunRow,
     ) -> Result<Arc<RunRecord>, StoreError> {
-        let kept = {
-            let folded = self.folded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            folded.get(&row.id).cloned()
-        };
+        let kept = self.kept().get(&row.id);
         let mut record = match kept {
             Some(kept) if kept.row.version == row.version => return Ok(kept),
             Some(kept) if kept.row.version < row.version => (*kept).clone(),

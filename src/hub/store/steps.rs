@@ -77,37 +77,42 @@ impl Store {
         // Most looks find nothing; they take no lock.
         let now = now.as_millisecond();
         let found = sqlx::query(
-            "select id from run where lease_until < $1 and (work = 1 or due_at <= $1) order by due_at limit 1",
+            "select id from run where lease_until < $1 and (work = 1 or due_at <= $1) order by due_at limit 32",
         )
         .bind(now)
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        let Some(found) = found else { return Ok(None) };
-        let leased = sqlx::query(
-            "update run set lease = $1, lease_until = $3
-             where id = $4 and lease_until < $2 and (work = 1 or due_at <= $2) returning id",
-        )
-        .bind(token)
-        .bind(now)
-        .bind(now + ms)
-        .bind(found.get::<String, _>(0))
-        .fetch_optional(&self.pool)
-        .await?;
-        Ok(leased.map(|row| row.get(0)))
+        // Another worker may have been faster with the first of them.
+        for row in found {
+            let leased = sqlx::query(
+                "update run set lease = $1, lease_until = $3
+                 where id = $4 and lease_until < $2 and (work = 1 or due_at <= $2) returning id",
+            )
+            .bind(token)
+            .bind(now)
+            .bind(now + ms)
+            .bind(row.get::<String, _>(0))
+            .fetch_optional(&self.pool)
+            .await?;
+            if let Some(leased) = leased {
+                return Ok(Some(leased.get(0)));
+            }
+        }
+        Ok(None)
     }
 
-    /// Lets a leased run rest until `until`, for a step that has to be tried again.
+    /// Holds a lease until `until`, while its step goes on; false if it is somebody else's by now.
     ///
     /// # Errors
     /// If the database does not answer.
-    pub async fn rest(&self, id: &str, token: &str, until: Timestamp) -> Result<(), StoreError> {
-        sqlx::query("update run set lease_until = $3 where id = $1 and lease = $2")
+    pub async fn renew(&self, id: &str, token: &str, until: Timestamp) -> Result<bool, StoreError> {
+        let renewed = sqlx::query("update run set lease_until = $3 where id = $1 and lease = $2")
             .bind(id)
             .bind(token)
             .bind(until.as_millisecond())
             .execute(&self.pool)
             .await?;
-        Ok(())
+        Ok(renewed.rows_affected() == 1)
     }
 
     /// Whether the open step of a run is overdue.
