@@ -1,9 +1,11 @@
 //! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
 
+mod persons;
 mod population;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use persons::Persons;
 pub use population::{
     Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, ages_name,
     calendar_years, sex_position,
@@ -12,7 +14,7 @@ pub use population::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::stats::life_table::LifeTable;
+use crate::{stats::life_table::LifeTable, summary::Contributors};
 
 /// One variable of all rows; missing values are `None`, or NaN in a real column.
 pub enum Column {
@@ -166,6 +168,11 @@ pub enum CohortError {
         /// What is wrong.
         reason: String,
     },
+    /// Several records of one person in a model that follows each person once.
+    #[error(
+        "some persons have several records, and this model follows each person once: leave one record of each by [population] of the analysis, as by a variable that numbers the tumours of a patient"
+    )]
+    FollowedTwice,
     /// A statistic that does not fit its labels.
     #[error(transparent)]
     Layout(#[from] crate::summary::LayoutError),
@@ -190,6 +197,7 @@ pub fn nearly_whole(x: f64) -> Option<f64> {
 pub struct Cohort {
     rows: usize,
     columns: BTreeMap<String, Column>,
+    persons: Option<Persons>,
 }
 
 impl std::fmt::Debug for Cohort {
@@ -197,7 +205,7 @@ impl std::fmt::Debug for Cohort {
         f.debug_struct("Cohort")
             .field("rows", &self.rows)
             .field("columns", &self.columns.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -374,7 +382,18 @@ impl Cohort {
                 return Err(CohortError::Length { name, found: column.len(), wanted: rows });
             }
         }
-        Ok(Self { rows, columns })
+        Ok(Self { rows, columns, persons: None })
+    }
+
+    /// The same, where several rows may be of one person.
+    #[must_use]
+    pub fn of_persons(self, persons: Option<Persons>) -> Self {
+        Self { persons, ..self }
+    }
+
+    /// How the rows spread over persons; `None` where every row is taken for a person of its own.
+    pub fn contributors(&self) -> Option<Contributors> {
+        self.persons.as_ref().map(Persons::contributors)
     }
 
     /// Number of rows.
@@ -484,8 +503,20 @@ impl Cohort {
         Ok(codes.iter().map(|c| c.and_then(|c| is.get(c as usize).copied())).collect())
     }
 
-    /// Follow-up of the rows in which nothing of `also` is missing either.
+    /// Follow-up of the rows in which nothing of `also` is missing either, for a model that follows each person once. Stretches of one
+    /// person that follow each other, by late entry, are one follow-up.
     pub fn survival(&self, followup: &Followup, also: &[&str]) -> Result<Survival, CohortError> {
+        let survival = self.stretches(followup, also)?;
+        match &self.persons {
+            Some(persons) if is_followed_twice(persons, followup, &survival) => {
+                Err(CohortError::FollowedTwice)
+            }
+            _ => Ok(survival),
+        }
+    }
+
+    /// The same for a model in which several rows may be of one person.
+    pub fn stretches(&self, followup: &Followup, also: &[&str]) -> Result<Survival, CohortError> {
         let time = self.days(&followup.time)?;
         let event = self.events(followup)?;
         let entry = followup.entry.as_ref().map(|name| self.days(name)).transpose()?;
@@ -538,4 +569,16 @@ impl Cohort {
         }
         Ok(result)
     }
+}
+
+/// Whether two follow-ups of one person overlap.
+fn is_followed_twice(persons: &Persons, followup: &Followup, survival: &Survival) -> bool {
+    let entry = |i: usize| survival.entry.as_ref().map_or(0, |entry| entry[i]);
+    let stretch = |(i, row): (usize, &usize)| (persons.person(*row), entry(i), survival.exit[i]);
+    let mut stretches: Vec<(u32, i32, i32)> =
+        survival.rows.iter().enumerate().map(stretch).collect();
+    stretches.sort_unstable();
+    // Without late entry every follow-up begins on its own day 0.
+    let has_entry = followup.entry.is_some();
+    stretches.windows(2).any(|w| w[0].0 == w[1].0 && (!has_entry || w[1].1 < w[0].2))
 }

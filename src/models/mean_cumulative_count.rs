@@ -165,7 +165,7 @@ impl Model for MeanCumulativeCount {
     ) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.person.iter().map(String::as_str).collect();
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.stretches(followup, &needed)?;
         let cause = cause_of(data, followup, &options.causes(), &survival)?;
         let recurs = |c: Option<usize>| c.is_some_and(|c| c < options.recurrent.len());
         let ends = |c: Option<usize>| c.is_some_and(|c| c >= options.recurrent.len());

@@ -147,7 +147,7 @@ impl Model for MultiState {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed = options.state.iter().chain(&options.person).map(String::as_str);
-        let survival = data.cohort.survival(followup, &needed.collect::<Vec<_>>())?;
+        let survival = data.cohort.stretches(followup, &needed.collect::<Vec<_>>())?;
         let (_, persons) = data.cohort.persons(options.person.as_deref(), &survival.rows)?;
         let next = cause_of(data, followup, &options.states, &survival)?;
         let k = options.states.len();

@@ -105,7 +105,7 @@ impl Model for Participation {
     fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Parts, CohortError> {
         let mut parts: Vec<(String, u64)> = data.flow.excluded.clone();
         if let Some(followup) = &options.followup {
-            let survival = data.cohort.survival(followup, &[])?;
+            let survival = data.cohort.stretches(followup, &[])?;
             let events = survival.events();
             parts.push((ANALYSED_WITH_EVENT.into(), events));
             parts.push((ANALYSED_WITHOUT_EVENT.into(), survival.rows.len() as u64 - events));

@@ -314,7 +314,7 @@ impl Model for Prevalence {
                 .flatten()
                 .map(String::as_str)
                 .collect();
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.stretches(followup, &needed)?;
         let strata = options.strata_of(cells, data, &survival)?;
         let answer = Sums::of(&survival);
         let names = options.strata(cells);

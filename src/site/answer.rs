@@ -47,6 +47,10 @@ pub fn answer(
         let data = registry.cohort(&plan.conditions, &needs)?;
         let in_cohort = |error| SiteError::Cohort { site: site(), error };
         let draft = model.summarise(&spec.options, &question.params, &data).map_err(in_cohort)?;
+        let draft = match data.cohort.contributors() {
+            Some(contributors) => draft.of_contributors(&contributors),
+            None => draft,
+        };
         let released = release(draft, &policy, visibility, round as u32);
         let refusal = released.as_ref().err().cloned();
         let released = released.map_err(|refusal| refusal.public());

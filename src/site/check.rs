@@ -142,7 +142,12 @@ fn years(all: impl Iterator<Item = i32> + Clone) -> String {
 impl QualityReport {
     /// Whether everything was mapped and nothing disagrees.
     pub fn is_clean(&self) -> bool {
-        let clean = |c: &Checked| c.records.faults.is_empty() && c.records.disagreements.is_empty();
+        let clean = |c: &Checked| {
+            let records = &c.records;
+            records.faults.is_empty()
+                && records.disagreements.is_empty()
+                && records.patients_differ.is_empty()
+        };
         self.records.as_ref().is_ok_and(clean) && self.tables.iter().all(|(_, t)| t.is_ok())
     }
 
@@ -174,6 +179,9 @@ impl fmt::Display for Checked {
         writeln!(f, "records received  {}", records.received)?;
         writeln!(f, "records mapped    {}", records.rows)?;
         writeln!(f, "not mapped        {}", records.unmapped())?;
+        if let Some(persons) = &records.persons {
+            writeln!(f, "patients          {}", persons.contributors().persons())?;
+        }
         if records.blank > 0 {
             writeln!(f, "blank lines       {}", records.blank)?;
         }
@@ -209,6 +217,19 @@ impl fmt::Display for Checked {
                 writeln!(
                     f,
                     "  {unit} {place}: `{variable}` differs from what follows from the dates"
+                )?;
+            }
+            if n > LISTED {
+                writeln!(f, "  … and {} more", n - LISTED)?;
+            }
+        }
+        for (variable, places) in &records.patients_differ {
+            let n = places.len();
+            writeln!(f, "`{variable}` differs between records of one patient, {n} times")?;
+            for place in places.iter().take(LISTED) {
+                writeln!(
+                    f,
+                    "  {unit} {place}: `{variable}` is not that of an earlier record of the patient"
                 )?;
             }
             if n > LISTED {

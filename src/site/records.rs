@@ -1,7 +1,7 @@
 //! Records of a site in the study's dictionary, and every value that could not be mapped, with place and reason. A record is left
 //! out if the value is required; else the value counts as unknown.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::civil::Date;
 
@@ -12,7 +12,7 @@ use super::{
     reader::RawTable,
 };
 use crate::{
-    cohort::nearly_whole,
+    cohort::{Persons, nearly_whole},
     spec::{Derivation, Dictionary, Scalar, Variable, VariableKind, day_number},
 };
 
@@ -54,6 +54,9 @@ const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
 /// Before this year nobody was born who is in a registry: a year of fewer than four digits, as a rule.
 const FIRST_YEAR: i16 = 1800;
 
+/// What a patient has once, by the names that dictionaries give it.
+const FIXED: [&str; 3] = ["sex", "birth_date", "date_of_birth"];
+
 /// Values of one variable.
 #[derive(Debug)]
 pub(super) enum Values {
@@ -85,6 +88,28 @@ impl Values {
             Self::Days(days) => days[row].is_none(),
             Self::Numbers(numbers) => numbers[row].is_nan(),
             Self::Texts(texts) => texts[row].is_none(),
+        }
+    }
+
+    /// Rows with the same value are of one person; those without one are persons of their own.
+    fn persons(&self) -> Persons {
+        fn number<T: std::hash::Hash + Eq>(values: impl Iterator<Item = Option<T>>) -> Persons {
+            let mut known = HashMap::new();
+            Persons::of(values.map(|value| {
+                value.map(|value| {
+                    let next = known.len() as u32;
+                    *known.entry(value).or_insert(next)
+                })
+            }))
+        }
+        match self {
+            Self::Codes { codes, .. } => number(codes.iter().copied()),
+            Self::Flags(flags) => number(flags.iter().copied()),
+            Self::Days(days) => number(days.iter().copied()),
+            Self::Numbers(numbers) => {
+                number(numbers.iter().map(|x| (!x.is_nan()).then_some(x.to_bits())))
+            }
+            Self::Texts(texts) => number(texts.iter().map(Option::as_deref)),
         }
     }
 
@@ -123,6 +148,10 @@ pub struct Records {
     pub blank: usize,
     /// First lines of records of which a field goes over several lines.
     pub spread: Vec<usize>,
+    /// The patient of each record, if the dictionary has an identifier of patients.
+    pub(super) persons: Option<Persons>,
+    /// Variables in which records of one patient differ that cannot differ, with the places.
+    pub patients_differ: BTreeMap<String, Vec<usize>>,
     pub(super) values: BTreeMap<String, Values>,
 }
 
@@ -171,6 +200,14 @@ impl Records {
             faults.all.iter().filter(|(_, f)| f.loses_record).map(|(row, _)| *row).collect();
         let keep: Vec<bool> = (0..table.rows).map(|row| !lost.contains(&row)).collect();
         values.values_mut().for_each(|column| column.keep(&keep));
+        let places: Vec<usize> =
+            (0..table.rows).filter(|row| keep[*row]).map(|row| table.place(row)).collect();
+        let persons = dictionary.patient().map(|name| values[name].persons());
+        let patients_differ = persons.as_ref().map_or_else(BTreeMap::new, |persons| {
+            let differ = |name: &str| Some(differing(persons, values.get(name)?, &places));
+            let names = FIXED.iter().filter_map(|name| Some(((*name).to_owned(), differ(name)?)));
+            names.filter(|(_, places)| !places.is_empty()).collect()
+        });
         let mut faults: Vec<RowFault> = faults.all.into_iter().map(|(_, fault)| fault).collect();
         faults.sort();
         Ok(Self {
@@ -181,6 +218,8 @@ impl Records {
             unit: table.unit(),
             blank: table.blank,
             spread: table.spread.clone(),
+            persons,
+            patients_differ,
             values,
         })
     }
@@ -369,7 +408,7 @@ impl Column<'_, '_> {
                     }
                     _ => Ok(text.to_owned()),
                 });
-                if variable.identifier && variable.required {
+                if variable.identifier && variable.required && !variable.patient {
                     self.unique(&texts);
                 }
                 Values::Texts(texts)
@@ -392,6 +431,17 @@ impl Column<'_, '_> {
 
 fn numbers(values: Vec<Option<f64>>) -> Values {
     Values::Numbers(values.into_iter().map(|x| x.unwrap_or(f64::NAN)).collect())
+}
+
+/// Places of records whose value differs from that of an earlier record of the same patient.
+fn differing(persons: &Persons, values: &Values, places: &[usize]) -> Vec<usize> {
+    let mut first: HashMap<u32, usize> = HashMap::new();
+    let known = (0..places.len()).filter(|row| !values.is_missing(*row));
+    let differs = known.filter(|&row| {
+        let earlier = *first.entry(persons.person(row)).or_insert(row);
+        values.scalar(earlier) != values.scalar(row)
+    });
+    differs.map(|row| places[row]).collect()
 }
 
 /// What follows from the two dates of each record.

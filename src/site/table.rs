@@ -138,6 +138,7 @@ impl Registry {
         let site = || self.folder.code.clone();
         let cohort = Cohort::new(rows.len(), columns);
         let cohort = cohort.map_err(|error| SiteError::Cohort { site: site(), error })?;
+        let cohort = cohort.of_persons(records.persons.as_ref().map(|p| p.pick(&rows)));
         debug_assert!(
             needs.iter().all(|need| {
                 cohort.column(&need.name).is_ok_and(|c| {

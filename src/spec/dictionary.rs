@@ -87,6 +87,10 @@ pub struct Variable {
     /// Identifies a person: read to check the file, never part of a cohort.
     #[serde(default)]
     pub identifier: bool,
+    /// Names the patient: records that share it are of one person. Where a dictionary has one identifier that is no date and is not
+    /// required of every record, it is this one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patient: bool,
     /// How it follows from other variables where a file does not give it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derive: Option<Derivation>,
@@ -105,6 +109,12 @@ impl Variable {
             VariableKind::Integer | VariableKind::Real => Some(ColumnKind::Real),
             VariableKind::Text => None,
         }
+    }
+
+    /// Whether it is an identifier that could be a patient's or a record's.
+    fn names_records(&self) -> bool {
+        let can = matches!(self.kind, VariableKind::Text | VariableKind::Integer);
+        self.identifier && can
     }
 
     /// Levels as a model sees them.
@@ -139,6 +149,11 @@ impl Variable {
             let message = format!("{found} level_labels for {levels} levels");
             faults.push(Fault::new(format!("{pointer}/level_labels"), message));
         }
+        if self.patient && !self.names_records() {
+            let message = "the patient is named by an identifier of type text or integer";
+            let fault = Fault::new(format!("{pointer}/patient"), message);
+            faults.push(fault.hint("type = \"text\", identifier = true"));
+        }
         if let Some(pattern) = &self.pattern
             && let Err(error) = regex::Regex::new(pattern)
         {
@@ -172,6 +187,18 @@ impl Dictionary {
     /// All variables in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Variable)> {
         self.variables.iter().map(|(name, variable)| (name.as_str(), variable))
+    }
+
+    /// The variable that names the patient, if there is one. An identifier that is required without being marked as the patient's is
+    /// the record's own.
+    pub fn patient(&self) -> Option<&str> {
+        let marked = self.iter().find(|(_, v)| v.patient);
+        let found = marked.or_else(|| {
+            let mut names = self.iter().filter(|(_, v)| v.names_records());
+            let only = names.next().filter(|_| names.next().is_none());
+            only.filter(|(_, v)| !v.required)
+        });
+        found.map(|(name, _)| name)
     }
 
     /// Name of a variable in reports.
@@ -209,6 +236,20 @@ impl Dictionary {
         let of = |(name, variable): (&String, &Variable)| {
             variable.faults(&format!("{pointer}/{name}"), &self.variables)
         };
-        self.variables.iter().flat_map(of).collect()
+        let mut faults: Vec<Fault> = self.variables.iter().flat_map(of).collect();
+        let marked: Vec<&str> = self.iter().filter(|(_, v)| v.patient).map(|(n, _)| n).collect();
+        let name: Vec<&str> =
+            self.iter().filter(|(_, v)| v.names_records()).map(|(n, _)| n).collect();
+        if marked.len() > 1 {
+            let message = format!("{} are all marked as the patient's", marked.join(" and "));
+            faults.push(Fault::new(format!("{pointer}/{}/patient", marked[1]), message));
+        } else if marked.is_empty() && name.len() > 1 {
+            let message =
+                format!("{} are identifiers: which one names the patient?", name.join(" and "));
+            let hint =
+                "write patient = true under it: rules on few persons count patients, not records";
+            faults.push(Fault::new(format!("{pointer}/{}", name[0]), message).hint(hint));
+        }
+        faults
     }
 }

@@ -1,6 +1,6 @@
 //! A statistic before the gate. Not serialisable: nothing here can be sent.
 
-use super::array::Array;
+use super::{array::Array, contributors::Contributors};
 
 /// Persons behind the cells of an array. Never leaves the site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,27 @@ impl Draft {
     #[must_use]
     pub fn with(mut self, array: Array, support: Support) -> Self {
         self.arrays.push((array, support));
+        self
+    }
+
+    /// Holds it against persons where records were counted: of each number of records, the fewest persons they can belong to.
+    #[must_use]
+    pub fn of_contributors(mut self, contributors: &Contributors) -> Self {
+        self.persons = contributors.at_least(self.persons);
+        for (array, support) in &mut self.arrays {
+            match support {
+                Support::OwnCounts => {
+                    let records = array.cells().iter().map(|c| c.unwrap_or(0.0) as u64);
+                    *support =
+                        Support::PerCell(records.map(|n| contributors.at_least(n)).collect());
+                }
+                Support::PerCell(cells) => {
+                    cells.iter_mut().for_each(|n| *n = contributors.at_least(*n));
+                }
+                Support::Whole(n) => *n = contributors.at_least(*n),
+                Support::Public => {}
+            }
+        }
         self
     }
 

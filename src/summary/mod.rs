@@ -22,12 +22,14 @@
 
 mod array;
 mod combine;
+mod contributors;
 mod draft;
 mod policy;
 mod release;
 
 pub use array::{Array, Axis, Kind, Layout, LayoutError, Rule, SiteId, Summary};
 pub use combine::{CombineError, combine, summed};
+pub use contributors::Contributors;
 pub use draft::{Draft, Support};
 pub use policy::{Policy, PolicyError, preset, preset_names};
 pub use release::{Hidden, HidingRule, PublicRefusal, Refusal, RefusalRule, Visibility, release};

@@ -112,13 +112,13 @@ impl Small {
         (output.status.code().unwrap(), said)
     }
 
-    fn run(&self) -> (i32, String) {
+    pub(crate) fn run(&self) -> (i32, String) {
         let output = self.tributary(&["run", "a.toml", "--site", "S1", "--out", "out"]);
         let said = [output.stdout, output.stderr].map(|s| String::from_utf8(s).unwrap()).concat();
         (output.status.code().unwrap(), said)
     }
 
-    fn results(&self) -> serde_json::Value {
+    pub(crate) fn results(&self) -> serde_json::Value {
         serde_json::from_str(&fs::read_to_string(self.file("out/results.json")).unwrap()).unwrap()
     }
 

@@ -35,6 +35,7 @@ mod net_survival;
 mod parametric;
 mod parquet; // every type of column
 mod parties; // helper: a study with all its parties, as files, servers and processes
+mod patients; // persons are counted, not their records
 mod pooling; // helper: a data set split over sites, pooled through the real path
 mod postgres; // helper: a PostgreSQL server of the tests' own
 mod profile_likelihood;

@@ -8,6 +8,8 @@ use lru::LruCache;
 use super::RunRecord;
 
 /// How many runs that are over are kept.
+///
+/// Unwrap safety: 64 is not 0; the compiler sees it.
 const OVER: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 
 /// The runs, by identifier.
