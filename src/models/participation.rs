@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cohort::{CohortError, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::Fault,
@@ -28,6 +28,9 @@ pub struct Options {
     /// Follow-up whose events are counted, if it is not the analysis's own.
     #[serde(default)]
     followup: Option<Followup>,
+    /// Number of cases that a record stands for, the analysis's own if absent; 1 each where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    count: Option<String>,
 }
 
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Parts {
     labels: Vec<String>,
     /// By site and part; `None` where hidden.
     counts: Vec<Option<f64>>,
+    /// Cases by site that the analysed records stand for, where a record may stand for several.
+    cases: Option<Vec<Option<f64>>>,
 }
 
 const ANALYSED_WITH_EVENT: &str = "analysed, event";
@@ -61,7 +66,11 @@ impl Statistic for Parts {
         let persons = cells.iter().sum::<f64>() as u64;
         let axes = vec![Axis::new("part", self.labels)];
         let array = Array::new("records", axes, Kind::Count, Rule::Stack, cells)?;
-        Ok(Draft::new(persons).with(array.shown(), Support::OwnCounts))
+        let draft = Draft::new(persons).with(array.shown(), Support::OwnCounts);
+        let Some(cases) = self.cases else { return Ok(draft) };
+        let cells = cases.iter().map(|c| c.unwrap_or(0.0)).collect();
+        let array = Array::new("cases", Vec::new(), Kind::Count, Rule::Stack, cells)?;
+        Ok(draft.with(array.shown(), Support::OwnCounts))
     }
 
     fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
@@ -70,6 +79,7 @@ impl Statistic for Parts {
             sites: array.levels("site").to_vec(),
             labels: array.levels("part").to_vec(),
             counts: array.cells().to_vec(),
+            cases: summary.array("cases").ok().map(|array| array.cells().to_vec()),
         })
     }
 }
@@ -84,6 +94,8 @@ impl Model for Participation {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        let count = context.incidence.and_then(|cells| cells.count.clone());
+        options.count = options.count.take().or(count);
         if options.followup.is_none() && context.followup.is_none() {
             return Vec::new();
         }
@@ -91,7 +103,9 @@ impl Model for Participation {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        options.followup.iter().flat_map(Followup::needs).collect()
+        let followup = options.followup.iter().flat_map(Followup::needs);
+        let need = |count: &String| ColumnNeed { name: count.clone(), kind: ColumnKind::Real };
+        followup.chain(options.count.iter().map(need)).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {
@@ -117,7 +131,10 @@ impl Model for Participation {
             parts.push((ANALYSED_WITHOUT_FOLLOWUP.into(), data.cohort.rows() as u64));
         }
         let counts = parts.iter().map(|(_, n)| Some(*n as f64)).collect();
+        let cases = options.count.as_deref().map(|name| data.cohort.case_counts(Some(name)));
+        let cases = cases.transpose()?.map(|cases| vec![Some(cases.iter().sum())]);
         Ok(Parts {
+            cases,
             sites: Vec::new(),
             labels: parts.into_iter().map(|(name, _)| name).collect(),
             counts,
@@ -126,7 +143,7 @@ impl Model for Participation {
 
     fn advance(&self, _: &Options, rounds: &[Round<(), Parts>]) -> Result<Step<()>, FitError> {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let Parts { sites, labels: parts, counts } = &round.pooled;
+        let Parts { sites, labels: parts, counts, cases } = &round.pooled;
         let mut table = Table::new("flow", &["site", "step", "n", "status"]);
         let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
         let mut pooled: Vec<(String, Option<f64>)> = Vec::new();
@@ -143,6 +160,7 @@ impl Model for Participation {
             steps.push(("analysed".to_owned(), total(&chosen(&is_analysed))));
             let events = parts.iter().position(|p| p == ANALYSED_WITH_EVENT);
             steps.extend(events.map(|i| ("events".to_owned(), cells[i])));
+            steps.extend(cases.iter().map(|cases| ("cases".to_owned(), cases[s])));
             for (i, (step, n)) in steps.into_iter().enumerate() {
                 let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
                 table.push(vec![site.into(), (&step).into(), n.into(), status.into()]);

@@ -81,6 +81,10 @@ struct SiteFile {
     /// Language of the registry, such as `en` or `fr`.
     #[serde(default)]
     language: Option<String>,
+    /// Last day up to which cases and follow-up are recorded, such as `2022-12-31`: later dates are faults, and later years have no
+    /// person-years.
+    #[serde(default)]
+    closing_date: Option<String>,
     /// Files.
     tables: Tables,
     /// Disclosure rules: a preset, and rules of one's own. They add to the study's.
@@ -140,6 +144,8 @@ pub struct SiteFolder {
     pub folder: PathBuf,
     /// Today: later dates are faults.
     pub today: Date,
+    /// Last day up to which cases and follow-up are recorded: later dates are faults too.
+    pub closing_date: Option<Date>,
     /// Mortality of the general population.
     pub life_table: Option<RateFile>,
     /// Other rates of the general population.
@@ -153,6 +159,13 @@ pub struct SiteFolder {
 /// The latest day that it is anywhere: a registry in the far east may be a day ahead.
 fn today() -> Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().saturating_add(1.day())
+}
+
+fn closing(text: &str, today: Date) -> Result<Date, Fault> {
+    let fault =
+        |message: &str| Fault::new("/closing_date", message).hint("closing_date = \"2022-12-31\"");
+    let date: Date = text.parse().map_err(|_| fault("the closing date is no date"))?;
+    if date > today { Err(fault("the closing date lies in the future")) } else { Ok(date) }
 }
 
 /// Reads a text file, or says which one is missing.
@@ -191,6 +204,11 @@ impl SiteFolder {
             let message = format!("`{}` is no two-letter ISO 3166 code", file.country);
             faults.push(Fault::new("/country", message).hint("country = \"FR\""));
         }
+        let closing_date = file.closing_date.as_deref().map(|text| closing(text, today()));
+        let closing_date = closing_date.transpose().unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
         let policy = own_policy(&file.policy, &mut faults);
         match (code, policy) {
             (Ok(code), Some(policy)) if faults.is_empty() => Ok(Self {
@@ -202,6 +220,7 @@ impl SiteFolder {
                 unmapped_limit: file.tables.tumours.unmapped_limit,
                 folder: folder.to_owned(),
                 today: today(),
+                closing_date,
                 life_table: file.tables.life_table,
                 rates: file.tables.rates,
                 population: file.tables.population,

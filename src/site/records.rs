@@ -156,7 +156,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Maps all rows of a file. Dates after `today` are faults.
+    /// Maps all rows of a file. Dates after the closing date and after today are faults.
     ///
     /// # Errors
     /// If the values of a variable show that the mapping is wrong.
@@ -164,14 +164,14 @@ impl Records {
         table: &RawTable,
         mapping: &Mapping,
         dictionary: &Dictionary,
-        today: Date,
+        last: [Option<Date>; 2],
     ) -> Result<Self, SiteError> {
         let mut faults = Found { table, all: Vec::new() };
         let mut widespread = Vec::new();
         let mut values = BTreeMap::new();
         for (name, variable) in dictionary.iter() {
             let cells = mapping.map(name, variable.kind, table);
-            let column = Column { name, variable, today, faults: &mut faults };
+            let column = Column { name, variable, last, faults: &mut faults };
             let few = if mapping.is_constant(name) { 1 } else { FEW };
             let read = column.read(cells, few, &mut widespread);
             values.insert(name.to_owned(), read);
@@ -309,7 +309,8 @@ impl Found<'_> {
 struct Column<'a, 'b> {
     name: &'a str,
     variable: &'a Variable,
-    today: Date,
+    /// Closing date and today.
+    last: [Option<Date>; 2],
     faults: &'a mut Found<'b>,
 }
 
@@ -372,7 +373,7 @@ impl Column<'_, '_> {
             x => Ok(x as i32),
         };
         let variable = self.variable;
-        let today = self.today;
+        let [closing, today] = self.last;
         match variable.kind {
             VariableKind::Category => {
                 let levels = variable.levels.clone();
@@ -393,7 +394,13 @@ impl Column<'_, '_> {
                 if date.year() < FIRST_YEAR {
                     return Err("has a year before 1800; years are written with four digits");
                 }
-                if date > today { Err("lies in the future") } else { Ok(day_number(date)) }
+                if today.is_some_and(|today| date > today) {
+                    return Err("lies in the future");
+                }
+                if closing.is_some_and(|closing| date > closing) {
+                    return Err("lies after the closing date of site.toml");
+                }
+                Ok(day_number(date))
             })),
             VariableKind::Days => Values::Days(self.each(cells, few, wide, days)),
             VariableKind::Integer => numbers(self.each(cells, few, wide, whole)),

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData, SiteTables},
-    spec::{Condition, Dictionary, Scalar},
+    spec::{Condition, Dictionary, Scalar, day_number},
 };
 
 /// Rows listed in a message; the quality report lists more.
@@ -60,7 +60,7 @@ impl Registry {
             rates: rates.map(|t| Arc::new(t.table)),
             population: population.map(Arc::new),
             deaths: deaths.map(Arc::new),
-            closing_day: None,
+            closing_day: folder.closing_date.map(day_number),
         };
         Ok(Self { folder, records, notes, tables })
     }
@@ -162,7 +162,7 @@ pub(super) fn read_records(
     let mapping = Mapping::open(&folder.mapping, dictionary)?;
     let table = read_quoted(&folder.data, &mapping.format(), mapping.quote())?;
     mapping.check_columns(&folder.data, &table)?;
-    Records::map(&table, &mapping, dictionary, folder.today)
+    Records::map(&table, &mapping, dictionary, [folder.closing_date, Some(folder.today)])
 }
 
 fn column(values: &Values, rows: &[usize]) -> Column {

@@ -309,7 +309,7 @@ fn a_folder_with_other_files_is_not_overwritten() {
     fs::write(study.file("results/thesis.txt"), "mine").unwrap();
     let output = study.run();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("holds other files"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("thesis.txt"));
     assert_eq!(fs::read_to_string(study.file("results/thesis.txt")).unwrap(), "mine");
 }
 

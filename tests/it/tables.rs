@@ -289,6 +289,27 @@ fn a_whole_population_is_counted_whole() {
     assert_eq!(outcome.notice("r", "population-gaps", "cells"), None);
 }
 
+/// A record of a table of counts stands for several cases, and none of them is called a patient.
+#[test]
+fn records_of_counts_are_told_apart_from_the_cases_that_they_stand_for() {
+    let folder = incidence([2000, 2003], "3,2001,2\n7,2002,3\n8,2002,0\n", |_, _| true);
+    let outcome = folder.run();
+    let flow = outcome.table("participation", "flow");
+    let of = |step: &str| {
+        let row = (0..flow.rows.len())
+            .find(|row| flow.text(*row, "site") == "all" && flow.text(*row, "step") == step);
+        row.and_then(|row| flow.number(row, "n"))
+    };
+    let steps = ["received", "not mapped", "analysed", "cases", "events"];
+    assert_eq!(steps.map(of), [Some(3.0), Some(0.0), Some(3.0), Some(5.0), None]);
+    let page = fs::read_to_string(folder.path("results/report.html")).unwrap();
+    for (words, is_there) in [("cases that they stand for", true), ("patients", false)] {
+        let at = page.find(words);
+        let around = at.map_or(&page[..0], |at| &page[at.saturating_sub(80)..at + 40]);
+        assert_eq!(at.is_some(), is_there, "{words}: {around}");
+    }
+}
+
 #[test]
 fn an_age_that_one_year_of_the_population_lacks_refuses_the_cell_and_is_told() {
     let lacks = |year, age| (year, age) != (2001, 3);
@@ -307,6 +328,42 @@ fn years_that_the_population_lacks_are_told_with_and_without_cases() {
     let outcome = incidence([2000, 2005], "3,2001,2\n", |_, _| true).run();
     assert_eq!((outcome.code, rate(&outcome)), (1, (2.0, 60_000.0)));
     assert_eq!(outcome.notice("r", "population-gaps", "cells").unwrap(), "2004–2005");
+}
+
+/// A registry whose cases are complete to the end of 2001 has no person-years of 2002 and 2003.
+#[test]
+fn years_after_the_closing_date_have_no_person_years() {
+    let folder = incidence([2000, 2003], "3,2001,2\n7,2002,3\n", |_, _| true);
+    let table = "[tables.population]\npath = \"population.csv\"\n";
+    folder.site_with("closing_date = \"2001-12-31\"\n", table);
+    let outcome = folder.run();
+    assert_eq!((outcome.code, rate(&outcome)), (1, (2.0, 30_000.0)), "{}", outcome.told);
+    assert_eq!(outcome.notice("r", "population-gaps", "cells").unwrap(), "2002–2003");
+    assert_eq!(outcome.notice("r", "cases-without-population", "n").unwrap(), "3");
+    for (date, said) in [("2001-31-12", "is no date"), ("2999-12-31", "lies in the future")] {
+        folder.site_with(&format!("closing_date = \"{date}\"\n"), table);
+        let outcome = folder.run();
+        assert_eq!(outcome.code, 2);
+        assert!(
+            outcome.told.contains(said) && outcome.told.contains("site.toml:4"),
+            "{}",
+            outcome.told
+        );
+    }
+}
+
+#[test]
+fn dates_after_the_closing_date_are_faults() {
+    let dictionary = "[dictionary.diagnosis]\ntype = \"date\"\nlabel = \"D\"\nrequired = true\n";
+    let cases = "diagnosis\n2001-12-31\n2002-01-01\n2001-01-01\n";
+    let folder = Folder::new(dictionary, &["diagnosis"], "", cases);
+    folder.site_with("closing_date = \"2001-12-31\"\n", "");
+    let (code, told) = folder.check();
+    assert_eq!(code, 1, "{told}");
+    assert!(
+        told.contains("line 3: `diagnosis` lies after the closing date of site.toml"),
+        "{told}"
+    );
 }
 
 /// Both sexes together: a year that has one of them only is not covered.

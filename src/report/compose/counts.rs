@@ -34,6 +34,14 @@ impl Composer<'_> {
             "columns.analysed",
             "columns.events",
         ])?;
+        let has_cases = step(table, "all", "cases").is_some();
+        let mut head = head;
+        if has_cases {
+            // Records of counts have no events; their last column is what they stand for.
+            head.pop();
+            head.push(self.word("columns.cases")?);
+        }
+        let last = if has_cases { "cases" } else { "events" };
         let mut printed = PrintTable::new(self.word("participation.caption_table")?, head);
         let mut sites: Vec<&str> = Vec::new();
         for row in 0..table.rows.len() {
@@ -46,7 +54,7 @@ impl Composer<'_> {
             let step = |name: &str| step(table, site, name);
             let excluded = excluded_steps(table).iter().map(|name| step(name)).sum::<Option<f64>>();
             let numbers =
-                [step("received"), step("not mapped"), excluded, step("analysed"), step("events")];
+                [step("received"), step("not mapped"), excluded, step("analysed"), step(last)];
             let shown = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
             let (style, label) = if site == "all" {
                 ("total", self.word("participation.total")?)
@@ -79,16 +87,26 @@ impl Composer<'_> {
             population = population.zip(n).map(|(a, b)| a - b);
             not_met.push((shown(n), self.say("participation.not_met", &[("condition", name)])?));
         }
-        let steps = [
+        let has = |name: &str| (0..table.rows.len()).any(|row| table.text(row, "step") == name);
+        let population_word = match (has("events"), has("cases")) {
+            (true, _) => "participation.population",
+            (false, true) => "participation.records",
+            (false, false) => "participation.population_of_cases",
+        };
+        let mut steps = vec![
             (
                 "participation.received",
                 received,
                 vec![(shown(unmapped), self.word("participation.not mapped")?)],
             ),
             ("participation.mapped", mapped, not_met),
-            ("participation.population", population, Vec::new()),
-            ("participation.events", number("events"), Vec::new()),
+            (population_word, population, Vec::new()),
         ];
+        for (name, word) in [("events", "participation.events"), ("cases", "participation.cases")] {
+            if has(name) {
+                steps.push((word, number(name), Vec::new()));
+            }
+        }
         let boxes = steps
             .into_iter()
             .map(|(key, n, left_out)| {
@@ -126,7 +144,7 @@ impl Composer<'_> {
         };
         let mut head = vec![self.word("columns.characteristic")?];
         for group in &groups {
-            head.push(self.group(by.filter(|by| *by != "site"), group)?);
+            head.push(self.group(model, by.filter(|by| *by != "site"), group)?);
         }
         let mut printed =
             PrintTable::new(self.say("characteristics.caption", &[("by", &words)])?, head);
@@ -380,7 +398,7 @@ fn step(table: &Table, site: &str, name: &str) -> Option<f64> {
 
 /// Conditions of the population, between what was mapped and what was analysed.
 fn excluded_steps(table: &Table) -> Vec<&str> {
-    let own = ["received", "not mapped", "analysed", "events"];
+    let own = ["received", "not mapped", "analysed", "events", "cases"];
     (0..table.rows.len())
         .filter(|&row| table.text(row, "site") == "all")
         .map(|row| table.text(row, "step"))

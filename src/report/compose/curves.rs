@@ -131,7 +131,7 @@ impl Composer<'_> {
             let words: Composed<Vec<String>> = shown
                 .iter()
                 .map(|&i| match curve.by[i] {
-                    "group" => self.group(model.by.as_deref(), &key[i]),
+                    "group" => self.group(model, model.by.as_deref(), &key[i]),
                     "cause" | "state" | "from" => Ok(self.event_level(model, &key[i])),
                     _ => Ok(self
                         .word(&format!("value.{}", key[i]))

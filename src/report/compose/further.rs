@@ -200,16 +200,16 @@ impl Composer<'_> {
             Value::Text(text) => match column {
                 "group" if table.name == "standardised" && model.by.is_none() => {
                     let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
-                    self.group(variable, text)?
+                    self.group(model, variable, text)?
                 }
                 "reference" if model.kind == "rate_comparison" => self.compared_label(model, text),
                 "group" | "reference" => match text.split_once(" − ") {
                     Some((a, b)) => format!(
                         "{} − {}",
-                        self.group(model.by.as_deref(), a)?,
-                        self.group(model.by.as_deref(), b)?
+                        self.group(model, model.by.as_deref(), a)?,
+                        self.group(model, model.by.as_deref(), b)?
                     ),
-                    None => self.group(model.by.as_deref(), text)?,
+                    None => self.group(model, model.by.as_deref(), text)?,
                 },
                 "cause" | "state" | "from" | "to" => self.event_level(model, text),
                 "sex" if text != "all" => self.sex_label(model, text),

@@ -161,7 +161,7 @@ impl Composer<'_> {
                 Some((_, s)) => s.points.push(point),
                 None => {
                     let label = match (split, key.as_str()) {
-                        (true, _) => self.group(model.by.as_deref(), &key)?,
+                        (true, _) => self.group(model, model.by.as_deref(), &key)?,
                         (false, _) => self.who(model, &key)?,
                     };
                     let s = Series { label, points: vec![point], numbers: Vec::new(), dots: false };
@@ -291,7 +291,7 @@ impl Composer<'_> {
             }
             let (group, sex) = key.split_once('|').unwrap_or((&key, "all"));
             let who = self.who(model, sex)?;
-            let group = self.group(model.by.as_deref(), group)?;
+            let group = self.group(model, model.by.as_deref(), group)?;
             let values =
                 [("group", group.as_str()), ("who", &who), ("level", &self.level_words(model))];
             let caption = self.say("incidence.series_caption", &values)?;

@@ -284,10 +284,14 @@ impl Composer<'_> {
     }
 
     /// Name of a group in reports: a level of a variable, a site, or everybody.
-    fn group(&self, by: Option<&str>, group: &str) -> Composed<String> {
+    fn group(&self, model: &ModelResult, by: Option<&str>, group: &str) -> Composed<String> {
         let variable = by.and_then(|by| self.results.dictionary.get(by));
         match variable {
             Some(variable) => Ok(variable.level_label(group).to_owned()),
+            // Models of incidence count cases; a person may have several.
+            None if group == "all" && model.options.get("incidence").is_some() => {
+                self.word("all.cases")
+            }
             None if group == "all" => self.word("all.patients"),
             None => Ok(group.to_owned()),
         }

@@ -96,7 +96,7 @@ impl Composer<'_> {
         let caption = self.say("incidence.quality_caption", &[("level", &level)])?;
         let mut printed = PrintTable::new(caption, head).texts(texts);
         for (group, sex) in groups.iter().flat_map(|g| sexes.iter().map(move |s| (g, s))) {
-            let whose = self.group(model.by.as_deref(), group)?;
+            let whose = self.group(model, model.by.as_deref(), group)?;
             let mut cells = vec![if sex == "all" { whose } else { String::new() }];
             cells.extend((sexes.len() > 1).then(|| self.who(model, sex)).transpose()?);
             let row = quality.rows(group, sex)[0].1;

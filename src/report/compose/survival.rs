@@ -83,7 +83,7 @@ impl Composer<'_> {
                     None => Ok(not_reached.clone()),
                 };
                 let interval = self.locale.span(&days("conf_low")?, &days("conf_high")?);
-                let group = self.group(model.by.as_deref(), table.text(row, "group"))?;
+                let group = self.group(model, model.by.as_deref(), table.text(row, "group"))?;
                 let reached = table.number(row, "estimate").is_some();
                 let interval = if reached || table.number(row, "conf_low").is_some() {
                     interval
@@ -110,7 +110,7 @@ impl Composer<'_> {
         let n = self.locale.decimals(years, usize::from(years.fract().abs() > 1e-9));
         let key = if (years - 1.0).abs() < 1e-9 { "survival.year" } else { "survival.years" };
         let mut cells = vec![
-            self.group(model.by.as_deref(), table.text(row, "group"))?,
+            self.group(model, model.by.as_deref(), table.text(row, "group"))?,
             self.say(key, &[("n", &n)])?,
             count("n_risk"),
             count("n_event"),
@@ -150,7 +150,7 @@ impl Composer<'_> {
         for row in 0..table.rows.len() {
             let measure = table.text(row, "measure");
             let group = table.text(row, "group");
-            let named = |g: &str| self.group(model.by.as_deref(), g);
+            let named = |g: &str| self.group(model, model.by.as_deref(), g);
             let group = match group.split_once(" − ") {
                 Some((a, b)) => format!("{} − {}", named(a)?, named(b)?),
                 None => named(group)?,
@@ -264,7 +264,7 @@ impl Composer<'_> {
                 left: number(5).unwrap_or(0.0) + number(6).unwrap_or(0.0),
             });
         }
-        Ok(Curve { label: self.group(model.by.as_deref(), group)?, persons, points })
+        Ok(Curve { label: self.group(model, model.by.as_deref(), group)?, persons, points })
     }
 
     /// What a curve shows, for those who cannot see it: its level at five years, or at its end.
@@ -321,7 +321,7 @@ impl Composer<'_> {
                         .number(row, column)
                         .map_or_else(|| "–".to_owned(), |x| self.locale.decimals(x, digits))
                 };
-                let group = self.group(model.by.as_deref(), table.text(row, "group"))?;
+                let group = self.group(model, model.by.as_deref(), table.text(row, "group"))?;
                 let cells = vec![
                     group,
                     shown("n", 0),

@@ -112,7 +112,7 @@ impl Composer<'_> {
         } else {
             // A page per period for both sexes, and one per sex for the last period.
             let of_period = |period: &String| -> Composed<Vec<Line>> {
-                let one = |g: &String| Ok(line(g, period, self.group(by, g)?));
+                let one = |g: &String| Ok(line(g, period, self.group(model, by, g)?));
                 groups.iter().map(one).collect()
             };
             for period in &periods {
