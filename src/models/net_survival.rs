@@ -34,7 +34,7 @@ static CARD: ModelCard = ModelCard {
     estimates: "net or relative survival by group, age-standardised on request; crude probabilities of death; a test between groups",
     sends: "by cell of the time grid: events, censored, person-time and sums of expected mortality over those at risk",
     pools: "cells add; the hub forms Pohar Perme's, Ederer's or Hakulinen's estimate from the sums",
-    differs: "not at all on the daily grid; on a coarse grid it is the hazard form exp(−Σ h (D − E) / Y)",
+    differs: "not at all on the daily grid, which has a step every day as the definition asks (relsurv: a step where somebody leaves, unless add.times names every day); on a coarse grid it is the hazard form exp(−Σ h (D − E) / Y)",
     not_done: "weights that depend on covariates beyond age",
     exchanges: Exchanges::One,
     sources: "Pohar Perme, Stare & Estève 2012; Ederer, Axtell & Cutler 1961; Hakulinen 1982; Brenner et al. 2004; Cronin & Feuer 2000; Grafféo et al. 2016",
@@ -100,6 +100,17 @@ impl Model for NetSurvival {
             }
         }
         let coarse = options.grid_days > 1.0;
+        for (i, t) in options.times_years.iter().enumerate().filter(|_| coarse) {
+            let (days, width) = ((t * AGE_YEAR).round(), options.grid_days);
+            let end = (days / width).round().max(1.0) * width;
+            if (end - days).abs() > 0.5 {
+                let message =
+                    format!("{t} years are {days} days and no end of a cell of {width} days");
+                let hint =
+                    format!("report {:.4} years, or let grid_days divide them", end / AGE_YEAR);
+                faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
+            }
+        }
         if coarse && (options.crude_probabilities || options.test) {
             let hint = "leave grid_days at 1";
             let message = "crude probabilities and the test want the daily grid";

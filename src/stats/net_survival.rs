@@ -1,8 +1,10 @@
 //! Relative and net survival from pooled sums: Ederer I and II, Hakulinen, Pohar Perme; crude probabilities of death; the
 //! log-rank-type test between groups.
 //!
-//! On a daily grid an estimate is a product over the days on which somebody left, as in `relsurv::rs.surv`; on a coarse one it
-//! is the hazard form exp(−Σ h (D − E) / Y), as in `popEpi::survtab`. Net survival may rise and pass 1; nothing is cut off.
+//! On a daily grid an estimate is a product over all days at whose end somebody is at risk: expected hazard counts to the time asked
+//! for, as Λ_E is defined. (`relsurv::rs.surv` takes its steps where somebody leaves; with `add.times` on every day it gives these
+//! numbers.) On a coarse grid it is the hazard form exp(−Σ h (D − E) / Y), as in `popEpi::survtab`. Net survival may rise and pass 1;
+//! nothing is cut off.
 //!
 //! Sources: Ederer, Axtell & Cutler (1961); Hakulinen (1982); Pohar Perme, Stare & Estève (2012); Cronin & Feuer (2000); Grafféo,
 //! Castell, Belot & Giorgi (2016).
@@ -115,10 +117,10 @@ impl GroupSums {
         }
     }
 
-    /// The curve of one estimator. `exponential` takes exp(−Σ) instead of the product on a daily grid.
+    /// The curve of one estimator, a point for each entry at which somebody is at risk. `exponential` takes exp(−Σ) instead of the product on a daily grid.
     pub fn curve(&self, estimator: Estimator, daily: bool, exponential: bool) -> Vec<Point> {
         let mut points = Vec::new();
-        let (mut log, mut survival, mut variance, mut background) = (0.0, 1.0, 0.0, 0.0);
+        let (mut log, mut survival, mut variance) = (0.0, 1.0, 0.0);
         for j in 0..self.time.len() {
             let (n, d, c) = (self.n_risk[j], self.deaths[j], self.censored[j]);
             let net = estimator == Estimator::PoharPerme;
@@ -128,9 +130,7 @@ impl GroupSums {
                 (self.person_days[j], self.expected[j])
             };
             let relative = matches!(estimator, Estimator::PoharPerme | Estimator::Ederer2);
-            if relative && time > 0.0 {
-                background += expected / time;
-            }
+            let background = if relative && time > 0.0 { expected / time } else { 0.0 };
             let (deaths, squared) =
                 if net { (self.weighted_deaths[j], self.squared_deaths[j]) } else { (d, d) };
             let risk = match (daily, net) {
@@ -138,15 +138,13 @@ impl GroupSums {
                 (true, false) => n,
                 (false, _) => time / self.width(j),
             };
-            let left = d > 0.0 || c > 0.0;
-            if (daily && !left && !exponential) || n <= 0.0 {
+            if n <= 0.0 {
                 continue;
             }
             let hazard = if risk > 0.0 { deaths / risk } else { 0.0 };
             // Background is per day; on a coarse grid a cell has as many days as it is wide.
             let days = if daily { 1.0 } else { self.width(j) };
             let excess = hazard - background * days;
-            background = 0.0;
             log -= excess;
             survival *= 1.0 - excess;
             if risk > 0.0 {

@@ -84,6 +84,18 @@ fn at(net: &Estimate, estimator: &str, day: &str, column: &str) -> f64 {
     table.number(row.unwrap(), column).unwrap()
 }
 
+/// The row of the last day up to `day` on which somebody left: relsurv's rows are these.
+fn at_exit(net: &Estimate, estimator: &str, day: &str, column: &str) -> f64 {
+    let table = net.table("curve").unwrap();
+    let of = |r: usize, name: &str| table.number(r, name).unwrap();
+    let row = (0..table.rows.len()).rfind(|&r| {
+        table.text(r, "estimator") == estimator
+            && of(r, "time") <= day.parse().unwrap()
+            && of(r, "n_event") + of(r, "n_censor") > 0.0
+    });
+    of(row.unwrap(), column)
+}
+
 #[test]
 fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
     let frame = colrec();
@@ -99,17 +111,18 @@ fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
             for (stat, column) in
                 [("surv", "estimate"), ("lower", "conf_low"), ("upper", "conf_high")]
             {
-                let found = at(&net, "ederer2", day, column);
-                close(found, of("ederer2", stat), 1e-10, &format!("ederer2 {day} {stat}"));
+                let found = at_exit(&net, "ederer2", day, column);
+                // relsurv takes one step over the days between two exits; ours go on day by day.
+                close(found, of("ederer2", stat), 5e-5, &format!("ederer2 {day} {stat}"));
                 // relsurv holds weights and hazards over the days between two exits; ours go on day by day.
-                let found = at(&net, "pohar-perme", day, column);
+                let found = at_exit(&net, "pohar-perme", day, column);
                 close(found, of("pohar-perme", stat), 5e-5, &format!("pohar-perme {day} {stat}"));
             }
-            let found = at(&net, "pohar-perme", day, "std_error")
-                / at(&net, "pohar-perme", day, "estimate");
+            let found = at_exit(&net, "pohar-perme", day, "std_error")
+                / at_exit(&net, "pohar-perme", day, "estimate");
             close(found, of("pohar-perme", "se_log"), 1e-10, &format!("standard error {day}"));
             // survexp splits the day on which a birthday falls; here it has the hazard of its start.
-            let km = at(&net, "ederer1", day, "estimate");
+            let km = at_exit(&net, "ederer1", day, "estimate");
             close(
                 km,
                 wanted[&format!("colrec_ederer1/{day}/surv")],
@@ -119,7 +132,7 @@ fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
             if day != "1096" {
                 let hakulinen = wanted[&format!("colrec_survexp/{day}/hakulinen")];
                 close(
-                    at(&net, "hakulinen", day, "estimate"),
+                    at_exit(&net, "hakulinen", day, "estimate"),
                     hakulinen,
                     3e-5,
                     &format!("hakulinen {day}"),
@@ -141,12 +154,84 @@ fn pohar_perme_and_ederer_equal_relsurv_whatever_the_split() {
     }
 }
 
+/// Expected hazard counts to the time asked for, also where nobody leaves for years: by definition, a step every day, in R
+/// (net_survival_daily.R). relsurv's own default stands still in between.
+#[test]
+fn net_survival_at_a_time_is_that_of_the_time_and_not_of_the_last_exit() {
+    let wanted = reference("net_survival_daily_reference.csv");
+    let all = "estimators = [\"pohar-perme\", \"ederer2\", \"ederer1\", \"hakulinen\"]\nclosing_date = \"2000-12-31\"\ncrude_probabilities = true\n";
+    let model = format!("{MODEL}{all}horizon_days = 3000\ntimes_years = [1, 2, 3, 4, 5]\n");
+    for (block, frame) in [("colrec", colrec()), ("two", two_men())] {
+        for sites in [1, 3] {
+            // The first 150 patients, dealt out.
+            let first = frame.rows.min(150);
+            let parts: Vec<Vec<usize>> =
+                (0..sites).map(|s| (s..first).step_by(sites).collect()).collect();
+            let net = &frame.pool(&model, &parts)["net"];
+            let mut tried = 0;
+            for (key, value) in wanted.iter().filter(|(key, _)| key.starts_with(block)) {
+                let [_, day, stat] = key.split('/').collect::<Vec<_>>()[..] else {
+                    panic!("{key}")
+                };
+                let years = (day.parse::<f64>().unwrap() / 365.241).round().to_string();
+                let found = match stat {
+                    "disease" | "other" => {
+                        let keys = [("cause", stat), ("time_years", &years)];
+                        number(net, "crude_probability", &keys, "estimate")
+                    }
+                    _ => {
+                        // The row of the curve on the day asked for is the same number.
+                        let found = number(
+                            net,
+                            "times",
+                            &[("estimator", stat), ("time_years", &years)],
+                            "estimate",
+                        );
+                        assert_eq!(found, at(net, stat, day, "estimate"), "{key}");
+                        found
+                    }
+                };
+                close(found, *value, 1e-8, key);
+                tried += 1;
+            }
+            assert_eq!(tried, 30, "{block}");
+        }
+    }
+}
+
+/// Two men of 80 years, one of whom dies after ten days; the other is followed for 3,000.
+fn two_men() -> Frame {
+    let day = f64::from(tributary::cohort::epoch_day("1995-01-01").unwrap());
+    let columns = [
+        ("sex", vec![1.0; 2]),
+        ("age_days", vec![29_220.0; 2]),
+        ("date", vec![day; 2]),
+        ("time", vec![10.0, 3000.0]),
+        ("dead", vec![1.0, 0.0]),
+    ];
+    let mut frame = Frame::of(&columns, DICTIONARY);
+    frame.tables = colrec().tables;
+    frame
+}
+
+/// On a coarse grid there is no value between the ends of two cells.
+#[test]
+fn times_between_the_cells_of_a_coarse_grid_are_refused() {
+    let model = format!("{MODEL}horizon_days = 1826\ngrid_days = 30\ntimes_years = [1, 5]\n");
+    let text = format!("id = \"t\"\ntitle = \"T\"\nquestion = \"?\"\nstudy = \"test\"\n{model}");
+    let faults =
+        tributary::plan::Plan::check("a.toml", &text, colrec().study).unwrap_err().to_string();
+    assert!(faults.contains("1826 days and no end of a cell of 30 days"), "{faults}");
+    assert!(faults.contains("report 5.0104 years"), "{faults}");
+}
+
 /// With a step on every day and exp(−Σ), relsurv's integral is the one here.
 #[test]
 fn pohar_perme_equals_relsurv_where_the_steps_are_the_same() {
     let frame = colrec();
-    let model =
-        format!("{MODEL}horizon_days = 1826\nestimators = [\"pohar-perme\"]\nexponential = true\n");
+    let model = format!(
+        "{MODEL}horizon_days = 1826\nestimators = [\"pohar-perme\"]\nexponential = true\ntimes_years = [1, 3, 5]\n"
+    );
     let net = &frame.pool(&model, &frame.deal(5))["net"];
     for day in ["365", "1096", "1826"] {
         let wanted = oracle()[&format!("colrec_pohar-perme_daily/{day}/surv")];

@@ -188,7 +188,7 @@ impl Tables {
     }
 
     fn curve(&mut self, options: &Options, group: &str, method: Method, points: &[Point]) {
-        for p in points {
+        for p in points.iter().filter(|p| is_shown(options, p)) {
             let head: [Value; 6] = [
                 group.into(),
                 method.word().into(),
@@ -201,6 +201,17 @@ impl Tables {
             self.curve.push(head.into_iter().chain(tail).collect());
         }
     }
+}
+
+/// Days between two rows of a curve at most: net survival moves also where nobody leaves.
+const ROW_DAYS: f64 = 30.0;
+
+/// Whether a point is a row of the curve: somebody leaves, it was asked for, or the last row is a month ago.
+fn is_shown(options: &Options, point: &Point) -> bool {
+    let left = point.n_event > 0.0 || point.n_censor > 0.0;
+    let asked = || options.times_years.iter().any(|t| (t * AGE_YEAR).round() == point.time);
+    let month = point.time > 0.0 && point.time % ROW_DAYS == 0.0;
+    !options.is_daily() || left || month || asked()
 }
 
 /// Estimate, standard error, limits and status.
