@@ -27,7 +27,9 @@ fn pages(name: &str, analysis: &str) -> (Results, String) {
     let told = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{name}: {told}");
     let text = |file: &str| fs::read_to_string(out.path().join(file)).unwrap();
-    (serde_json::from_str(&text("results.json")).unwrap(), text("report.html"))
+    let results = serde_json::from_str(&text("results.json")).unwrap();
+    crate::words::are_a_readers_own(&results);
+    (results, text("report.html"))
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn page(html: &str) {
         "Who contributed",
         "Do the countries agree? Central reading",
         "How the two readings of histology change the answer",
-        "What was held back",
+        "What was withheld",
         "count below the floor",
         "Where the numbers come from",
     ] {

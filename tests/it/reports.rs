@@ -303,11 +303,11 @@ fn every_choice_of_incidence_has_its_words() {
         "Byar",
         "gamma with mean weights (Tiwari)",
         "quantiles of 100 refits",
-        "as the sites&#x27; tables forecast it",
-        "the logarithm of the rate",
+        "forecast in the sites&#x27; population tables",
+        "<dt>link</dt><dd>logarithm of the rate",
         "alive at the start of 1985-01-01",
-        "deaths over cases of the same years",
-        "Cases, rates and cumulative risk (per cent) of each site by sex",
+        "deaths &#x2f; cases of the same years",
+        "Cases, rates and cumulative risk (per cent) at each site by sex",
     ] {
         assert!(html.contains(words), "{words}");
     }
@@ -344,10 +344,13 @@ fn what_goes_wrong_is_said_in_words() {
     for (event, words) in [
         (
             vec![0.0; 8],
-            vec!["Nobody had the event", "There is no estimate to answer with: no events."],
+            vec![
+                "There were no events",
+                "The estimate that would answer the question is not available: no events.",
+            ],
         ),
-        (separated, vec!["The likelihood has no finite maximum", "no finite maximum"]),
-        (few, vec!["Time by which survival has fallen", "not reached"]),
+        (separated, vec!["The likelihood has no finite maximum", "no finite estimate"]),
+        (few, vec!["Quantiles of time to death", "not reached"]),
     ] {
         let columns =
             [("time", time.clone()), ("event", event), ("x", arm.clone()), ("group", arm.clone())];

@@ -1,7 +1,14 @@
 //! The answer, in two sentences: the effect, and whether the sites agree.
 
-use super::{Composed, Composer, regression::effect};
-use crate::{estimate::Status, spec::TermRef};
+use super::{
+    Composed, Composer,
+    regression::{effect, singular},
+};
+use crate::{
+    estimate::{Status, Table},
+    results::ModelResult,
+    spec::{TermRef, VariableKind},
+};
 
 impl Composer<'_> {
     pub(super) fn answer(&self) -> Composed<Vec<String>> {
@@ -35,9 +42,6 @@ impl Composer<'_> {
             return self.say("answer.no_estimate", &[("status", &status)]);
         };
         let variable = terms.text(row, "variable");
-        let label = |level: &str| {
-            results.dictionary.get(variable).map_or(level, |v| v.level_label(level)).to_owned()
-        };
         let mut others: Vec<String> = Vec::new();
         for other in 0..terms.rows.len() {
             let name = terms.text(other, "variable");
@@ -47,38 +51,67 @@ impl Composer<'_> {
                 others.push(lower);
             }
         }
-        let event = self.event(model);
+        let ratio = super::further::ratio_column(terms);
+        let quantity =
+            self.say(&format!("quantity.{ratio}"), &[("event", &self.event_or_cause(model))])?;
+        // A ratio of times says how long, the others say how often.
+        let scale = if ratio == "time_ratio" { "time" } else { "risk" };
         let direction = match found.log {
-            [_, low, _] if low > 0.0 => "answer.higher",
-            [_, _, high] if high < 0.0 => "answer.lower",
-            _ => "answer.unclear",
+            [_, low, _] if low > 0.0 => "higher",
+            [_, _, high] if high < 0.0 => "lower",
+            _ => "unclear",
         };
-        let direction = self.say(direction, &[("event", &event)])?;
+        let direction =
+            self.say(&format!("answer.{scale}.{direction}"), &[("quantity", &quantity)])?;
         let [hr, low, high] = found.ratios().map(|x| self.locale.ratio(x));
         let count = |column: &str| self.locale.count(summary.number(0, column).unwrap_or(0.0));
         let values = [
             ("adjusted", self.locale.enumerate(&others)),
-            ("level", label(terms.text(row, "level"))),
-            ("reference", label(terms.text(row, "reference"))),
-            ("variable", self.lower(variable)),
+            ("contrast", self.contrast(model, terms, row)?),
             ("direction", direction),
-            ("event", event),
-            ("ratio", self.head(super::further::ratio_column(terms)).to_lowercase()),
+            ("ratio", self.head(ratio).to_lowercase()),
             ("hr", hr),
             ("low", low),
             ("high", high),
+            ("level", self.level_words(model)),
             ("p", self.locale.p_sentence(found.p_value)),
             ("events", count("n_event")),
             ("n", count("n")),
             ("compared", self.compared(answer)?),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
-        let key = match (terms.text(row, "level").is_empty(), others.is_empty()) {
-            (true, _) => "answer.effect_quantity",
-            (false, true) => "answer.effect_unadjusted",
-            (false, false) => "answer.effect",
-        };
+        let key = if others.is_empty() { "answer.effect_unadjusted" } else { "answer.effect" };
         self.say(key, &values)
+    }
+
+    /// What the answer compares: "Histology (unfavourable vs favourable)", "Age (per year)", or a finding by its name alone.
+    fn contrast(&self, model: &ModelResult, terms: &Table, row: usize) -> Composed<String> {
+        let cell = |column: &str| terms.text(row, column);
+        let Some(variable) = self.results.dictionary.get(cell("variable")) else {
+            return self.term_words(model, terms, row);
+        };
+        let label = variable.label.as_str();
+        let [level, reference] =
+            [cell("level"), cell("reference")].map(|level| variable.level_label(level));
+        if level.is_empty() && !cell("term").ends_with('\'') {
+            return match variable.unit.as_deref() {
+                Some(unit) => {
+                    let values = [("variable", label), ("unit", singular(unit))];
+                    self.say("answer.contrast_quantity", &values)
+                }
+                None => self.say("answer.contrast_plain", &[("variable", label)]),
+            };
+        }
+        if level.is_empty() {
+            return self.term_words(model, terms, row);
+        }
+        let is_flag = variable.kind == VariableKind::Flag;
+        let named = is_flag && ["1", &self.word("answer.yes")?].contains(&level);
+        if named && cell("reference") == "0" {
+            return Ok(label.to_owned());
+        }
+        let values = [("variable", label), ("level", level), ("reference", reference)];
+        self.say("answer.contrast", &values)
     }
 
     /// The estimates set beside the answer, as a clause.

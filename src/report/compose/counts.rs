@@ -85,7 +85,9 @@ impl Composer<'_> {
         for name in excluded_steps(table) {
             let n = number(name);
             population = population.zip(n).map(|(a, b)| a - b);
-            not_met.push((shown(n), self.say("participation.not_met", &[("condition", name)])?));
+            let condition = self.condition_words(name)?;
+            let words = self.say("participation.not_met", &[("condition", &condition)])?;
+            not_met.push((shown(n), words));
         }
         let has = |name: &str| (0..table.rows.len()).any(|row| table.text(row, "step") == name);
         let population_word = match (has("events"), has("cases")) {

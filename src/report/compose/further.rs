@@ -214,7 +214,9 @@ impl Composer<'_> {
                 "cause" | "state" | "from" | "to" => self.event_level(model, text),
                 "sex" if text != "all" => self.sex_label(model, text),
                 "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
-                _ => self.word(&format!("value.{text}")).unwrap_or_else(|_| text.clone()),
+                "term" => self.named_term(model, text)?,
+                "variable" => self.results.dictionary.label(text).to_owned(),
+                _ => self.worded(column, text),
             },
         })
     }
@@ -236,7 +238,8 @@ impl Composer<'_> {
         let is_time = column.ends_with("_years") && column != "person_years";
         let median = table.text(row, "quantity") == "median years";
         match column {
-            "p_value" => self.locale.p_value(x),
+            _ if column.ends_with("p_value") => self.locale.p_value(x),
+            "statistic" | "deviance" => self.locale.decimals(x, 2),
             _ if YEARS.contains(&column) => {
                 let decimals = if (x - x.round()).abs() < 1e-9 { 0 } else { 2 };
                 format!("{x:.decimals$}")
@@ -258,7 +261,7 @@ impl Composer<'_> {
             {
                 self.locale.decimals(x, usize::from((x - x.round()).abs() >= 1e-9))
             }
-            "hazard_per_year" | "statistic" => self.locale.ratio(x),
+            "hazard_per_year" => self.locale.ratio(x),
             _ if percent && !median => self.locale.percent(x),
             _ => self.locale.ratio(x),
         }
@@ -282,7 +285,7 @@ impl Composer<'_> {
         for row in 0..terms.rows.len() {
             let number = |column: &str| terms.number(row, column);
             let show = |x: f64| self.locale.ratio(x);
-            let mut cells = vec![self.term_words(terms, row)?];
+            let mut cells = vec![self.term_words(model, terms, row)?];
             let limits =
                 [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
             // A parameter of the distribution has no ratio worth printing.
@@ -304,22 +307,6 @@ impl Composer<'_> {
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
-    }
-
-    /// A term in words: a covariate of the dictionary as in a Cox table, anything else by its name.
-    pub(super) fn term_words(&self, terms: &Table, row: usize) -> Composed<String> {
-        let name = terms.text(row, "term");
-        if self.results.dictionary.get(terms.text(row, "variable")).is_some() {
-            let bends = name.chars().rev().take_while(|c| *c == '\'').count();
-            let words = self.term(terms, row)?;
-            if bends == 0 {
-                return Ok(words);
-            }
-            let label = self.results.dictionary.label(terms.text(row, "variable")).to_owned();
-            let n = (bends + 1).to_string();
-            return self.say("table.spline", &[("variable", &label), ("n", &n)]);
-        }
-        Ok(self.word(&format!("value.{name}")).unwrap_or_else(|_| name.to_owned()))
     }
 
     /// Forest plot of the covariates' ratios.
@@ -347,7 +334,7 @@ impl Composer<'_> {
                 None => self.status(terms, row)?,
             };
             rows.push(ForestRow {
-                label: self.term_words(terms, row)?,
+                label: self.term_words(model, terms, row)?,
                 effect,
                 weight: None,
                 pooled: false,

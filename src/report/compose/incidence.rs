@@ -88,7 +88,7 @@ impl Composer<'_> {
     }
 
     /// The variable by which sexes are told apart.
-    fn sex_variable(model: &ModelResult) -> Option<&str> {
+    pub(super) fn sex_variable(model: &ModelResult) -> Option<&str> {
         ["/incidence/sex", "/sex"]
             .into_iter()
             .find_map(|p| model.options.pointer(p).and_then(|v| v.as_str()))
@@ -189,10 +189,13 @@ impl Composer<'_> {
             return Ok(Vec::new());
         }
         let per = self.per(estimate);
-        let caption = self.say(
-            "incidence.age_caption",
-            &[("period", &period), ("level", &self.level_words(model))],
-        )?;
+        let limits = if split {
+            String::new()
+        } else {
+            self.say("incidence.age_limits", &[("level", &self.level_words(model))])?
+        };
+        let caption =
+            self.say("incidence.age_caption", &[("period", &period), ("limits", &limits)])?;
         let y_label = self.say("incidence.rate_label", &[("per", &per)])?;
         let x_label = self.head("age");
         Ok(vec![self.line_block(

@@ -5,6 +5,7 @@ mod counts;
 mod curves;
 mod further;
 mod incidence;
+mod names;
 mod published;
 mod quality;
 mod regression;
@@ -76,10 +77,7 @@ impl Composer<'_> {
         let heading = self.word("section.models")?;
         sections.push(Section { id: "results".into(), heading, level: 1, blocks: Vec::new() });
         for model in results.models.iter().filter(|m| m.kind != "participation") {
-            let title = match &model.title {
-                Some(title) => title.clone(),
-                None => self.word(&format!("kind.{}", model.kind))?,
-            };
+            let title = self.title(model)?;
             let blocks = self.model(model)?;
             sections.push(Section { id: model.id.clone(), heading: title, level: 2, blocks });
         }
@@ -128,7 +126,7 @@ impl Composer<'_> {
         };
         let mut blocks = Vec::new();
         for notice in &estimate.notices {
-            blocks.push(self.notice(notice)?);
+            blocks.push(self.notice(model, notice)?);
         }
         blocks.extend(match model.kind.as_str() {
             "characteristics" => self.characteristics(model, estimate)?,
@@ -148,9 +146,10 @@ impl Composer<'_> {
         Ok(blocks)
     }
 
-    fn notice(&self, notice: &Notice) -> Composed<Block> {
+    fn notice(&self, model: &ModelResult, notice: &Notice) -> Composed<Block> {
+        let values = self.notice_words(model, notice)?;
         let values: Vec<(&str, &str)> =
-            notice.values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            values.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
         let text = self.say(&format!("notice.{}", notice.key), &values)?;
         Ok(if notice.status == Status::Ok { Block::Note { text } } else { Block::Warning { text } })
     }
@@ -165,10 +164,16 @@ impl Composer<'_> {
             // Large whole numbers are easier to read in groups of three.
             let shown = |v: &String| match v.parse::<f64>() {
                 Ok(x) if x >= 1e4 && x.fract() == 0.0 => self.locale.count(x),
-                _ => v.clone(),
+                Ok(_) => v.clone(),
+                Err(_) => self.choice_words(v),
             };
-            let values: Vec<(&str, String)> =
+            let mut values: Vec<(&str, String)> =
                 line.values.iter().map(|(k, v)| (k.as_str(), shown(v))).collect();
+            if let (Some(of), Some(term)) = (line.values.get("model"), line.values.get("term"))
+                && let Some(of) = self.results.model(of)
+            {
+                values = vec![("model", self.title(of)?), ("term", self.term_name(&of.id, term)?)];
+            }
             let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
             let text = self.say(&format!("card.{}.{}", line.term, line.choice), &values)?;
             lines.push((self.word(&format!("card.{}", line.term))?, text));
@@ -218,14 +223,15 @@ impl Composer<'_> {
                     None => self.word("withheld.pooled")?,
                 };
                 let what = match (array, cells) {
-                    (Some(array), Some(1)) => self.say("withheld.cell", &[("array", array)])?,
                     (Some(array), Some(n)) => {
-                        self.say("withheld.cells", &[("n", &n.to_string()), ("array", array)])?
+                        let key = if *n == 1 { "withheld.cell" } else { "withheld.cells" };
+                        let array = self.array_words(array)?;
+                        self.say(key, &[("n", &n.to_string()), ("array", &array)])?
                     }
                     _ => self.word("withheld.answer")?,
                 };
                 let rule = self.word(&format!("withheld.{rule}"))?;
-                table.row("body", vec![model.id.clone(), place, what, rule]);
+                table.row("body", vec![self.title(model)?, place, what, rule]);
             }
         }
         blocks.push(Block::Table(table));
@@ -265,7 +271,7 @@ impl Composer<'_> {
             Block::Facts { card: false, lines },
         ];
         blocks.push(Block::Paragraph { text: self.word("provenance.answers")? });
-        let mut head = self.words(&["columns.model", "provenance.round"])?;
+        let mut head = self.words(&["provenance.model", "provenance.round"])?;
         head.extend(sites.iter().map(|s| (*s).to_owned()));
         let mut table = PrintTable::new(self.word("provenance.caption_answers")?, head);
         for model in &results.models {

@@ -71,7 +71,7 @@ impl Composer<'_> {
             let mut printed = PrintTable::new(self.say("cox.caption_terms", &values)?, head);
             for row in 0..terms.rows.len() {
                 let number = |column: &str| terms.number(row, column);
-                let mut cells = vec![self.term_words(terms, row)?];
+                let mut cells = vec![self.term_words(model, terms, row)?];
                 match (
                     number("hazard_ratio"),
                     number("hazard_ratio_low"),
@@ -182,7 +182,8 @@ impl Composer<'_> {
 
         let mut head = self.words(&["columns.method", "columns.interval", "columns.hr"])?;
         head.push(self.say("columns.ci", &[("level", &self.level_words(model))])?);
-        head.extend(self.words(&["columns.p", "columns.pi"])?);
+        head.push(self.word("columns.p")?);
+        head.push(self.say("columns.pi", &[("level", &self.level_words(model))])?);
         let mut printed = PrintTable::new(self.word("meta.caption_pooled")?, head).texts(2);
         // All intervals of the first random-effects method; of the others the first one only.
         let mut first: Option<&str> = None;
@@ -244,11 +245,11 @@ impl Composer<'_> {
     }
 
     /// A term of a Cox model in words.
-    fn term_name(&self, model: &str, term: &str) -> Composed<String> {
+    pub(super) fn term_name(&self, model: &str, term: &str) -> Composed<String> {
         let table =
-            self.results.model(model).and_then(|m| m.estimate()).and_then(|e| e.table("terms"));
-        match table.and_then(|t| Some((t, t.find("term", term)?))) {
-            Some((table, row)) => self.term(table, row),
+            self.results.model(model).and_then(|m| Some((m, m.estimate()?.table("terms")?)));
+        match table.and_then(|(m, t)| Some((m, t, t.find("term", term)?))) {
+            Some((model, table, row)) => self.term_words(model, table, row),
             None => Ok(term.to_owned()),
         }
     }
@@ -392,6 +393,6 @@ impl Composer<'_> {
 }
 
 /// "completed years" → "completed year".
-fn singular(unit: &str) -> &str {
+pub(super) fn singular(unit: &str) -> &str {
     unit.strip_suffix('s').unwrap_or(unit)
 }

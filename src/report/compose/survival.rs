@@ -1,6 +1,6 @@
 //! Pages of survival: curves with their tables, and the log-rank test.
 
-use super::{Block, Composed, Composer};
+use super::{Block, Composed, Composer, names::capital};
 use crate::{
     estimate::{Estimate, Table},
     report::{
@@ -17,7 +17,28 @@ impl Composer<'_> {
     pub(super) fn event(&self, model: &ModelResult) -> String {
         let event =
             model.options.pointer("/followup/event").and_then(|v| v.as_str()).unwrap_or_default();
-        self.lower(event)
+        let event = self.lower(event);
+        if self.is_death(&event) { self.word("survival.death").unwrap_or(event) } else { event }
+    }
+
+    /// The same, or the cause where a model has one.
+    pub(super) fn event_or_cause(&self, model: &ModelResult) -> String {
+        let cause = model.options.get("cause").and_then(|v| v.as_str());
+        cause.map_or_else(|| self.event(model), |cause| self.event_level(model, cause))
+    }
+
+    /// Labels of variables that tell a death: survival free of them is survival.
+    fn is_death(&self, event: &str) -> bool {
+        let deaths = self.word("survival.deaths").unwrap_or_default();
+        deaths.split(", ").any(|death| death == event)
+    }
+
+    /// "survival", or "survival free of relapse".
+    fn survival_words(&self, event: &str) -> Composed<String> {
+        if self.is_death(event) {
+            return self.word("survival.overall");
+        }
+        self.say("survival.free", &[("event", event)])
     }
 
     fn by_words(&self, model: &ModelResult) -> Composed<String> {
@@ -58,7 +79,9 @@ impl Composer<'_> {
                 "columns.survival",
             ])?;
             head.push(ci.clone());
-            let caption = self.say("survival.caption_times", &[("event", &event), ("by", &by)])?;
+            let survival = capital(&self.survival_words(&event)?);
+            let values = [("survival", survival.as_str()), ("by", &by)];
+            let caption = self.say("survival.caption_times", &values)?;
             let mut printed = PrintTable::new(caption, head).texts(2);
             for row in 0..table.rows.len() {
                 printed.row("body", self.time_cells(model, table, row)?);
@@ -68,8 +91,8 @@ impl Composer<'_> {
         if let Some(table) = estimate.table("quantiles").filter(|t| !t.rows.is_empty()) {
             let mut head = self.words(&["columns.group", "columns.quantile", "columns.time"])?;
             head.push(ci.clone());
-            let mut printed =
-                PrintTable::new(self.word("survival.caption_quantiles")?, head).texts(2);
+            let caption = self.say("survival.caption_quantiles", &[("event", &event)])?;
+            let mut printed = PrintTable::new(caption, head).texts(2);
             for row in 0..table.rows.len() {
                 let share = table.number(row, "quantile").unwrap_or(0.5);
                 let name = if (share - 0.5).abs() < 1e-9 {
@@ -182,9 +205,10 @@ impl Composer<'_> {
             let persons = groups.number(row, "n").unwrap_or(0.0);
             curves.push(self.curve(model, table, group, persons)?);
         }
+        let survival_words = self.survival_words(event)?;
         let mut plot = SurvivalPlot {
             curves,
-            y_label: self.say("survival.y_label", &[("event", event)])?,
+            y_label: capital(&survival_words),
             x_label: self.word("survival.x_label")?,
             risk_label: self.word("survival.risk_label")?,
             marks: [
@@ -200,8 +224,8 @@ impl Composer<'_> {
         };
         let mut blocks = Vec::new();
         let text = self.curve_text(&plot)?;
-        let caption =
-            self.say("survival.caption_figure", &[("event", event), ("by", by), ("level", level)])?;
+        let values = [("survival", survival_words.as_str()), ("by", by), ("level", level)];
+        let caption = self.say("survival.caption_figure", &values)?;
         let alt = self.say("survival.alt_figure", &[("by", by), ("text", &text)])?;
         blocks.push(self.place(format!("{}.curve", model.id), survival(&plot), caption, alt));
         if plot.curves.len() > 1 {
