@@ -86,7 +86,7 @@ impl Composer<'_> {
         match self.results.dictionary.get(variable) {
             Some(found) => Ok(found.level_label(level).to_owned()),
             None if variable == "sex" => Ok(self.sex_label(model, level)),
-            None if variable == "group" => self.group(model.by.as_deref(), level),
+            None if variable == "group" => self.group(model, model.by.as_deref(), level),
             None => Ok(level.to_owned()),
         }
     }
@@ -174,7 +174,9 @@ impl Composer<'_> {
             "terms" if value.parse::<f64>().is_err() => {
                 each(value, &|term| self.named_term(model, term))
             }
-            "group" | "groups" => each(value, &|group| self.group(model.by.as_deref(), group)),
+            "group" | "groups" => {
+                each(value, &|group| self.group(model, model.by.as_deref(), group))
+            }
             "sex" => self.who(model, value),
             _ => Ok(value.to_owned()),
         };
