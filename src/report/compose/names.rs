@@ -99,7 +99,8 @@ impl Composer<'_> {
         for token in tokens(condition) {
             let last = words.last().map(String::as_str);
             let word = match token.as_str() {
-                "=" | "<" | ">" | "(" | ")" | "," => token,
+                // What follows decides how NOT and IS read.
+                "=" | "<" | ">" | "(" | ")" | "," | "NOT" | "IS" => token,
                 "<=" => "≤".into(),
                 ">=" => "≥".into(),
                 "<>" => "≠".into(),
@@ -116,8 +117,6 @@ impl Composer<'_> {
                     self.word(&format!("condition.NOT {token}"))?
                 }
                 "IN" | "BETWEEN" | "AND" | "OR" => self.word(&format!("condition.{token}"))?,
-                // What follows decides how these two read.
-                "NOT" | "IS" => token,
                 name if dictionary.get(name).is_some() => {
                     variable = dictionary.get(name);
                     dictionary.label(name).to_owned()
