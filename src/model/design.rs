@@ -27,6 +27,9 @@ pub struct DesignTerm {
     /// Factors of a product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub product: Vec<Self>,
+    /// A parameter of the baseline or of the distribution: its exponential is no ratio of two patients.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parameter: bool,
 }
 
 /// One column of a restricted cubic spline.
@@ -52,9 +55,22 @@ pub struct Columns<'a> {
 }
 
 impl DesignTerm {
-    fn of(variable: &str) -> Self {
+    /// A parameter that is no coefficient of a covariate.
+    pub fn parameter(name: &str) -> Self {
+        Self { parameter: true, ..Self::of(name) }
+    }
+
+    /// A column of a variable as it is.
+    pub fn of(variable: &str) -> Self {
         let variable = variable.to_owned();
-        Self { variable, level: None, reference: None, spline: None, product: Vec::new() }
+        Self {
+            variable,
+            level: None,
+            reference: None,
+            spline: None,
+            product: Vec::new(),
+            parameter: false,
+        }
     }
 
     /// Name in tables: `variable`, `variable=level`, `variable'` for the second column of a spline, `a:b` for a product.

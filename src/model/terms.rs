@@ -73,7 +73,8 @@ impl<'a> Terms<'a> {
         let statistic = b / se;
         let p = normal_two_sided(statistic);
         let numbers = [b, se, statistic, p, low, high, b.exp(), low.exp(), high.exp()];
-        self.push(j, &numbers, Status::Ok);
+        let shown = if self.design[j].parameter { &numbers[..6] } else { &numbers };
+        self.push(j, shown, Status::Ok);
     }
 
     /// Coefficients at the maximum; those that run to infinity have no Wald interval. `active` are the positions of the terms

@@ -430,7 +430,8 @@ fn landmark(
     let mut within = steps.iter().filter(|s| s.time <= days);
     let events: f64 = within.clone().map(|s| s.n_event).sum();
     let mut row: Vec<Value> = vec![n_risk.into(), events.into()];
-    let emptied = steps.last().is_some_and(|s| s.n_risk <= s.n_event);
+    // After everybody has had an event of some kind, the incidence of each is known for ever.
+    let emptied = counts.is_emptied();
     if days > followed && !emptied {
         row.resize(6, Value::None);
         row.push(Status::BeyondFollowup.into());

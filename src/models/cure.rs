@@ -143,16 +143,9 @@ impl Options {
     }
 
     fn all_terms(&self) -> Vec<DesignTerm> {
-        let named = |name: &str| DesignTerm {
-            variable: name.to_owned(),
-            level: None,
-            reference: None,
-            spline: None,
-            product: Vec::new(),
-        };
-        let mut terms = vec![named("(Intercept)")];
+        let mut terms = vec![DesignTerm::parameter("(Intercept)")];
         terms.extend(self.design.iter().cloned());
-        terms.extend([named("latency: location"), named("latency: log(scale)")]);
+        terms.extend(["latency: location", "latency: log(scale)"].map(DesignTerm::parameter));
         terms
     }
 

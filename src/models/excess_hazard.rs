@@ -145,18 +145,12 @@ impl Options {
 
     /// Covariates, baseline, varying effects.
     fn all_terms(&self) -> Vec<DesignTerm> {
-        let named = |variable: String| DesignTerm {
-            variable,
-            level: None,
-            reference: None,
-            spline: None,
-            product: Vec::new(),
-        };
         let baseline = self.baseline_names();
         let mut terms = self.design.clone();
-        terms.extend(baseline.iter().cloned().map(named));
+        terms.extend(baseline.iter().map(|name| DesignTerm::parameter(name)));
         for j in self.varying() {
-            let of = |name: &String| named(format!("{}:{name}", self.design[j].name()));
+            let of =
+                |name: &String| DesignTerm::parameter(&format!("{}:{name}", self.design[j].name()));
             terms.extend(baseline[1..].iter().map(of));
         }
         terms

@@ -21,10 +21,7 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Dictionary, Fault, VariableKind},
-    stats::{
-        event_table::{Rows, event_table},
-        product_limit::restricted_mean,
-    },
+    stats::event_table::{Rows, event_table},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
 
@@ -300,7 +297,7 @@ impl Model for KaplanMeier {
             }
             if let Some(tau) = options.restricted_mean_years {
                 let days = tau * DAYS_PER_YEAR;
-                let mean = restricted_mean(&fitted.steps, days, fitted.followed_to);
+                let mean = fitted.mean(days, options.level());
                 if mean.is_none() && fitted.persons > 0.0 {
                     let largest = fitted.followed_to / DAYS_PER_YEAR;
                     let values = [("group", group.clone()), ("years", format!("{largest:.2}"))];
@@ -310,7 +307,7 @@ impl Model for KaplanMeier {
                         &values,
                     ));
                 }
-                means.push((group, mean, fitted.lowest(options.level())));
+                means.push((group, mean));
             }
         }
         if !emptied.is_empty() {

@@ -154,16 +154,11 @@ impl Options {
 
     /// Intercept, covariates, and the parameters of the distribution as terms.
     fn all_terms(&self) -> Vec<DesignTerm> {
-        let named = |name: &str| DesignTerm {
-            variable: name.to_owned(),
-            level: None,
-            reference: None,
-            spline: None,
-            product: Vec::new(),
-        };
-        let mut terms = vec![named("(Intercept)")];
+        let mut terms = vec![DesignTerm::parameter("(Intercept)")];
         terms.extend(self.design.iter().cloned());
-        terms.extend(self.distribution().ancillary_names().iter().map(|name| named(name)));
+        terms.extend(
+            self.distribution().ancillary_names().iter().map(|name| DesignTerm::parameter(name)),
+        );
         terms
     }
 

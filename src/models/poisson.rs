@@ -131,14 +131,11 @@ impl Options {
 
     /// Bands first, then the covariates.
     fn all_terms(&self) -> Vec<DesignTerm> {
-        let band = |name: String| DesignTerm {
-            variable: name,
-            level: None,
-            reference: None,
-            spline: None,
-            product: Vec::new(),
-        };
-        self.band_names().into_iter().map(band).chain(self.design.iter().cloned()).collect()
+        self.band_names()
+            .iter()
+            .map(|name| DesignTerm::parameter(name))
+            .chain(self.design.iter().cloned())
+            .collect()
     }
 
     /// Values of the covariates in pattern number `pattern`.

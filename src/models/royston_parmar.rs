@@ -149,17 +149,12 @@ impl Options {
     }
 
     fn all_terms(&self, knots: usize) -> Vec<DesignTerm> {
-        let named = |name: String| DesignTerm {
-            variable: name,
-            level: None,
-            reference: None,
-            spline: None,
-            product: Vec::new(),
-        };
-        let mut terms: Vec<DesignTerm> = (0..knots).map(|j| named(format!("gamma{j}"))).collect();
+        let mut terms: Vec<DesignTerm> =
+            (0..knots).map(|j| DesignTerm::parameter(&format!("gamma{j}"))).collect();
         terms.extend(self.design.iter().cloned());
         for j in self.varying() {
-            let of = |k| named(format!("{}:log(time){}", self.design[j].name(), "'".repeat(k)));
+            let name = self.design[j].name();
+            let of = |k| DesignTerm::parameter(&format!("{name}:log(time){}", "'".repeat(k)));
             terms.extend((0..=self.time_varying_knots).map(of));
         }
         terms

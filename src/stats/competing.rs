@@ -49,6 +49,12 @@ impl CauseCounts {
         self.events.iter().map(|cause| cause[j]).sum()
     }
 
+    /// Whether everybody still at risk at the last exit had an event then, of whatever cause.
+    pub fn is_emptied(&self) -> bool {
+        let last = self.n_risk.iter().rposition(|n| *n > 0.0);
+        last.is_some_and(|j| self.total(j) >= self.n_risk[j])
+    }
+
     /// Survival free of any event just before each time.
     fn before(&self) -> Vec<f64> {
         let mut survival = 1.0;

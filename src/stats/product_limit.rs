@@ -112,7 +112,7 @@ pub fn interval(step: &Step, scale: IntervalScale, level: f64) -> Option<(f64, f
 /// A quantile of survival time with its interval; `None` means "not reached".
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantile {
-    /// Smallest time with S(t) ≤ 1 − p; the middle of the plateau where S equals 1 − p.
+    /// Smallest time with S(t) ≤ 1 − p; the middle of the plateau where S equals 1 − p, which may run to the last follow-up.
     pub time: Option<f64>,
     /// Same rule on the lower pointwise limit.
     pub low: Option<f64>,
@@ -145,9 +145,8 @@ fn crossing(steps: &[Step], values: &[Option<f64>], target: f64) -> Option<f64> 
         return Some(steps[first].time);
     }
     let below = values.iter().skip(first).position(|v| v.is_some_and(|v| v < target - TOLERANCE));
-    Some(below.map_or(steps[first].time, |after| {
-        f64::midpoint(steps[first].time, steps[first + after].time)
-    }))
+    let end = below.map_or(steps.len() - 1, |after| first + after);
+    Some(f64::midpoint(steps[first].time, steps[end].time))
 }
 
 /// Restricted mean survival time, days.
@@ -193,6 +192,12 @@ mod tests {
         let s = steps(&[1., 2., 3., 4.], &[4., 3., 2., 1.], &[1.; 4], &[0.; 4]);
         let at = |p| quantile(&s, p, IntervalScale::LogLog, 0.95).time;
         assert_eq!([at(0.25), at(0.5), at(0.75)], [Some(1.5), Some(2.5), Some(3.5)]);
+    }
+
+    #[test]
+    fn a_plateau_at_the_median_that_runs_to_the_end_has_its_middle() {
+        let s = steps(&[2., 4., 7., 8.], &[4., 3., 2., 1.], &[1., 1., 0., 0.], &[0., 0., 1., 1.]);
+        assert_eq!(quantile(&s, 0.5, IntervalScale::LogLog, 0.95).time, Some(6.0));
     }
 
     #[test]

@@ -172,3 +172,22 @@ fn fine_and_gray_equal_crr_whatever_the_split() {
         }
     }
 }
+
+/// The last patient leaves by the second cause: from then on the incidence of both is known for ever.
+#[test]
+fn after_everybody_has_had_an_event_the_incidence_of_every_cause_is_known() {
+    let columns = [("time", vec![100.0, 200.0, 300.0, 400.0]), ("cause", vec![1.0, 2.0, 1.0, 2.0])];
+    let dictionary = "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 4000]\n\
+        [dictionary.cause]\ntype = \"category\"\nlabel = \"Cause\"\nlevels = [\"0\", \"1\", \"2\"]\n";
+    let frame = Frame::of(&columns, dictionary);
+    let model = format!(
+        "[[model]]\nid = \"cif\"\nkind = \"competing_risks\"\ncauses = [\"1\", \"2\"]\ntimes_years = [5]\n{FOLLOWUP}"
+    );
+    for sites in [1, 2] {
+        let found = &frame.pool(&model, &frame.deal(sites))["cif"];
+        for cause in ["1", "2"] {
+            let f = number(found, "times", &[("cause", cause)], "estimate");
+            close(f, 0.5, 1e-15, cause);
+        }
+    }
+}

@@ -42,6 +42,7 @@ mod profile_likelihood;
 mod published;
 mod rates;
 mod reports; // every status and choice has its words
+mod restricted_means; // at their borders
 mod results_folder; // results replace results, and nothing else
 mod sealed; // sealed sums equal plain sums
 mod simulation; // random operations, crashes, lost and repeated messages

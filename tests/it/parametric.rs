@@ -227,3 +227,26 @@ fn published_log_likelihoods_of_the_german_patients_come_out() {
         assert!((found - wanted).abs() < 2e-4, "{name}: {found}");
     }
 }
+
+/// Coefficients of the spline and of the distribution have limits, and no hazard ratio: it was 1.2e94.
+#[test]
+fn parameters_of_a_baseline_have_no_ratio() {
+    let models = "[followup]\ntime = \"time\"\nevent = \"event\"\n\
+        [[model]]\nid = \"spline\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"age\"]\n\
+        [[model]]\nid = \"weibull\"\nkind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"age\"]\n\
+        [[model]]\nid = \"rates\"\nkind = \"poisson\"\nbands_years = [1]\ncovariates = [\"sex\"]\n";
+    let frame = crate::survival_oracles::lung();
+    for (id, ratio, covariate) in [
+        ("spline", "hazard_ratio", "age"),
+        ("weibull", "time_ratio", "age"),
+        ("rates", "rate_ratio", "sex"),
+    ] {
+        let found = &frame.pool(models, &frame.deal(2))[id];
+        let table = found.table("terms").unwrap();
+        for row in 0..table.rows.len() {
+            let is_covariate = table.text(row, "variable") == covariate;
+            assert_eq!(table.number(row, ratio).is_some(), is_covariate, "{id} {row}");
+            assert!(table.number(row, "conf_low").is_some(), "{id} {row}");
+        }
+    }
+}

@@ -238,18 +238,11 @@ impl Options {
             self.varying().iter().map(|&j| self.design[j].clone()).collect();
         for years in self.time_bands_years.clone() {
             for term in &varying {
-                let level = |level| DesignTerm {
-                    variable: BAND.to_owned(),
-                    level,
-                    reference: None,
-                    spline: None,
-                    product: Vec::new(),
-                };
-                let band = level(Some(format!("from {years} years")));
-                let mut product = level(None);
-                product.variable = format!("{BAND}:{}", term.variable);
-                product.product = vec![band, term.clone()];
-                self.design.push(product);
+                let level = Some(format!("from {years} years"));
+                let band = DesignTerm { level, ..DesignTerm::of(BAND) };
+                let name = format!("{BAND}:{}", term.variable);
+                let product = vec![band, term.clone()];
+                self.design.push(DesignTerm { product, ..DesignTerm::of(&name) });
             }
         }
     }

@@ -9,7 +9,9 @@ use crate::{
         beta_product::BetaProduct,
         distribution::{normal_point, normal_two_sided},
         event_table::TimeGrid,
-        product_limit::{RestrictedMean, Step as CurveStep, interval, product_limit, quantile},
+        product_limit::{
+            RestrictedMean, Step as CurveStep, interval, product_limit, quantile, restricted_mean,
+        },
     },
 };
 
@@ -117,13 +119,33 @@ impl Curve {
         head(n_risk.into(), events.into()).into_iter().chain(self.at(last, options)).collect()
     }
 
-    /// Lowest S at the end of the curve that the beta product interval allows.
-    pub(super) fn lowest(&self, level: f64) -> f64 {
-        let product = self.products.last().copied().unwrap_or_default();
-        let left = self.steps.last().map_or(self.persons, |s| s.n_risk - s.n_event - s.n_censor);
-        // Somebody followed to the very end was at risk there.
-        let left = left.max(self.steps.last().map_or(0.0, |s| s.n_censor));
-        product.interval(left, level).0
+    /// Limits of the restricted mean to `tau` days where Greenwood's variance is 0: up to τ nobody had the event, or all had it at
+    /// once. Survival before the event is at least what the beta product allows for those at risk then, after it at most.
+    fn border(&self, tau: f64, level: f64) -> [f64; 2] {
+        let at_risk = |day: f64| match self.steps.iter().find(|s| s.time >= day) {
+            Some(next) => next.n_risk,
+            None => self.steps.last().map_or(self.persons, |s| s.n_risk - s.n_event - s.n_censor),
+        };
+        let lowest = |day: f64| BetaProduct::default().interval(at_risk(day), level).0;
+        let first = self.steps.iter().position(|s| s.n_event > 0.0 && s.time < tau);
+        match first {
+            None => [lowest(tau) * tau, tau],
+            Some(i) => {
+                let day = self.steps[i].time;
+                let (_, highest) = self.products[i].interval(0.0, level);
+                [lowest(day) * day, day + highest * (tau - day)]
+            }
+        }
+    }
+
+    /// Restricted mean to `tau` days with its limits; `None` if nobody is followed that far.
+    pub(super) fn mean(&self, tau: f64, level: f64) -> Option<Mean> {
+        let RestrictedMean { mean, variance } =
+            restricted_mean(&self.steps, tau, self.followed_to)?;
+        let half = normal_point(level) * variance.sqrt();
+        let limits =
+            if variance > 0.0 { [mean - half, mean + half] } else { self.border(tau, level) };
+        Some(Mean { value: mean, variance, limits })
     }
 
     pub(super) fn quantile(&self, group: &str, p: f64, options: &Options) -> Vec<Value> {
@@ -137,10 +159,49 @@ impl Curve {
     }
 }
 
-/// A group, its restricted mean, and the lowest survival that the beta product interval allows at τ.
-pub(super) type Mean<'a> = (&'a String, Option<RestrictedMean>, f64);
+/// A restricted mean, or what is made of one, days.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mean {
+    value: f64,
+    variance: f64,
+    limits: [f64; 2],
+}
 
-pub(super) fn restricted_mean_table(tau: f64, means: &[Mean<'_>], level: f64) -> Table {
+impl Mean {
+    /// Time lost to `tau`.
+    fn lost(self, tau: f64) -> Self {
+        let [low, high] = self.limits;
+        Self { value: tau - self.value, limits: [tau - high, tau - low], ..self }
+    }
+
+    /// On the log scale; `None` where a mean is 0.
+    fn log(self) -> Option<Self> {
+        let variance = self.variance / (self.value * self.value);
+        let limits = self.limits.map(|x| x.max(0.0).ln());
+        (self.value > 0.0).then(|| Self { value: self.value.ln(), variance, limits })
+    }
+
+    /// The difference of two. Where one of them has no variance, its own limits stand in for it (Zou & Donner 2008).
+    fn minus(self, other: Self, level: f64) -> Self {
+        let (value, variance) = (self.value - other.value, self.variance + other.variance);
+        let half = normal_point(level) * variance.sqrt();
+        let limits = if self.variance > 0.0 && other.variance > 0.0 {
+            [value - half, value + half]
+        } else {
+            let (a, b) = (self.limits, other.limits);
+            let low = (self.value - a[0]).hypot(b[1] - other.value);
+            let high = (a[1] - self.value).hypot(other.value - b[0]);
+            [value - low, value + high]
+        };
+        Self { value, variance, limits }
+    }
+}
+
+pub(super) fn restricted_mean_table(
+    tau: f64,
+    means: &[(&String, Option<Mean>)],
+    level: f64,
+) -> Table {
     let columns = [
         "group",
         "measure",
@@ -154,66 +215,62 @@ pub(super) fn restricted_mean_table(tau: f64, means: &[Mean<'_>], level: f64) ->
         "status",
     ];
     let mut table = Table::new("restricted_mean", &columns);
-    let z = normal_point(level);
     let days = tau * DAYS_PER_YEAR;
-    let beyond = |group: &str, measure: &str| {
+    let without = |group: &str, measure: &str, status: Status| {
         let mut row = vec![Value::from(group), measure.into(), tau.into()];
         row.resize(9, Value::None);
-        row.push(Status::BeyondFollowup.into());
+        row.push(status.into());
         row
     };
-    let line = |group: &str, measure: &str, x: f64, se: f64, limits: [f64; 2], z: Option<f64>| {
-        let status = if se > 0.0 { Status::Ok } else { Status::Boundary };
-        let statistic = z.filter(|z| z.is_finite());
+    let line = |group: &str, measure: &str, x: Mean, statistic: Option<f64>, status: Status| {
+        let std_error = (status == Status::Ok).then(|| x.variance.sqrt());
         vec![
             group.into(),
             measure.into(),
             tau.into(),
-            x.into(),
-            se.into(),
-            limits[0].into(),
-            limits[1].into(),
+            x.value.into(),
+            std_error.into(),
+            x.limits[0].into(),
+            x.limits[1].into(),
             statistic.into(),
             statistic.map(normal_two_sided).into(),
             status.into(),
         ]
     };
-    let wald = |x: f64, se: f64| [x - z * se, x + z * se];
-    for (group, mean, lowest) in means {
-        let Some(m) = mean else {
-            table.push(beyond(group, "mean"));
+    let status = |all: &[Mean]| {
+        if all.iter().all(|m| m.variance > 0.0) { Status::Ok } else { Status::Boundary }
+    };
+    for (group, mean) in means {
+        let Some(mean) = *mean else {
+            table.push(without(group, "mean", Status::BeyondFollowup));
             continue;
         };
-        let se = m.variance.sqrt();
-        // Nobody had the event: survival is at least what the beta product allows at the end.
-        let limits = if se > 0.0 { wald(m.mean, se) } else { [lowest * days, m.mean] };
-        table.push(line(group, "mean", m.mean, se, limits, None));
-        table.push(line(
-            group,
-            "lost",
-            days - m.mean,
-            se,
-            [days - limits[1], days - limits[0]],
-            None,
-        ));
+        table.push(line(group, "mean", mean, None, status(&[mean])));
+        table.push(line(group, "lost", mean.lost(days), None, status(&[mean])));
     }
-    let Some((reference_group, reference, _)) = means.first() else { return table };
-    for (group, mean, _) in &means[1..] {
+    let Some((reference_group, reference)) = means.first() else { return table };
+    for (group, mean) in &means[1..] {
         let name = format!("{group} − {reference_group}");
-        let (Some(a), Some(b)) = (mean, reference) else {
-            table.push(beyond(&name, "difference"));
+        let (Some(a), Some(b)) = (*mean, *reference) else {
+            table.push(without(&name, "difference", Status::BeyondFollowup));
             continue;
         };
-        let (d, se) = (a.mean - b.mean, (a.variance + b.variance).sqrt());
-        table.push(line(&name, "difference", d, se, wald(d, se), Some(d / se)));
-        let ratios = [("ratio", a.mean, b.mean), ("ratio of lost", days - a.mean, days - b.mean)];
-        for (measure, x, y) in ratios {
-            if x > 0.0 && y > 0.0 {
-                let log = (x / y).ln();
-                let se = (a.variance / (x * x) + b.variance / (y * y)).sqrt();
-                let limits = wald(log, se).map(f64::exp);
-                table.push(line(&name, measure, x / y, se * x / y, limits, Some(log / se)));
-            }
+        let status = status(&[a, b]);
+        // At a border there is an interval, and no standard error to test by.
+        let tested = |d: Mean| (status == Status::Ok).then(|| d.value / d.variance.sqrt());
+        let d = a.minus(b, level);
+        table.push(line(&name, "difference", d, tested(d), status));
+        let pairs = [("ratio", a, b), ("ratio of lost", a.lost(days), b.lost(days))];
+        for (measure, x, y) in pairs {
+            let (Some(x), Some(y)) = (x.log(), y.log()) else {
+                table.push(without(&name, measure, Status::Boundary));
+                continue;
+            };
+            let d = x.minus(y, level);
+            let ratio = d.value.exp();
+            let limits = d.limits.map(f64::exp);
+            let shown = Mean { value: ratio, variance: d.variance * ratio * ratio, limits };
+            table.push(line(&name, measure, shown, tested(d), status));
         }
     }
     table
