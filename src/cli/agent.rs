@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn agent(folder: &Path, with_parent: bool) -> anyhow::Result<Ending> {
     log::start();
     let mut agent = Agent::start(folder)?;
-    say!("site {} asks {}", agent.site(), AgentConfig::open(folder)?.hub.url);
+    say!("site {} fetches questions from {}", agent.site(), AgentConfig::open(folder)?.hub.url);
     if with_parent {
         std::thread::spawn(|| {
             let read = std::io::stdin().read_to_end(&mut Vec::new());
@@ -32,7 +32,7 @@ pub(super) fn agent(folder: &Path, with_parent: bool) -> anyhow::Result<Ending> 
 pub(super) fn pending(folder: &Path) -> anyhow::Result<Ending> {
     let questions = Desk::of(folder).pending()?;
     if questions.is_empty() {
-        say!("no question has come");
+        say!("no questions received");
     }
     for pending in &questions {
         let header = &pending.question.header;
@@ -68,8 +68,11 @@ pub(super) fn show(folder: &Path, run: &str) -> anyhow::Result<Ending> {
         say!("  {:<22} {:<16} {read}", model.id, model.kind);
     }
     say!("\n{}", header.analysis_file.trim_end());
-    say!("\npreview every number:  tributary site preview {run} --agent {}", folder.display());
-    say!("decide:                tributary site approve {} {run}   (or decline)", folder.display());
+    say!("\nto preview the numbers:  tributary site preview {run} --agent {}", folder.display());
+    say!(
+        "to decide:               tributary site approve {} {run}   (or decline)",
+        folder.display()
+    );
     Ok(Ending::Done)
 }
 
@@ -96,10 +99,10 @@ pub(super) fn decide(
         None => std::env::var("USER")
             .ok()
             .filter(|name| !name.is_empty())
-            .context("say who decides: --by NAME")?,
+            .context("name the person deciding: --by NAME")?,
     };
     if by.trim().is_empty() {
-        bail!("say who decides: --by NAME");
+        bail!("name the person deciding: --by NAME");
     }
     let decision = Decision {
         run: run.to_owned(),
@@ -111,6 +114,6 @@ pub(super) fn decide(
     desk.decide(&decision)?;
     let word = if approves { "approved" } else { "declined" };
     say!("{word}: run {run}, specification {}", plan.hash);
-    say!("the agent sends the decision when it next asks, and writes it to the ledger");
+    say!("the agent records the decision in the ledger and sends it when it next contacts the hub");
     Ok(Ending::Done)
 }

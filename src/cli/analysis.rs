@@ -46,10 +46,10 @@ pub(super) fn say_exchanges(plan: &Plan) {
         });
     let several: Vec<(&str, String)> = several.collect();
     if several.is_empty() {
-        say!("one round: every model is answered in one exchange of files");
+        say!("one round: every model needs a single exchange of files");
         return;
     }
-    say!("several rounds, because of:");
+    say!("several rounds are needed, because of:");
     for (model, words) in several {
         say!("  {model}: {words}");
     }

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use super::exchange;
 use super::{analysis, meta, report};
 
-/// Pools rare-cancer studies across countries; only sums leave a country
+/// Pooled analysis of rare-cancer studies: records stay in their country, only sums leave it
 #[derive(Debug, Parser)]
 #[command(name = "tributary", version, arg_required_else_help = true)]
 pub(super) struct Arguments {
@@ -20,10 +20,10 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     #[cfg(all(feature = "site", feature = "hub"))]
-    /// Run the Wilms study: five countries, one report, no set-up
+    /// Run the example study of Wilms tumour: five countries, one report, nothing to set up
     ///
-    /// With --live, hub, keyholder and five agents run as processes of their own on this machine, with fresh keys, and talk
-    /// over HTTP; the numbers are the same.
+    /// With --live, a hub, a keyholder and five agents run as separate processes on this machine, with new keys, and
+    /// communicate over HTTP; the numbers are the same.
     ///
     /// Example: tributary demo --live --out results/wilms
     Demo {
@@ -32,24 +32,24 @@ pub(super) enum Command {
         out: PathBuf,
         #[command(flatten)]
         force: Force,
-        /// Study folder, if it is not found from here
+        /// Folder of the example study, if it cannot be found from the current folder
         #[arg(long)]
         study: Option<PathBuf>,
-        /// As live services on this machine
+        /// Run hub, keyholder and agents as separate processes
         #[arg(long)]
         live: bool,
-        /// Keep the files of the live services here: keys, ledgers, logs, database
+        /// Folder in which to keep the files of these processes: keys, ledgers, logs, database
         #[arg(long, requires = "live")]
         keep: Option<PathBuf>,
         #[command(flatten)]
         when: When,
     },
     #[cfg(all(feature = "site", feature = "hub"))]
-    /// Run an analysis over site folders in one process, through the same path as a live study
+    /// Run an analysis on site folders in one process, through the same steps as in a live study
     ///
     /// Example: tributary run analyses/wilms/wilms.toml --site analyses/wilms/sites/* --out results
     Run {
-        /// Analysis file; study.toml stands beside it
+        /// Analysis file, with study.toml in the same folder
         spec: PathBuf,
         /// Site folders
         #[arg(long, num_args = 1.., required = true)]
@@ -59,51 +59,51 @@ pub(super) enum Command {
         #[command(flatten)]
         when: When,
     },
-    /// Check an analysis file, or print the schemas that editors complete from
+    /// Check an analysis file, or print JSON schemas for editors
     #[command(subcommand)]
     Analysis(AnalysisCommand),
     #[cfg(feature = "site")]
-    /// What a site does: its own folder, its agent, its answers by file
+    /// Commands for a site: check its folder, run its agent, answer by file
     #[command(subcommand)]
     Site(SiteCommand),
     #[cfg(feature = "hub")]
-    /// The coordinating server, and its work by file
+    /// Commands for the hub: serve, submit an analysis, pool answers by file
     #[command(subcommand)]
     Hub(HubCommand),
     #[cfg(feature = "hub")]
-    /// The second institution, which holds the masks
+    /// Commands for the keyholder, the second institution, which holds the masks
     #[command(subcommand)]
     Keyholder(KeyholderCommand),
-    /// Who takes part, by which keys
+    /// The roster: who takes part, and their public keys
     #[command(subcommand)]
     Roster(RosterCommand),
-    /// Ledgers and audit logs
+    /// Verify ledgers and audit logs
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Meta-analysis of study results that are already public
+    /// Meta-analysis of published study results
     ///
     /// Example: tributary meta trials.csv --measure RR --method REML,DL --moderators year --out results/trials
     Meta(Box<meta::MetaArguments>),
-    /// Print the cards of all models, or of one
+    /// List all models, or print the card of one
     ///
     /// Example: tributary models cox
     Models {
         /// Kind of model
         kind: Option<String>,
     },
-    /// Render a report again from results.json, to the same bytes
+    /// Render a report again from results.json, byte for byte
     ///
     /// Example: tributary report results/wilms/results.json --format html --out again
     Report {
-        /// File results.json of a run
+        /// The file results.json of a run
         results: PathBuf,
-        /// Formats
+        /// Formats to render
         #[arg(long, value_delimiter = ',', default_value = "html,pdf")]
         format: Vec<report::Format>,
-        /// Folder for the files; beside results.json if absent
+        /// Folder for the files [default: the folder of results.json]
         #[arg(long)]
         out: Option<PathBuf>,
-        /// Replace a report that somebody has changed
+        /// Replace a report that has been changed since it was written
         #[arg(long)]
         force: bool,
     },
@@ -112,7 +112,7 @@ pub(super) enum Command {
 #[cfg(feature = "hub")]
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(super) struct Force {
-    /// Write into a folder that holds other files; they are kept
+    /// Write into a folder that contains other files; these are kept
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -121,7 +121,7 @@ pub(super) struct Force {
 #[cfg(feature = "hub")]
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Destination {
-    /// Folder for the results; those of an earlier run are replaced
+    /// Folder for the results; results of an earlier run are replaced
     #[arg(long)]
     pub(super) out: PathBuf,
     #[command(flatten)]
@@ -131,25 +131,25 @@ pub(super) struct Destination {
 #[cfg(feature = "hub")]
 #[derive(Debug, clap::Args)]
 pub(super) struct When {
-    /// Day to write on the report; today if absent
+    /// Date to print on the report [default: today]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub(super) date: Option<jiff::civil::Date>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AnalysisCommand {
-    /// Check an analysis; faults point at the line
+    /// Check an analysis file; errors name the line
     ///
     /// Example: tributary analysis check analyses/wilms/wilms.toml
     Check {
         /// Analysis file
         spec: PathBuf,
     },
-    /// Print a JSON schema, for editors
+    /// Print the JSON schema of a file, for editors
     ///
     /// Example: tributary analysis schema study > study.schema.json
     Schema {
-        /// Which file
+        /// File whose schema to print
         #[arg(default_value = "analysis")]
         file: analysis::SchemaFile,
     },
@@ -158,104 +158,104 @@ pub(super) enum AnalysisCommand {
 #[cfg(feature = "site")]
 #[derive(Debug, Subcommand)]
 pub(super) enum SiteCommand {
-    /// Read, map and check a site's file: quality report
+    /// Read, map and check a site's files, and print a quality report
     ///
     /// Example: tributary site check analyses/wilms/sites/XD
     Check {
         /// Site folder
         folder: PathBuf,
-        /// Study file; found in the folders above if absent
+        /// Study file [default: study.toml in one of the parent folders]
         #[arg(long)]
         study: Option<PathBuf>,
     },
-    /// Show every number that the first round would send, with the rule beside each hidden one
+    /// Show every number that the first round would send, and the rule behind each one that is withheld
     ///
     /// Example: tributary site preview analyses/wilms/wilms.toml --site analyses/wilms/sites/XE
     Preview {
-        /// Analysis file; with --agent, a run that has come
+        /// Analysis file or, with --agent, the identifier of a pending run
         what: PathBuf,
-        /// Site folder
+        /// Site folder, with an analysis file
         #[arg(long, required_unless_present = "agent")]
         site: Option<PathBuf>,
-        /// Folder of the agent
+        /// Agent folder, with a run
         #[arg(long, conflicts_with = "site")]
         agent: Option<PathBuf>,
     },
-    /// Make the signing key of a site
+    /// Generate the signing key of a site
     ///
     /// Example: tributary site keygen keys
     Keygen {
         /// Folder for the key file
         folder: PathBuf,
     },
-    /// Ask the hub for questions and answer those that are approved, until stopped
+    /// Run the agent of a site: fetch questions from the hub and answer those that are approved
     ///
-    /// The folder holds agent.toml; connections go outwards only.
+    /// Runs until it is stopped. The folder contains agent.toml. Connections are outbound only.
     ///
     /// Example: tributary site agent agent
     Agent {
-        /// Folder of the agent
+        /// Agent folder
         folder: PathBuf,
         /// Stop when standard input ends
         #[arg(long, hide = true)]
         with_parent: bool,
     },
-    /// List the questions that have come
+    /// List the questions received, and the decision on each
     ///
     /// Example: tributary site pending agent
     Pending {
-        /// Folder of the agent
+        /// Agent folder
         folder: PathBuf,
     },
-    /// Show one question in full
+    /// Show a question in full
     ///
     /// Example: tributary site show agent 01997c2e-…
     Show {
-        /// Folder of the agent
+        /// Agent folder
         folder: PathBuf,
-        /// Run
+        /// Identifier of the run
         run: String,
     },
-    /// Take part in a run; covers exactly the specification that was shown
+    /// Approve a run; the approval covers exactly the specification that was shown
     ///
     /// Example: tributary site approve agent 01997c2e-… --by "Dr Martin"
     Approve {
-        /// Folder of the agent
+        /// Agent folder
         folder: PathBuf,
-        /// Run
+        /// Identifier of the run
         run: String,
-        /// Who decides; the name of the login if absent
+        /// Name of the person deciding [default: the login name]
         #[arg(long)]
         by: Option<String>,
     },
-    /// Do not take part in a run
+    /// Decline a run
     ///
     /// Example: tributary site decline agent 01997c2e-… --by "Dr Martin"
     Decline {
-        /// Folder of the agent
+        /// Agent folder
         folder: PathBuf,
-        /// Run
+        /// Identifier of the run
         run: String,
-        /// Who decides; the name of the login if absent
+        /// Name of the person deciding [default: the login name]
         #[arg(long)]
         by: Option<String>,
     },
-    /// Answer one round by file: a signed file that a text editor shows
+    /// Answer one round by file; the answer is a signed text file
     ///
     /// Example: tributary site answer wilms.toml --site sites/XE --keys keys --roster roster.toml -o XE-1.txt
     Answer {
-        /// Analysis file; study.toml stands beside it
+        /// Analysis file, with study.toml in the same folder
         spec: PathBuf,
         /// Site folder
         #[arg(long)]
         site: PathBuf,
-        /// Folder with signing.key; ledger and answers are kept here
+        /// Folder with signing.key, where the ledger and the answers are kept
         #[arg(long)]
         keys: PathBuf,
         /// Roster of the study
         #[arg(long)]
         roster: PathBuf,
-        /// Question file of the hub, for rounds after the first
+        /// Question file from the hub, for rounds after the first
         #[arg(long)]
         question: Option<PathBuf>,
         /// Name of the run
@@ -270,44 +270,44 @@ pub(super) enum SiteCommand {
 #[cfg(feature = "hub")]
 #[derive(Debug, Subcommand)]
 pub(super) enum HubCommand {
-    /// Make the signing key of a hub
+    /// Generate the signing key of a hub
     ///
     /// Example: tributary hub keygen keys
     Keygen {
         /// Folder for the key file
         folder: PathBuf,
     },
-    /// Serve, until stopped
+    /// Run the hub until it is stopped
     ///
     /// Example: tributary hub serve hub.toml
     Serve {
-        /// File hub.toml
+        /// The file hub.toml
         config: PathBuf,
         /// Stop when standard input ends
         #[arg(long, hide = true)]
         with_parent: bool,
     },
-    /// Give somebody a role and a token, straight in the database
+    /// Give a user a role and a token, directly in the database
     ///
     /// Example: tributary hub token hub.toml --user anna --role administrator
     Token {
-        /// File hub.toml
+        /// The file hub.toml
         config: PathBuf,
-        /// Name
+        /// Name of the user
         #[arg(long)]
         user: String,
-        /// Role
+        /// Role of the user
         #[arg(long)]
         role: crate::hub::store::Role,
-        /// How many days it counts
+        /// Number of days for which the token is valid
         #[arg(long, default_value_t = 90)]
         days: i64,
     },
-    /// Submit an analysis to a hub, follow the run, fetch the results
+    /// Submit an analysis to a hub, follow the run and fetch the results
     ///
     /// Example: tributary hub submit wilms.toml --url https://hub.example --token-file token --out results/wilms
     Submit {
-        /// Analysis file; study.toml stands beside it
+        /// Analysis file, with study.toml in the same folder
         spec: PathBuf,
         /// Address of the hub
         #[arg(long)]
@@ -318,17 +318,17 @@ pub(super) enum HubCommand {
         /// File with the token
         #[arg(long)]
         token_file: PathBuf,
-        /// Roster to put in place
+        /// Roster to install
         #[arg(long)]
         roster: Option<PathBuf>,
         #[command(flatten)]
         to: Destination,
     },
-    /// Pool answers that came as files
+    /// Pool answers received as files
     ///
     /// Example: tributary hub pool wilms.toml X?-1.txt --keys keys --roster roster.toml --out results/wilms
     Pool {
-        /// Analysis file; study.toml stands beside it
+        /// Analysis file, with study.toml in the same folder
         spec: PathBuf,
         /// Answer files of the open round
         #[arg(required = true)]
@@ -339,7 +339,7 @@ pub(super) enum HubCommand {
         /// Roster of the study
         #[arg(long)]
         roster: PathBuf,
-        /// What the keyholder sent back
+        /// Opening file from the keyholder
         #[arg(long)]
         opening: Option<PathBuf>,
         #[command(flatten)]
@@ -352,30 +352,30 @@ pub(super) enum HubCommand {
 #[cfg(feature = "hub")]
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyholderCommand {
-    /// Make the two keys of a keyholder
+    /// Generate the two keys of a keyholder
     ///
     /// Example: tributary keyholder keygen keys
     Keygen {
         /// Folder for the key files
         folder: PathBuf,
     },
-    /// Serve, until stopped
+    /// Run the keyholder until it is stopped
     ///
     /// Example: tributary keyholder serve keyholder.toml
     Serve {
-        /// File keyholder.toml
+        /// The file keyholder.toml
         config: PathBuf,
         /// Stop when standard input ends
         #[arg(long, hide = true)]
         with_parent: bool,
     },
-    /// Open sums by file: the masks of the sites that the hub lists, summed
+    /// Answer an opening request by file: the sum of the masks of the sites listed in it
     ///
     /// Example: tributary keyholder open keyholder.toml opening-request-1.txt -o opening-1.txt
     Open {
-        /// File keyholder.toml
+        /// The file keyholder.toml
         config: PathBuf,
-        /// Request of the hub
+        /// Opening request from the hub
         request: PathBuf,
         /// File for the sums of masks
         #[arg(short, long)]
@@ -385,18 +385,18 @@ pub(super) enum KeyholderCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum RosterCommand {
-    /// Show a roster and its fingerprint, to be compared over another channel
+    /// Show a roster and its fingerprint, to be compared over a second channel
     ///
     /// Example: tributary roster show roster.toml
     Show {
-        /// File roster.toml
+        /// The file roster.toml
         roster: PathBuf,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
-    /// Verify that a ledger or audit log is as it was written
+    /// Verify that a ledger or audit log has not been altered
     ///
     /// Example: tributary audit verify agent/ledger.jsonl
     Verify {

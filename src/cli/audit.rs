@@ -34,10 +34,10 @@ pub(super) fn verify_database(url: &str) -> anyhow::Result<Ending> {
 fn report(entries: &[Entry]) {
     match (entries.first(), entries.last()) {
         (Some(first), Some(last)) => {
-            say!("{} entries, {} to {}, unbroken", entries.len(), first.at, last.at);
+            say!("{} entries, {} to {}, chain intact", entries.len(), first.at, last.at);
             say!("last hash {}", last.hash);
             say!(
-                "an end that was cut off does not show in the chain: compare this hash with the one noted elsewhere"
+                "the chain does not show whether entries were removed at its end: compare the last hash with a copy kept elsewhere"
             );
         }
         _ => say!("no entries"),

@@ -60,7 +60,7 @@ fn find() -> anyhow::Result<PathBuf> {
     match found {
         Some(folder) => Ok(folder),
         None => bail!(
-            "the folder {STUDY} is not here: run this in the source folder, or name it with --study"
+            "the folder {STUDY} was not found: run this command in the source folder, or name the study folder with --study"
         ),
     }
 }

@@ -25,7 +25,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
         return Ok(());
     }
     if path.exists() {
-        bail!("{} exists and is something else: name another file", path.display());
+        bail!("{} exists and has other contents: name another file", path.display());
     }
     let partial = path.with_extension("partial");
     let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
@@ -70,7 +70,7 @@ pub(super) fn answer(
     let roster = keys::roster(files.roster)?;
     if roster.study != plan.study.id {
         bail!(
-            "{}: the roster is of study {}, the analysis of {}",
+            "{}: the roster is for study {}, the analysis for study {}",
             files.roster.display(),
             roster.study,
             plan.study.id
@@ -88,13 +88,13 @@ pub(super) fn answer(
         Some(path) => {
             let asked: QuestionFile =
                 Document::parse(&read_text(path)?).with_context(|| path.display().to_string())?;
-            asked
-                .verify(&roster.hub.signing_key)
-                .with_context(|| format!("{}: not from the hub of the roster", path.display()))?;
+            asked.verify(&roster.hub.signing_key).with_context(|| {
+                format!("{} is not signed by the hub in the roster", path.display())
+            })?;
             let header = asked.header;
             if header.specification != plan.hash {
                 bail!(
-                    "{}: the question is for specification {}, the analysis here is {}",
+                    "{}: the question is about specification {}, the analysis file here has specification {}",
                     path.display(),
                     header.specification,
                     plan.hash
@@ -102,7 +102,7 @@ pub(super) fn answer(
             }
             if header.roster != roster.hash() {
                 bail!(
-                    "{}: the question is for roster {}, the one here is {}: compare them over another channel",
+                    "{}: the question refers to roster {}, the roster here is {}: compare fingerprints over a second channel",
                     path.display(),
                     header.roster,
                     roster.hash()
@@ -110,7 +110,7 @@ pub(super) fn answer(
             }
             let round = header
                 .round
-                .with_context(|| format!("{}: nothing is asked yet", path.display()))?;
+                .with_context(|| format!("{}: no round is open yet", path.display()))?;
             (address(&plan, &header.run, round, &header.questions), header.questions)
         }
     };
@@ -118,7 +118,7 @@ pub(super) fn answer(
     let text = match maker.made(&address.run, address.round)? {
         Some(text) => {
             eprintln!(
-                "round {} of run {} was answered before: this is that answer",
+                "round {} of run {} has already been answered; the same answer was written again",
                 address.round + 1,
                 address.run
             );
@@ -128,7 +128,7 @@ pub(super) fn answer(
     };
     write_new(out, &text)?;
     say!(
-        "{}: site {}, round {}, signed; send it to the hub",
+        "{}: signed answer of site {} to round {}; send it to the hub",
         out.display(),
         maker.site,
         address.round + 1
@@ -192,7 +192,7 @@ pub(super) fn pool(
     let key = read_signing(files.keys)?;
     if roster.hub.signing_key != key.public() {
         bail!(
-            "{}: the roster knows the hub by another key than the one in {}",
+            "{}: the hub's key in the roster differs from the one in {}",
             files.roster.display(),
             files.keys.display()
         );
@@ -205,14 +205,18 @@ pub(super) fn pool(
             Document::parse(&read_text(path)?).with_context(|| path.display().to_string())?;
         documents.push((path.clone(), document));
     }
-    let Some((_, first)) = documents.first() else { bail!("no answer was named") };
+    let Some((_, first)) = documents.first() else { bail!("no answer file was given") };
     let run_name = first.header.run.clone();
     let sites: BTreeSet<SiteId> = documents.iter().map(|(_, d)| d.header.site.clone()).collect();
 
     let state = Exchange::beside(out);
     let mut exchange = state.load(&plan, sites)?;
     let RunState::Asking { round } = exchange.run.state else {
-        bail!("{}: this run is over; results are in {}", state.folder.display(), out.display());
+        bail!(
+            "{}: this run has ended; its results are in {}",
+            state.folder.display(),
+            out.display()
+        );
     };
     let address = address(&plan, &run_name, round, &exchange.run.questions());
     let (policy, parts) = (&plan.study.policy, plan.parts());
@@ -233,7 +237,7 @@ pub(super) fn pool(
         let missing: Vec<String> =
             exchange.run.waiting_for().iter().map(ToString::to_string).collect();
         eprintln!(
-            "without {}: models that go on from an earlier round end here",
+            "{} did not answer: models continuing from an earlier round end here",
             missing.join(", ")
         );
         exchange.apply(Event::Closed)?;
@@ -245,8 +249,8 @@ pub(super) fn pool(
             fs::create_dir_all(&state.folder)?;
             fs::write(&path, request.to_text())
                 .with_context(|| format!("{} cannot be written", path.display()))?;
-            say!("{} answers hold; their sums are sealed", documents.len());
-            say!("1. send {} to the keyholder (it holds no statistic)", path.display());
+            say!("{} answers are valid; their sums are sealed", documents.len());
+            say!("1. send {} to the keyholder (it contains no statistics)", path.display());
             say!(
                 "2. there: tributary keyholder open keyholder.toml FILE -o opening-{}.txt",
                 round + 1
@@ -290,7 +294,7 @@ pub(super) fn pool(
                 .map(|m| m.id.as_str())
                 .collect();
             say!(
-                "round {round} is pooled; {} of {} models go on: {}",
+                "round {round} is pooled; {} of {} models need another round: {}",
                 open.len(),
                 exchange.run.models.len(),
                 open.join(", ")
@@ -362,11 +366,11 @@ impl Exchange {
             }
             Err(_) => Record { specification: plan.hash.clone(), sites, events: Vec::new() },
             Ok(text) => serde_json::from_str(&text)
-                .with_context(|| format!("{} is no record of a run", path.display()))?,
+                .with_context(|| format!("{} is not the record of a run", path.display()))?,
         };
         if record.specification != plan.hash {
             bail!(
-                "{} is the record of another specification: name a new folder with --out",
+                "{} is the record of a run with another specification: name a new folder with --out",
                 path.display()
             );
         }

@@ -26,14 +26,18 @@ pub(super) enum Party {
 #[cfg(feature = "serving")]
 /// Makes new keys in `folder` and prints the public part for the roster.
 pub(super) fn generate(party: Party, folder: &Path) -> anyhow::Result<Ending> {
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     let signing = SigningKey::generate()?;
-    eprintln!("wrote {} (keep it secret, keep a copy)", write_signing(folder, &signing)?.display());
+    eprintln!(
+        "wrote {}: keep it secret, and keep a backup",
+        write_signing(folder, &signing)?.display()
+    );
     let signing = String::from(signing.public());
     match party {
         #[cfg(feature = "site")]
         Party::Site => say!(
-            "# for roster.toml, with this site's code in place of XX\n[sites.XX]\nsigning_key = \"{signing}\""
+            "# for roster.toml; replace XX with the code of the site\n[sites.XX]\nsigning_key = \"{signing}\""
         ),
         #[cfg(feature = "hub")]
         Party::Hub => say!("# for roster.toml\n[hub]\nsigning_key = \"{signing}\""),
@@ -63,7 +67,7 @@ pub(super) fn show(path: &Path) -> anyhow::Result<Ending> {
     let hash = roster.hash();
     let groups: Vec<&str> = (0..hash.len()).step_by(4).map(|i| &hash[i..i + 4]).collect();
     say!(
-        "study {}, {} sites, sums of at least {}",
+        "study {}, {} sites, sums of at least {} sites",
         roster.study,
         roster.sites.len(),
         roster.min_sites
@@ -74,6 +78,6 @@ pub(super) fn show(path: &Path) -> anyhow::Result<Ending> {
         say!("{:<10} {}", site.as_str(), String::from(keys.signing_key.clone()));
     }
     say!("\nfingerprint {hash}");
-    say!("compare it by telephone: {}", groups[..8].join(" "));
+    say!("to compare by telephone: {}", groups[..8].join(" "));
     Ok(Ending::Done)
 }

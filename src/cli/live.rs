@@ -50,7 +50,7 @@ impl Drop for Processes {
 impl Processes {
     /// Starts a service of this program; returns the address that its first line tells.
     fn start(&mut self, name: &str, arguments: &[&str], log: &Path) -> anyhow::Result<String> {
-        let program = env::current_exe().context("where this program is")?;
+        let program = env::current_exe().context("the path of this program is unknown")?;
         let log = fs::File::create(log)?;
         let mut child = Command::new(program)
             .args(arguments)
@@ -59,7 +59,7 @@ impl Processes {
             .stderr(log)
             .spawn()
             .with_context(|| format!("{name} cannot be started"))?;
-        let stdout = child.stdout.take().context("its output")?;
+        let stdout = child.stdout.take().context("the output of the process cannot be read")?;
         self.children.push((name.to_owned(), child));
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -165,7 +165,8 @@ pub(super) fn live(
     let plan = read::plan(spec)?;
     let temporary = env::temp_dir().join(format!("tributary-live-{}", uuid::Uuid::now_v7()));
     let folder = keep.unwrap_or(&temporary).to_owned();
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     let ended = run(&plan, spec, sites, &results, &folder);
     if keep.is_none() {
         // Fresh keys of a demonstration: nobody needs them.
@@ -211,7 +212,7 @@ fn run(
         )?;
     }
     eprintln!(
-        "hub, keyholder and {} agents are up after {:.2} s; their files are in {}",
+        "hub, keyholder and {} agents started in {:.2} s; their files are in {}",
         sites.len(),
         begun.elapsed().as_secs_f64(),
         folder.display()
@@ -245,7 +246,7 @@ fn await_hub(client: &Client) -> anyhow::Result<()> {
         match client.get::<serde_json::Value>("/ready") {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > patience => {
-                return Err(error).context("the hub did not get ready");
+                return Err(error).context("the hub did not become ready");
             }
             Err(_) => std::thread::sleep(Duration::from_millis(10)),
         }

@@ -37,9 +37,9 @@ pub(super) enum Format {
 pub(super) enum To {
     /// None
     None,
-    /// Those with an empty cell
+    /// Studies with a zero cell
     Only0,
-    /// All
+    /// All studies
     All,
 }
 
@@ -72,78 +72,78 @@ const MEASURES: [(&str, Measure); 14] = [
 
 #[derive(Debug, clap::Args)]
 pub(super) struct MetaArguments {
-    /// Comma-separated file; its columns say what it holds: study with events1,n1,events2,n2 | events1,time1,events2,time2 |
-    /// events,n | estimate,std_error; other columns may be moderators
+    /// Comma-separated file whose columns determine the type of data: study with events1,n1,events2,n2 | events1,time1,events2,time2 |
+    /// events,n | estimate,std_error; further columns may serve as moderators
     data: std::path::PathBuf,
-    /// Effect measure: OR RR RD PETO AS IRR IRD PLO PR PLN PAS PFT GEN HR (log hazard ratios); the usual one of the data if absent
+    /// Effect measure: OR RR RD PETO AS IRR IRD PLO PR PLN PAS PFT GEN HR (log hazard ratios); [default: the usual one for the data]
     #[arg(long, ignore_case = true)]
     measure: Option<String>,
-    /// Methods: EE MH PETO EXACT DL GENQ HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BETABIN BAYES; if absent, models of
-    /// counts where a cell is empty, BAYES for two to four studies (with REML from three on), else REML
+    /// Methods: EE MH PETO EXACT DL GENQ HE HS SJ ML REML PM PMM EB GLMM-UM.FS GLMM-UM.RS GLMM-CM.EL GLMM-CM.AL BETABIN BAYES [default: models of
+    /// counts where a cell is zero, BAYES for two to four studies (with REML from three on), otherwise REML]
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
-    /// Intervals: z t hksj hksj-floor; hksj-floor if absent, z for two studies
+    /// Tests and intervals: z t hksj hksj-floor [default: hksj-floor; z for two studies]
     #[arg(long, value_delimiter = ',')]
     test: Vec<String>,
-    /// What is added to cells, where --to says so
+    /// Continuity correction: the number added to cells of the studies chosen by --to
     #[arg(long, default_value_t = 0.5)]
     add: f64,
-    /// To which studies it is added
+    /// Studies to which the continuity correction applies
     #[arg(long, default_value = "none")]
     to: To,
-    /// Columns that are moderators
+    /// Columns with moderators
     #[arg(long, value_delimiter = ',')]
     moderators: Vec<String>,
-    /// Column that makes subgroups
+    /// Column that defines subgroups
     #[arg(long)]
     subgroup: Option<String>,
-    /// Column that makes clusters, for a robust variance
+    /// Column that defines clusters, for a robust variance
     #[arg(long)]
     cluster: Option<String>,
-    /// Column by which the cumulative analysis is ordered, such as year
+    /// Column that orders the cumulative meta-analysis, such as year
     #[arg(long)]
     order: Option<String>,
-    /// Column of weights, for GENQ
+    /// Column with weights, for GENQ
     #[arg(long)]
     weights: Option<String>,
-    /// Column of outcomes: studies with several are pooled together (REML), one line per study and outcome
+    /// Column that names outcomes: multivariate meta-analysis (REML), one line per study and outcome
     #[arg(long)]
     outcome: Option<String>,
-    /// Correlation of the errors of two outcomes of a study
+    /// Within-study correlation of the estimates of two outcomes
     #[arg(long, default_value_t = 0.5)]
     correlation: f64,
-    /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG no correlation, NONE
+    /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG diagonal, NONE none
     #[arg(long, default_value = "UN", ignore_case = true)]
     structure: String,
-    /// Column of doses: ratios by dose (study, cases, n or time, estimate and std_error on the log scale; both empty for each study's
+    /// Column with doses, for dose–response meta-analysis: ratios by dose (study, cases, n or time, estimate and std_error on the log scale; both empty for each study's
     /// reference group; design cc, ci or ir where the columns do not say) are pooled as slopes per unit of dose
     #[arg(long)]
     dose: Option<String>,
-    /// Knots of a spline of dose beside the slope, 3 to 5
+    /// Knots of a spline of dose, fitted as well as the line: 3 to 5
     #[arg(long, requires = "dose", value_parser = clap::value_parser!(u64).range(3..=5))]
     knots: Option<u64>,
-    /// Random permutations for p-values; signs are flipped exhaustively up to 16 studies
+    /// Number of permutations for p-values; up to 16 studies, all sign changes are enumerated
     #[arg(long, default_value_t = 0)]
     permutations: usize,
-    /// Seed of what is random
+    /// Seed of the random number generator
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Prior of the standard deviation between studies
+    /// Prior distribution of τ, the standard deviation between studies
     #[arg(long, default_value = "half-normal")]
     prior: Prior,
-    /// Scale of the prior
+    /// Scale of the prior distribution
     #[arg(long, default_value_t = 0.5)]
     prior_scale: f64,
-    /// Quadrature points of models of counts; 1 is Laplace's approximation
+    /// Quadrature points in models of counts; 1 is the Laplace approximation
     #[arg(long, default_value_t = 21)]
     nodes: usize,
     /// Confidence level
     #[arg(long, default_value_t = 0.95)]
     level: f64,
-    /// How the result is printed
+    /// Format of the printed result
     #[arg(long, default_value = "text")]
     format: Format,
-    /// Title of the report; the name of the file if absent
+    /// Title of the report [default: the name of the file]
     #[arg(long)]
     title: Option<String>,
     /// Question that the report answers
@@ -166,7 +166,7 @@ fn named<T: Copy>(what: &str, word: &str, names: &[(&str, T)]) -> anyhow::Result
     let found = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
     let Some((_, value)) = found else {
         let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-        bail!("there is no {what} `{word}`; wanted one of {}", known.join(", "));
+        bail!("unknown {what} `{word}`; expected one of {}", known.join(", "));
     };
     Ok(*value)
 }
@@ -211,19 +211,19 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
     let methods = Method::ALL.map(|m| (m.word(), m));
     let tests = TestRule::ALL.map(|t| (t.word(), t));
     if !(arguments.level > 0.5 && arguments.level < 1.0) {
-        bail!("--level is {}, wanted a confidence level between 0.5 and 1", arguments.level);
+        bail!("--level is {}, expected a confidence level between 0.5 and 1", arguments.level);
     }
     if arguments.prior_scale.is_nan() || arguments.prior_scale <= 0.0 {
-        bail!("--prior-scale is {}, wanted a number above 0", arguments.prior_scale);
+        bail!("--prior-scale is {}, expected a number above 0", arguments.prior_scale);
     }
     if !(1..=201).contains(&arguments.nodes) {
-        bail!("--nodes is {}, wanted 1 to 201", arguments.nodes);
+        bail!("--nodes is {}, expected 1 to 201", arguments.nodes);
     }
     if arguments.add.is_nan() || arguments.add < 0.0 {
-        bail!("--add is {}, wanted a number of 0 or more", arguments.add);
+        bail!("--add is {}, expected a number of 0 or more", arguments.add);
     }
     if !(-1.0 < arguments.correlation && arguments.correlation < 1.0) {
-        bail!("--correlation is {}, wanted a number between -1 and 1", arguments.correlation);
+        bail!("--correlation is {}, expected a number between -1 and 1", arguments.correlation);
     }
     let structures = [
         ("UN", Structure::Unstructured),
@@ -277,7 +277,10 @@ fn weights(
         match cell.parse::<f64>() {
             Ok(weight) if weight > 0.0 && weight.is_finite() => found.push(weight),
             _ => {
-                bail!("line {}, column `{name}`: found `{cell}`, wanted a weight above 0", row + 2)
+                bail!(
+                    "line {}, column `{name}`: found `{cell}`, expected a weight above 0",
+                    row + 2
+                )
             }
         }
     }
@@ -367,7 +370,7 @@ fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
             for notice in estimate.notices.iter().filter(|n| n.status != Status::Ok) {
                 let values: Vec<String> =
                     notice.values.iter().map(|(k, v)| format!("{k} {v}")).collect();
-                say!("look: {} ({}) {}", notice.key, notice.status.word(), values.join(", "));
+                say!("note: {} ({}) {}", notice.key, notice.status.word(), values.join(", "));
             }
         }
     }

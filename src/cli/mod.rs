@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     #[cfg(feature = "serving")]
     if rustls::crypto::ring::default_provider().install_default().is_err() {
-        eprintln!("another TLS provider is installed already");
+        eprintln!("another TLS provider is already installed");
     }
     let ended = match arguments.command {
         #[cfg(all(feature = "site", feature = "hub"))]
@@ -104,7 +104,9 @@ pub fn main() -> ExitCode {
         Command::Audit(AuditCommand::Verify { database: Some(url), .. }) => {
             audit::verify_database(&url)
         }
-        Command::Audit(AuditCommand::Verify { .. }) => Err(anyhow::anyhow!("name a ledger file")),
+        Command::Audit(AuditCommand::Verify { .. }) => {
+            Err(anyhow::anyhow!("no ledger file was given"))
+        }
         Command::Meta(arguments) => meta::meta(&arguments),
         Command::Models { kind } => models::models(kind.as_deref()),
         Command::Report { results, format, out, force } => {

@@ -26,9 +26,9 @@ pub(super) fn models(kind: Option<&str>) -> anyhow::Result<Ending> {
         ("estimates", card.estimates),
         ("a site sends", card.sends),
         ("the hub", card.pools),
-        ("differs from pooled rows", card.differs),
+        ("differs from pooling", card.differs),
         ("rounds", &card.exchanges.words()),
-        ("not done", card.not_done),
+        ("not covered", card.not_done),
         ("sources", card.sources),
     ];
     for (what, text) in lines {

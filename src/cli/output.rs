@@ -80,7 +80,7 @@ pub(super) fn refuse_changed(folder: &Path, names: &[&str], force: bool) -> anyh
         return Ok(());
     }
     bail!(
-        "{} holds files that this program did not write, or that have been changed since: {}. \
+        "{} contains files that this program did not write, or that have been changed since: {}. \
          Name a new folder with --out, or replace them with --force",
         folder.display(),
         listed(&changed.iter().collect::<Vec<_>>())
@@ -104,7 +104,8 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes single files into a folder. If they belong to a results folder, its manifest goes with them.
 pub(super) fn write_files(folder: &Path, files: &BTreeMap<&str, Vec<u8>>) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.join(name);
         write_whole(&path, bytes).with_context(|| format!("{} cannot be written", path.display()))
@@ -144,7 +145,7 @@ impl ResultsFolder {
             let folder = folder.and_then(|f| fs::canonicalize(f).ok());
             if folder.is_some_and(|f| f.starts_with(&path)) {
                 bail!(
-                    "{} is the {what} folder or holds it: results go into a folder of their own, such as --out results",
+                    "{} is the {what} folder or a parent of it: results need a folder of their own, such as --out results",
                     named.display()
                 );
             }
@@ -154,7 +155,7 @@ impl ResultsFolder {
         let of_people: Vec<&PathBuf> = others.iter().filter(|file| !is_litter(file)).collect();
         if !of_people.is_empty() && !destination.force.force {
             bail!(
-                "{} holds files that no earlier run wrote, or that have been changed since: {}. \
+                "{} contains files that no earlier run wrote, or that have been changed since: {}. \
                  Name a new folder with --out, or write the results beside them with --force, which keeps them",
                 named.display(),
                 listed(&of_people)
@@ -226,7 +227,7 @@ fn home() -> Option<PathBuf> {
 #[cfg(feature = "hub")]
 fn place(named: &Path) -> anyhow::Result<PathBuf> {
     let absolute = std::path::absolute(named)
-        .with_context(|| format!("{} is no name of a folder", named.display()))?;
+        .with_context(|| format!("{} is not a usable folder name", named.display()))?;
     // Of what does not exist, the part that does is looked up.
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
@@ -240,7 +241,7 @@ fn place(named: &Path) -> anyhow::Result<PathBuf> {
                 there = parent;
             }
             _ => bail!(
-                "{} is no name of a folder: it holds `..` below what does not exist",
+                "{} is not a usable folder name: it contains `..` below a folder that does not exist",
                 named.display()
             ),
         }

@@ -16,7 +16,10 @@ pub(super) fn plan(spec: &Path) -> anyhow::Result<Plan> {
 
 pub(super) fn study(path: &Path) -> anyhow::Result<Study> {
     let text = fs::read_to_string(path).with_context(|| {
-        format!("{} cannot be read; an analysis stands beside its study.toml", path.display())
+        format!(
+            "{} cannot be read; an analysis file needs its study.toml in the same folder",
+            path.display()
+        )
     })?;
     Ok(Study::parse(&path.display().to_string(), &text)?)
 }

@@ -29,11 +29,11 @@ pub(super) fn report(
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let results: Results = serde_json::from_str(&text)
-        .with_context(|| format!("{} is no results.json", path.display()))?;
+        .with_context(|| format!("{} is not a results.json file", path.display()))?;
     if results.results_version != RESULTS_VERSION {
         let found = results.results_version;
         bail!(
-            "{} has results_version {found}, this program reads {RESULTS_VERSION}",
+            "{} has results_version {found}; this program reads version {RESULTS_VERSION}",
             path.display()
         );
     }

@@ -23,7 +23,7 @@ pub(super) fn run(
         eprintln!("site {line}");
     }
     for note in &finished.notes {
-        eprintln!("held back at {note}");
+        eprintln!("withheld at {note}");
     }
     Ok(if results.needs_a_look() { Ending::Look } else { Ending::Done })
 }

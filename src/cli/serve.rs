@@ -17,7 +17,10 @@ use crate::{
 
 /// The runtime of the services.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
 }
 
 /// Reads `hub.toml`.
@@ -25,7 +28,7 @@ pub(super) fn hub_config(path: &Path) -> anyhow::Result<HubConfig> {
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
-    HubConfig::parse(&text, folder).with_context(|| format!("{} has a fault", path.display()))
+    HubConfig::parse(&text, folder).with_context(|| format!("{} is not valid", path.display()))
 }
 
 /// Ends when standard input does: a child that ends with its parent.
@@ -73,7 +76,10 @@ pub(super) fn keyholder(path: &Path, with_parent: bool) -> anyhow::Result<Ending
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let address = config.listen.as_deref().with_context(|| {
-            format!("{} names no address: add listen = \"127.0.0.1:8081\"", path.display())
+            format!(
+                "{} gives no address to listen on: add listen = \"127.0.0.1:8081\"",
+                path.display()
+            )
         })?;
         let listener = bind(address)?;
         announce(&listener, config.tls.is_some())?;
@@ -95,7 +101,7 @@ pub(super) fn token(path: &Path, user: &str, role: Role, days: i64) -> anyhow::R
         store.give_token(user, "command line", days, "command line", now).await
     })?;
     eprintln!(
-        "token of {user} ({}), counts until {}; it is not shown again",
+        "token of {user} ({}), valid until {}; it will not be shown again",
         role.word(),
         token.expires_at
     );

@@ -20,7 +20,7 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
             .ancestors()
             .map(|above| above.join("study.toml"))
             .find(|path| path.is_file())
-            .context("no study.toml in the folders above; name it with --study")?,
+            .context("there is no study.toml in the parent folders; name it with --study")?,
     };
     let study = read::study(&path)?;
     let report = site::check(&SiteFolder::open(folder)?, &study.dictionary);
@@ -55,7 +55,7 @@ pub(super) fn print_preview(plan: &Plan, registry: &Registry) -> anyhow::Result<
         let visibility = plan.visibility(&model.id).context("every model has a visibility")?;
         let read = match visibility {
             Visibility::SumOnly => {
-                "sealed: nobody reads this site's part, only the sum over the sites is opened"
+                "sealed: nobody can read this site's part; only the sum over the sites is opened"
             }
             Visibility::EachSite => {
                 "visible: the hub and the readers of the report see these numbers"
@@ -80,13 +80,13 @@ pub(super) fn print_preview(plan: &Plan, registry: &Registry) -> anyhow::Result<
             Some(Err(_)) => {
                 let reason =
                     answers.refusals.get(&model.id).map_or_else(String::new, ToString::to_string);
-                say!("held back: {reason}");
+                say!("withheld: {reason}");
                 ending = Ending::Look;
             }
-            None => bail!("no answer for `{}`", model.id),
+            None => bail!("there is no answer for `{}`", model.id),
         }
     }
-    say!("\nThis is round 1. Iterative models ask again, with sums of the same form.");
+    say!("\nThis is round 1. Iterative models ask for further rounds, with sums of the same form.");
     Ok(ending)
 }
 
@@ -115,10 +115,10 @@ fn print_array(array: &Array, rules: &str) {
         labels.reverse();
         match cell {
             Some(number) => say!("   {:<44} {number}", labels.join(" · ")),
-            None => say!("   {:<44} hidden ({rules})", labels.join(" · ")),
+            None => say!("   {:<44} withheld ({rules})", labels.join(" · ")),
         }
     }
     if zeros > 0 {
-        say!("   and {zeros} cells of 0");
+        say!("   and {zeros} further cells, all 0");
     }
 }

@@ -98,15 +98,15 @@ pub(super) fn line(run: &RunState) -> String {
     let waiting = of("waited for");
     match (run.state.as_str(), run.round) {
         ("consent", _) => format!(
-            "consent: {} approved, {} declined, {waiting} to decide",
+            "consent: {} approved, {} declined, {waiting} undecided",
             of("approved"),
             of("declined")
         ),
         ("asking", Some(round)) => {
-            format!("round {}: {} answered, {waiting} to come", round + 1, of("answered"))
+            format!("round {}: {} answered, {waiting} outstanding", round + 1, of("answered"))
         }
         ("advancing", Some(round)) => {
-            format!("round {}: hub and keyholder open the sums", round + 1)
+            format!("round {}: the hub and the keyholder are opening the sums", round + 1)
         }
         (state, _) => match &run.reason {
             Some(reason) => format!("{state}: {reason}"),

@@ -15,14 +15,14 @@ pub(super) fn print(results: &Results, out: &Path) {
     for model in &results.models {
         match &model.outcome {
             Outcome::Estimate(estimate) if estimate.status != crate::estimate::Status::Ok => {
-                say!("  look: {} is {}", model.id, estimate.status.word());
+                say!("  note: {}: status {}", model.id, estimate.status.word());
             }
             Outcome::Estimate(_) => {}
-            Outcome::Failed { reason } => say!("  look: {} has no result: {reason}", model.id),
+            Outcome::Failed { reason } => say!("  note: {} has no result: {reason}", model.id),
         }
         for withheld in model.withheld.iter().filter(|w| w.array.is_none()) {
             let site = withheld.site.as_ref().map_or("", |s| s.as_str());
-            say!("  look: site {site} held back its answer for {} ({})", model.id, withheld.rule);
+            say!("  note: site {site} withheld its answer for {} ({})", model.id, withheld.rule);
         }
     }
     say!("  report: {}", out.join("report.html").display());

@@ -322,7 +322,7 @@ fn a_site_that_holds_back_is_told_and_the_rest_is_pooled() {
     assert_eq!(output.status.code(), Some(1));
     let own_eyes = String::from_utf8(output.stderr).unwrap();
     assert!(
-        own_eyes.contains("held back at XE: the answer for `countries_central` rests on 29 events"),
+        own_eyes.contains("withheld at XE: the answer for `countries_central` rests on 29 events"),
         "{own_eyes}"
     );
     let results = fs::read_to_string(study.file("results/results.json")).unwrap();

@@ -188,8 +188,8 @@ fn a_preview_shows_every_number_with_the_rule_beside_each_hidden_one() {
         said.contains("== readings_by_country (agreement)\n   visible: the hub and the"),
         "{said}"
     );
-    assert!(said.contains("== cox_central (cox)\n   sealed: nobody reads"), "{said}");
-    assert!(said.contains("hidden (min_cell and complementary)"), "{said}");
+    assert!(said.contains("== cox_central (cox)\n   sealed: nobody can read"), "{said}");
+    assert!(said.contains("withheld (min_cell and complementary)"), "{said}");
     let events = said.lines().find(|l| l.trim_start().starts_with("analysed, event")).unwrap();
     assert!(events.ends_with(" 29"), "{events}");
 }

@@ -130,7 +130,7 @@ fn folders_that_hold_more_than_results_are_refused_even_by_force() {
             let arguments = [&["meta", "t.csv", "--out", out], force].concat();
             let (code, told) = place.run("work/deep", &arguments);
             assert_eq!(code, 2, "{out}: {told}");
-            assert!(told.contains("results go into a folder of their own"), "{out}: {told}");
+            assert!(told.contains("results need a folder of their own"), "{out}: {told}");
         }
     }
     assert_eq!(place.beside("work/deep"), ["t.csv"]);
