@@ -286,7 +286,8 @@ pub enum ZeroRule {
     HalfDay,
     /// The person is left out, as Stata's `stset` does.
     Exclude,
-    /// Kept at time 0, as R's `survfit` does.
+    /// Kept at time 0, as R's `survfit` does. Where there is no event without time, as in models of rates and of the distribution of
+    /// time, it is half a day.
     AsIs,
 }
 

@@ -179,7 +179,8 @@ impl Model for StandardisedRatio {
         let mut outside = 0.0;
         for i in 0..survival.rows.len() {
             let group = codes[survival.rows[i]].unwrap_or(0) as usize;
-            let exit = f64::from(survival.exit[i]);
+            // As in every model of rates, the day of diagnosis counts as half a day.
+            let exit = f64::from(survival.exit[i]).max(0.5);
             let entry = survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]));
             let mut from = options.latency_years * DAYS_PER_YEAR;
             for (band, years) in options.bands_years.iter().enumerate() {

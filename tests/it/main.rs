@@ -19,6 +19,7 @@ mod canary; // a number planted in one country is nowhere at hub and keyholder
 mod commands; // the binary as a user sees it
 mod competing;
 mod cox_further;
+mod day_of_diagnosis; // one rule for all models
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod files; // what the files of registries hold
