@@ -27,7 +27,8 @@ pub struct DesignTerm {
     /// Factors of a product.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub product: Vec<Self>,
-    /// A parameter of the baseline or of the distribution: its exponential is no ratio of two patients.
+    /// A parameter of the baseline or of the distribution, or an effect that varies with time: its exponential is no ratio of two
+    /// patients.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub parameter: bool,
 }
@@ -71,6 +72,11 @@ impl DesignTerm {
             product: Vec::new(),
             parameter: false,
         }
+    }
+
+    /// Whether exp(estimate) compares two patients. One column of a spline does not: all of them move together.
+    pub fn has_ratio(&self) -> bool {
+        !self.parameter && self.spline.is_none() && self.product.iter().all(Self::has_ratio)
     }
 
     /// Name in tables: `variable`, `variable=level`, `variable'` for the second column of a spline, `a:b` for a product.

@@ -19,7 +19,7 @@ pub struct Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// An empty table; `ratio` names the columns of exp(estimate), such as `hazard_ratio`.
+    /// An empty table; `ratio` names the columns of exp(estimate), such as `hazard_ratio`; they are empty for terms without a ratio.
     pub fn new(design: &'a [DesignTerm], ratio: &str, level: f64) -> Self {
         let (low, high) = (format!("{ratio}_low"), format!("{ratio}_high"));
         let columns = [
@@ -41,7 +41,8 @@ impl<'a> Terms<'a> {
         Self { table: Table::new("terms", &columns), design, level }
     }
 
-    /// A row: estimate, standard error, statistic, p-value, limits, ratio with limits; as many as there are.
+    /// A row: estimate, standard error, statistic, p-value, limits, ratio with limits, which terms without a ratio do not
+    /// show; as many as there are.
     pub fn push(&mut self, j: usize, numbers: &[f64], status: Status) {
         let term = &self.design[j];
         let text = |t: &Option<String>| t.as_ref().map_or(Value::None, Value::from);
@@ -51,7 +52,8 @@ impl<'a> Terms<'a> {
             text(&term.level),
             text(&term.reference),
         ];
-        row.extend(numbers.iter().map(|&x| Value::number(x)));
+        let shown = if term.has_ratio() { 9 } else { 6 };
+        row.extend(numbers.iter().take(shown).map(|&x| Value::number(x)));
         row.resize(self.table.columns.len() - 1, Value::None);
         row.push(status.into());
         self.table.push(row);
@@ -73,8 +75,7 @@ impl<'a> Terms<'a> {
         let statistic = b / se;
         let p = normal_two_sided(statistic);
         let numbers = [b, se, statistic, p, low, high, b.exp(), low.exp(), high.exp()];
-        let shown = if self.design[j].parameter { &numbers[..6] } else { &numbers };
-        self.push(j, shown, Status::Ok);
+        self.push(j, &numbers, Status::Ok);
     }
 
     /// Coefficients at the maximum; those that run to infinity have no Wald interval. `active` are the positions of the terms

@@ -149,8 +149,13 @@ impl Options {
         let mut terms = self.design.clone();
         terms.extend(baseline.iter().map(|name| DesignTerm::parameter(name)));
         for j in self.varying() {
-            let of =
-                |name: &String| DesignTerm::parameter(&format!("{}:{name}", self.design[j].name()));
+            // In bands the effect is that of the first band, and ratios to it; along a spline no one number is a ratio.
+            terms[j].parameter = !self.is_banded();
+            let parameter = !terms[j].has_ratio();
+            let of = |name: &String| DesignTerm {
+                parameter,
+                ..DesignTerm::of(&format!("{}:{name}", self.design[j].name()))
+            };
             terms.extend(baseline[1..].iter().map(of));
         }
         terms

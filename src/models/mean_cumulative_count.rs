@@ -269,7 +269,7 @@ impl Model for MeanCumulativeCount {
             let at = curve.time.partition_point(|t| *t <= days);
             let n_risk = group.n_risk.get(days.floor() as usize).copied().unwrap_or(0.0);
             let mut row: Vec<Value> = vec![options.times_years[i].into(), n_risk.into()];
-            if days > followed {
+            if days > followed && !curve.is_exhausted() {
                 row.resize(6, Value::None);
                 row.push(Status::BeyondFollowup.into());
             } else if at == 0 || curve.count[at - 1] <= 0.0 {

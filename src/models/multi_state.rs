@@ -246,6 +246,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let start: Vec<f64> =
             options.states.iter().map(|s| f64::from(u8::from(*s == from))).collect();
         let occupation = aalen_johansen(&start, &times);
+        // Where everybody has come to a state that nobody leaves, nothing changes any more.
+        let settled = occupation.last().is_some_and(|o| {
+            let leaves = |j: &usize| at_risk[*j].iter().any(|n| *n > 0.0);
+            (0..k).filter(leaves).all(|j| o.probability[j] <= 1e-12)
+        });
+        let known_to = if settled { f64::INFINITY } else { followed };
         for (o, t) in occupation.iter().zip(&times) {
             for (j, state) in options.states.iter().enumerate() {
                 curve.push(vec![
@@ -261,7 +267,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         for &years in &options.times_years {
             for (j, state) in options.states.iter().enumerate() {
                 let head = [Value::from(&from), state.into(), years.into()];
-                let row = landmark(options, &occupation, &start, j, years, followed);
+                let row = landmark(options, &occupation, &start, j, years, known_to);
                 at.push(head.into_iter().chain(row).collect());
             }
         }
@@ -278,10 +284,10 @@ fn landmark(
     start: &[f64],
     state: usize,
     years: f64,
-    followed: f64,
+    known_to: f64,
 ) -> Vec<Value> {
     let days = years * DAYS_PER_YEAR;
-    if days > followed {
+    if days > known_to {
         let mut row = vec![Value::None; 4];
         row.push(Status::BeyondFollowup.into());
         return row;

@@ -426,6 +426,10 @@ fn curve(counts: &EventCounts, g: usize, grid: &TimeGrid) -> Curve {
             found.days.push(step.time as i32);
             found.values.push(step.survival);
         }
+        if step.survival <= 0.0 {
+            // Nobody lives on, however long: no extrapolation.
+            found.end = i32::MAX;
+        }
     }
     found
 }

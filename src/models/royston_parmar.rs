@@ -153,6 +153,8 @@ impl Options {
             (0..knots).map(|j| DesignTerm::parameter(&format!("gamma{j}"))).collect();
         terms.extend(self.design.iter().cloned());
         for j in self.varying() {
+            // Its ratio depends on time: the table of varying effects tells it.
+            terms[knots + j].parameter = true;
             let name = self.design[j].name();
             let of = |k| DesignTerm::parameter(&format!("{name}:log(time){}", "'".repeat(k)));
             terms.extend((0..=self.time_varying_knots).map(of));

@@ -79,6 +79,11 @@ pub struct Point {
 }
 
 impl GroupSums {
+    /// Whether everybody has died in the end: no probability of death changes after it.
+    pub fn is_exhausted(&self) -> bool {
+        (0..self.time.len()).any(|j| self.n_risk[j] > 0.0 && self.deaths[j] >= self.n_risk[j])
+    }
+
     /// Adds `other`, `weight` times: weighted sums give the estimate of Brenner's weighted patients. Squared weights enter the
     /// variance.
     pub fn add(&mut self, other: &Self, weight: f64) {

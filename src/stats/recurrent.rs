@@ -32,6 +32,13 @@ pub struct MeanCount {
     pub terminal: Vec<f64>,
 }
 
+impl MeanCount {
+    /// Whether everybody has had the terminal event in the end: no count changes after it.
+    pub fn is_exhausted(&self) -> bool {
+        self.terminal.iter().any(|rate| *rate >= 1.0)
+    }
+}
+
 /// ∫ S(u−) dN / Y.
 pub fn mean_count(counts: &Counts) -> MeanCount {
     let (mut survival, mut total) = (1.0, 0.0);

@@ -1017,7 +1017,7 @@ fn projections_say_what_they_lack() {
 }
 
 /// The colorectal patients of relsurv, every seventh lost half-way, in an invented population.
-fn patients() -> Frame {
+pub fn patients() -> Frame {
     let dictionary = "[dictionary.age_days]\ntype = \"days\"\nlabel = \"Age\"\n\
         [dictionary.date]\ntype = \"date\"\nlabel = \"Diagnosis\"\n\
         [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n\
@@ -1055,7 +1055,7 @@ fn patients() -> Frame {
     frame
 }
 
-const ALIVE: &str = "[followup]\ntime = \"followed\"\nevent = \"died\"\nzero = \"as_is\"\n\
+pub const ALIVE: &str = "[followup]\ntime = \"followed\"\nevent = \"died\"\nzero = \"as_is\"\n\
     [[model]]\nid = \"m\"\nkind = \"prevalence\"\non = \"2001-07-01\"\ndurations_years = [2, 5]\nby = \"site\"\n\
     population_years = [2000, 2001]\nhorizon_days = 9000\n\
     incidence = { age = \"age_days\", year = \"date\", sex = \"sex\", ages = [0, 50, 65, 80], years = [1994, 2001] }\n";

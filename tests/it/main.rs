@@ -21,6 +21,7 @@ mod competing;
 mod cox_further;
 mod day_of_diagnosis; // one rule for all models
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
+mod exhausted; // what is reached stays when nobody is left
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed
 mod files; // what the files of registries hold
 mod gate; // policies only tighten; rows cannot be sent

@@ -250,3 +250,25 @@ fn parameters_of_a_baseline_have_no_ratio() {
         }
     }
 }
+
+/// Nor has a ratio what is only told together with other terms: an effect that varies with time, a column of a spline.
+#[test]
+fn effects_along_a_spline_have_no_ratio_of_their_own() {
+    let frame = gbsg();
+    let with_ratio = |options: &str, ratio: &str| {
+        let found = fit(&frame, options, 2);
+        let table = found.table("terms").unwrap();
+        assert_eq!(table.text(0, "status"), "OK", "{options}");
+        let rows = 0..table.rows.len();
+        assert!(rows.clone().all(|row| table.number(row, "conf_low").is_some()), "{options}");
+        rows.filter(|&row| table.number(row, ratio).is_some())
+            .map(|row| table.text(row, "term").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let varying = "kind = \"royston_parmar\"\nknots = 1\ncovariates = [\"age\", \"hormon\"]\ntime_varying = [\"hormon\"]\n";
+    assert_eq!(with_ratio(varying, "hazard_ratio"), ["age"]);
+    let splines = "kind = \"cox\"\ncovariates = [\"hormon\", \"age\"]\nsplines = { age = [40, 50, 65] }\nproportional_hazards = \"none\"\n";
+    assert_eq!(with_ratio(splines, "hazard_ratio"), ["hormon=1"]);
+    let cure = "kind = \"cure\"\nwithout_gate = true\ncovariates = [\"hormon\"]\n";
+    assert_eq!(with_ratio(cure, "odds_ratio"), ["hormon=1"]);
+}

@@ -261,7 +261,15 @@ impl Tables {
     ) {
         for &years in &options.times_years {
             let days = years * DAYS_PER_YEAR;
-            if days > fitted.followed_to {
+            let (mut lowest, mut highest) = (1.0, 1.0);
+            for j in (0..grid.cells()).take_while(|&j| grid.boundary(j + 1) <= days + 1e-6) {
+                let (n, d, c) = (counts.n_risk[j], counts.events[j], counts.censored[j]);
+                if d > 0.0 {
+                    lowest *= 1.0 - d / (n - c).max(d);
+                    highest *= 1.0 - d / n;
+                }
+            }
+            if days > fitted.followed_to && highest > 0.0 {
                 let status = Status::BeyondFollowup.into();
                 self.bracket.push(vec![
                     group.into(),
@@ -271,14 +279,6 @@ impl Tables {
                     status,
                 ]);
                 continue;
-            }
-            let (mut lowest, mut highest) = (1.0, 1.0);
-            for j in (0..grid.cells()).take_while(|&j| grid.boundary(j + 1) <= days + 1e-6) {
-                let (n, d, c) = (counts.n_risk[j], counts.events[j], counts.censored[j]);
-                if d > 0.0 {
-                    lowest *= 1.0 - d / (n - c).max(d);
-                    highest *= 1.0 - d / n;
-                }
             }
             let status = Status::Ok.into();
             self.bracket.push(vec![

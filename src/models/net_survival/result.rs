@@ -397,7 +397,7 @@ fn crude(options: &Options, tables: &mut Tables, group: &str, all: &GroupSums, f
     for (years, found) in options.times_years.iter().zip(crude_probabilities(all, &days)) {
         for (cause, [p, variance]) in [("disease", found.disease), ("other", found.other)] {
             let mut row: Vec<Value> = vec![group.into(), cause.into(), (*years).into()];
-            if found.time > followed + 1e-6 {
+            if found.time > followed + 1e-6 && !all.is_exhausted() {
                 row.resize(7, Value::None);
                 row.push(Status::BeyondFollowup.into());
             } else {

@@ -288,12 +288,7 @@ impl Composer<'_> {
             let mut cells = vec![self.term_words(model, terms, row)?];
             let limits =
                 [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
-            // A parameter of the distribution has no ratio worth printing.
-            let variable = terms.text(row, "variable");
-            let is_effect = variable.contains("years")
-                || variable.split(':').any(|v| self.results.dictionary.get(v).is_some());
-            let limits = if is_effect { limits } else { [None, None] };
-            cells.push(number(ratio).filter(|_| is_effect).map_or_else(|| "–".to_owned(), show));
+            cells.push(number(ratio).map_or_else(|| "–".to_owned(), show));
             cells.push(match limits {
                 [Some(low), Some(high)] => self.locale.span(&low, &high),
                 [Some(low), None] => self.say("table.at_least", &[("x", &low)])?,
@@ -318,10 +313,11 @@ impl Composer<'_> {
             let covariate = variable
                 .split(':')
                 .all(|v| self.results.dictionary.get(v).is_some() || v == "follow-up");
-            if !covariate {
+            let number = |column: &str| terms.number(row, column);
+            let without_ratio = number("estimate").is_some() && number(ratio).is_none();
+            if !covariate || without_ratio {
                 continue;
             }
-            let number = |column: &str| terms.number(row, column);
             let effect = number("estimate")
                 .zip(number("conf_low"))
                 .zip(number("conf_high"))
