@@ -90,9 +90,9 @@ pub enum Value {
 }
 
 impl Value {
-    /// The number, or nothing if it is not finite.
+    /// The number, or nothing if it is not finite. A zero has no sign.
     pub fn number(x: f64) -> Self {
-        if x.is_finite() { Self::Number(x) } else { Self::None }
+        if x.is_finite() { Self::Number(x + 0.0) } else { Self::None }
     }
 
     /// The number as a float.

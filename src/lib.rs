@@ -1,7 +1,7 @@
 //! Tributary pools rare-cancer studies across countries without moving a single patient record: each country turns its own
 //! registry file into sums, only sums leave, and the pooled answer equals what R gives on the pooled rows.
 //!
-//! Rooms from the ground up: [`stats`], [`cohort`], [`estimate`] · [`summary`] · [`spec`] · [`model`] · [`models`], [`run`] ·
+//! Rooms from the ground up: [`stats`], [`limits`], [`cohort`], [`estimate`] · [`summary`] · [`spec`] · [`model`] · [`models`], [`run`] ·
 //! [`plan`], [`results`] · [`report`] · `site`, `hub` · `cli`. `ARCHITECTURE.md` explains them in reading order.
 
 pub mod cli;
@@ -14,6 +14,7 @@ pub mod hub;
 #[cfg(feature = "hub")]
 pub mod keyholder;
 pub mod ledger;
+pub mod limits;
 pub mod meta;
 pub mod model;
 pub mod models;

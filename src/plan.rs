@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    model::Context,
+    model::{Context, prepare_incidence},
     models,
     run::ModelRun,
     spec::{AnalysisSpec, Condition, Fault, Faults, ModelSpec, Source, Study, suggestion},
@@ -16,6 +16,9 @@ use crate::{
 
 /// The model that tells who contributed.
 const PARTICIPATION: &str = "participation";
+
+/// The model that tells whether sites agree.
+const AGREEMENT: &str = "meta_analysis";
 
 /// A checked analysis.
 #[derive(Debug, Clone)]
@@ -37,17 +40,25 @@ impl Plan {
         let source = Source::parse(name, text)?;
         let (spec, mut faults) = AnalysisSpec::read(&source, &study);
         let Some(mut spec) = spec else { return Err(source.faults(&faults)) };
+        if spec.incidence.is_some() {
+            faults.extend(prepare_incidence(&mut None, &context_of(&spec, &study, &[], &[])));
+        }
         let mut visibility = Vec::new();
         let mut ready: Vec<ModelSpec> = Vec::new();
+        let mut faulty = Vec::new();
         for (i, model) in spec.models.iter().enumerate() {
-            match prepare(i, model, &spec, &study, &ready) {
+            match prepare(i, model, &context_of(&spec, &study, &ready, &faulty)) {
                 Ok((prepared, visible)) => {
                     visibility.push(visible);
                     ready.push(prepared);
                 }
-                Err(found) => faults.extend(found),
+                Err(found) => {
+                    faulty.push(model.id.clone());
+                    faults.extend(found);
+                }
             }
         }
+        faults.extend(report_faults(&spec, &ready));
         if !faults.is_empty() {
             return Err(source.faults(&faults));
         }
@@ -59,8 +70,9 @@ impl Plan {
                 title: None,
                 options: serde_json::json!({}),
             };
-            let (model, visible) = prepare(ready.len(), &model, &spec, &study, &[])
-                .map_err(|faults| source.faults(&faults))?;
+            let context = context_of(&spec, &study, &[], &[]);
+            let (model, visible) =
+                prepare(ready.len(), &model, &context).map_err(|faults| source.faults(&faults))?;
             ready.insert(0, model);
             visibility.insert(0, visible);
         }
@@ -108,12 +120,27 @@ impl Plan {
     }
 }
 
+/// What models may look up, after `earlier` ones.
+fn context_of<'a>(
+    spec: &'a AnalysisSpec,
+    study: &'a Study,
+    earlier: &'a [ModelSpec],
+    faulty: &'a [String],
+) -> Context<'a> {
+    Context {
+        dictionary: &study.dictionary,
+        followup: spec.followup.as_ref(),
+        incidence: spec.incidence.as_ref(),
+        confidence_level: spec.pooling.confidence_level,
+        earlier,
+        faulty,
+    }
+}
+
 fn prepare(
     i: usize,
     model: &ModelSpec,
-    spec: &AnalysisSpec,
-    study: &Study,
-    earlier: &[ModelSpec],
+    context: &Context<'_>,
 ) -> Result<(ModelSpec, Visibility), Vec<Fault>> {
     let prefix = format!("/model/{i}");
     let Some(found) = models::find(&model.kind) else {
@@ -122,20 +149,53 @@ fn prepare(
             Fault::new(format!("{prefix}/kind"), format!("there is no model `{}`", model.kind));
         return Err(vec![fault.hint(suggestion(&model.kind, &kinds))]);
     };
-    let context = Context {
-        dictionary: &study.dictionary,
-        followup: spec.followup.as_ref(),
-        incidence: spec.incidence.as_ref(),
-        confidence_level: spec.pooling.confidence_level,
-        earlier,
+    let at_model = |fault: Fault| {
+        let prefix = if fault.shared { "" } else { &prefix };
+        Fault { pointer: format!("{prefix}{}", fault.pointer), ..fault }
     };
-    let at_model = |fault: Fault| Fault { pointer: format!("{prefix}{}", fault.pointer), ..fault };
     let options = found
-        .prepare(&model.options, &context)
+        .prepare(&model.options, context)
         .map_err(|faults| faults.into_iter().map(at_model).collect::<Vec<_>>())?;
     let visibility =
         found.visibility(&options).map_err(|error| vec![Fault::new(&prefix, error.to_string())])?;
     Ok((ModelSpec { options, ..model.clone() }, visibility))
+}
+
+/// What is wrong with the estimates that the report names: of models that are ready, terms that they do not have.
+fn report_faults(spec: &AnalysisSpec, ready: &[ModelSpec]) -> Vec<Fault> {
+    let report = &spec.report;
+    let mut named: Vec<(String, &str, &str)> = Vec::new();
+    let answer = report.answer.iter().map(|t| ("/report/answer".to_owned(), &*t.model, &*t.term));
+    named.extend(answer);
+    for (i, comparison) in report.comparison.iter().enumerate() {
+        for (j, line) in comparison.estimates.iter().enumerate() {
+            let at = format!("/report/comparison/{i}/estimates/{j}");
+            named.push((at, &line.model, &line.term));
+        }
+    }
+    let mut faults = Vec::new();
+    for (at, id, term) in named {
+        let Some(model) = ready.iter().find(|m| m.id == id) else { continue };
+        let terms = models::find(&model.kind).and_then(|found| found.terms(&model.options).ok());
+        let terms = terms.unwrap_or_default();
+        if terms.is_empty() {
+            let message = format!("`{id}` is a {} and has no terms", model.kind);
+            let hint = "name a regression, such as a model of kind cox";
+            faults.push(Fault::new(format!("{at}/model"), message).hint(hint));
+        } else if !terms.iter().any(|t| t == term) {
+            let message = format!("`{term}` is no term of `{id}`");
+            let hint = suggestion(term, &terms);
+            faults.push(Fault::new(format!("{at}/term"), message).hint(hint));
+        }
+    }
+    let agreement = report.agreement_of_sites.as_ref();
+    if let Some(model) = agreement.and_then(|id| ready.iter().find(|m| m.id == *id))
+        && model.kind != AGREEMENT
+    {
+        let message = format!("`{}` is a {}, expected a {AGREEMENT}", model.id, model.kind);
+        faults.push(Fault::new("/report/agreement_of_sites", message));
+    }
+    faults
 }
 
 /// SHA-256 of the canonical JSON (RFC 8785) of a value, in hexadecimal.

@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 use super::Ending;
 use crate::{
     estimate::{Estimate, Status, Table, Value},
+    limits::ConfidenceLevel,
     meta::{
         Dataset, Method, Options, TestRule, analyse,
         dose::{self, Doses},
@@ -138,8 +139,8 @@ pub(super) struct MetaArguments {
     #[arg(long, default_value_t = 21)]
     nodes: usize,
     /// Confidence level
-    #[arg(long, default_value_t = 0.95)]
-    level: f64,
+    #[arg(long, default_value_t)]
+    level: ConfidenceLevel,
     /// Format of the printed result
     #[arg(long, default_value = "text")]
     format: Format,
@@ -210,9 +211,6 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
     };
     let methods = Method::ALL.map(|m| (m.word(), m));
     let tests = TestRule::ALL.map(|t| (t.word(), t));
-    if !(arguments.level > 0.5 && arguments.level < 1.0) {
-        bail!("--level is {}, expected a confidence level between 0.5 and 1", arguments.level);
-    }
     if arguments.prior_scale.is_nan() || arguments.prior_scale <= 0.0 {
         bail!("--prior-scale is {}, expected a number above 0", arguments.prior_scale);
     }
@@ -241,7 +239,7 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
             .collect::<Result<_, _>>()?,
         tests: arguments.test.iter().map(|w| named("test", w, &tests)).collect::<Result<_, _>>()?,
         correction: correction(arguments),
-        level: arguments.level,
+        level: arguments.level.share(),
         moderators: arguments.moderators.clone(),
         subgroup: arguments.subgroup.clone(),
         cluster: arguments.cluster.clone(),

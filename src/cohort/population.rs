@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CohortError, ColumnKind, ColumnNeed, SiteData};
+use crate::limits;
 
 /// Person-years of one sex, year and range of ages.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,16 +58,23 @@ pub struct Incidence {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<String>,
     /// First age of each band, completed years, ascending.
+    #[schemars(with = "Vec<limits::Age>")]
     pub ages: Vec<u32>,
     /// First age no longer counted; the last band is open if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<limits::Age>")]
     pub age_end: Option<u32>,
     /// First and last year.
+    #[schemars(with = "[limits::CalendarYear; 2]")]
     pub years: [i32; 2],
     /// Years in a unit of age; from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
     pub age_unit: f64,
+    /// Whether they are the analysis's own and not the model's: there a fault of theirs is shown.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub shared: bool,
     /// Levels of `sex`; from the dictionary.
     #[serde(default)]
     #[schemars(skip)]

@@ -177,7 +177,10 @@ impl Columns<'_> {
             }
             terms.extend(self.main(name, context, faults));
         }
-        self.strangers(faults);
+        let named = self.reference.keys().map(|name| (format!("/reference/{name}"), name));
+        let named = named.chain(self.splines.keys().map(|name| (format!("/splines/{name}"), name)));
+        let strangers = covariate_faults(named, self.covariates, context);
+        faults.extend(strangers.into_iter().map(Fault::at_key));
         for (i, pair) in self.interactions.iter().enumerate() {
             let [left, right] = pair;
             let of = |name: &String| {
@@ -188,7 +191,10 @@ impl Columns<'_> {
                     .collect::<Vec<_>>()
             };
             let (a, b) = (of(left), of(right));
-            if a.is_empty() || b.is_empty() || left == right {
+            // A covariate that has a fault is told there.
+            let is_whole = self.covariates.iter().all(|c| context.dictionary.get(c).is_some());
+            let named = [left, right].iter().all(|name| self.covariates.contains(name));
+            if is_whole && (!named || left == right) {
                 let message = format!("`{left}` and `{right}` are not two covariates of the model");
                 let hint = "name both under covariates as well";
                 faults.push(Fault::new(format!("/interactions/{i}"), message).hint(hint));
@@ -242,16 +248,21 @@ impl Columns<'_> {
         };
         levels.iter().filter(|l| **l != reference).map(term).collect()
     }
+}
 
-    /// Names under `reference` and `splines` that are no covariates.
-    fn strangers(&self, faults: &mut Vec<Fault>) {
-        let named = self.reference.keys().map(|k| ("reference", k));
-        for (field, name) in named.chain(self.splines.keys().map(|k| ("splines", k))) {
-            if !self.covariates.contains(name) {
-                let message = format!("`{name}` is not a covariate of this model");
-                let fault = Fault::new(format!("/{field}/{name}"), message).at_key();
-                faults.push(fault.hint(suggestion(name, self.covariates)));
-            }
-        }
+/// Names, with their places among the options, that are no covariates. Where a covariate is itself no variable, its fault is told
+/// and no other that follows from it.
+pub fn covariate_faults<'a>(
+    names: impl Iterator<Item = (String, &'a String)>,
+    covariates: &[String],
+    context: &Context<'_>,
+) -> Vec<Fault> {
+    if covariates.iter().any(|name| context.dictionary.get(name).is_none()) {
+        return Vec::new();
     }
+    let fault = |(at, name): (String, &String)| {
+        let message = format!("`{name}` is not a covariate of this model");
+        Fault::new(at, message).hint(suggestion(name, covariates))
+    };
+    names.filter(|(_, name)| !covariates.contains(name)).map(fault).collect()
 }

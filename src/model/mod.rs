@@ -9,7 +9,7 @@ mod rates;
 mod sums;
 mod terms;
 
-pub use design::{Columns, DesignTerm, SplineColumn, columns_of, needs_of};
+pub use design::{Columns, DesignTerm, SplineColumn, columns_of, covariate_faults, needs_of};
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
 pub use likelihood::{
@@ -17,9 +17,9 @@ pub use likelihood::{
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
-    Printed, RateCells, Year, cells_of, incidence_groups, incidence_needs, left_out_cases,
-    period_faults, period_name, prepare_cells, prepare_incidence, rate_sums, sex_levels,
-    unknown_age_cases, with_printed,
+    Printed, RateCells, Year, cells_fault, cells_of, incidence_groups, incidence_needs,
+    left_out_cases, period_faults, period_name, prepare_cells, prepare_incidence, rate_sums,
+    sex_levels, unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;
@@ -33,6 +33,7 @@ use serde_json::Value;
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, Incidence, SiteData},
     estimate::Estimate,
+    limits::ConfidenceLevel,
     spec::{Dictionary, Fault, ModelSpec, VariableKind, schema_faults},
     summary::{Draft, LayoutError, Summary, Visibility},
 };
@@ -98,9 +99,11 @@ pub struct Context<'a> {
     /// The analysis's cells of incidence.
     pub incidence: Option<&'a Incidence>,
     /// The analysis's confidence level.
-    pub confidence_level: f64,
+    pub confidence_level: ConfidenceLevel,
     /// Models before this one, their options made ready.
     pub earlier: &'a [ModelSpec],
+    /// Ids of models before this one that have faults.
+    pub faulty: &'a [String],
 }
 
 impl Context<'_> {
@@ -120,7 +123,10 @@ impl Context<'_> {
             let hint = "add a table [followup] with time and event to the analysis";
             return vec![Fault::new("", "a survival model needs a follow-up").hint(hint)];
         }
-        Vec::new()
+        let faults = own.iter().flat_map(|followup| {
+            crate::spec::followup_faults(followup, self.dictionary, "/followup")
+        });
+        faults.map(Fault::shared).collect()
     }
 }
 
@@ -184,6 +190,10 @@ pub trait Model: Sync + 'static {
     fn prepare(&self, options: &mut Self::Options, context: &Context<'_>) -> Vec<Fault>;
     /// Columns each site must provide.
     fn needs(&self, options: &Self::Options) -> Vec<ColumnNeed>;
+    /// Terms of its table `terms`, by which a report may name its estimates; none for a model without coefficients.
+    fn terms(&self, _: &Self::Options) -> Vec<String> {
+        Vec::new()
+    }
     /// Who can read a site's answer.
     fn visibility(&self, options: &Self::Options) -> Visibility;
     /// The first question.
@@ -224,6 +234,8 @@ pub trait AnyModel: Sync {
     fn prepare(&self, options: &Value, context: &Context<'_>) -> Result<Value, Vec<Fault>>;
     /// Columns each site must provide.
     fn needs(&self, options: &Value) -> Result<Vec<ColumnNeed>, FitError>;
+    /// Terms by which a report may name its estimates.
+    fn terms(&self, options: &Value) -> Result<Vec<String>, FitError>;
     /// Who can read a site's answer.
     fn visibility(&self, options: &Value) -> Result<Visibility, FitError>;
     /// The first question.
@@ -273,6 +285,10 @@ impl<M: Model> AnyModel for M {
 
     fn needs(&self, options: &Value) -> Result<Vec<ColumnNeed>, FitError> {
         Ok(Model::needs(self, &read(options)?))
+    }
+
+    fn terms(&self, options: &Value) -> Result<Vec<String>, FitError> {
+        Ok(Model::terms(self, &read(options)?))
     }
 
     fn visibility(&self, options: &Value) -> Result<Visibility, FitError> {

@@ -6,10 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Context, DesignTerm, Fitted};
+use super::{Context, DesignTerm, Fitted, covariate_faults};
 use crate::{
     estimate::{Status, Table, Value},
-    spec::Fault,
+    spec::{Fault, VariableKind},
     stats::distribution::normal_point,
 };
 
@@ -30,11 +30,13 @@ pub fn patient_faults(
     covariates: &[String],
     context: &Context<'_>,
 ) -> Vec<Fault> {
+    use VariableKind::{Category, Days, Flag, Integer, Real};
     let mut faults = Vec::new();
     for (i, patient) in patients.iter().enumerate() {
         for name in covariates {
             let at = format!("/patients/{i}/values");
-            let Some(variable) = context.dictionary.get(name) else { continue };
+            let kinds = [Category, Flag, Integer, Real, Days];
+            let Ok(variable) = context.dictionary.usable(name, &kinds) else { continue };
             let levels = variable.model_levels();
             let wanted = if levels.is_empty() { "a number".into() } else { levels.join(", ") };
             let fits = patient.values.get(name).is_some_and(|value| {
@@ -43,13 +45,16 @@ pub fn patient_faults(
             });
             if !fits {
                 let message = format!("patient `{}` has no value of `{name}`", patient.name);
-                faults.push(Fault::new(at, message).hint(format!("`{name}` wants {wanted}")));
+                faults.push(
+                    Fault::new(format!("{at}/{name}"), message)
+                        .hint(format!("`{name}` wants {wanted}")),
+                );
             }
         }
-        for name in patient.values.keys().filter(|name| !covariates.contains(name)) {
-            let message = format!("`{name}` is not a covariate of this model");
-            faults.push(Fault::new(format!("/patients/{i}/values/{name}"), message).at_key());
-        }
+        let named = patient.values.keys();
+        let named = named.map(|name| (format!("/patients/{i}/values/{name}"), name));
+        let strangers = covariate_faults(named, covariates, context);
+        faults.extend(strangers.into_iter().map(Fault::at_key));
     }
     faults
 }

@@ -53,18 +53,17 @@ pub fn cells_of(own: &Option<Incidence>) -> Result<&Incidence, LayoutError> {
 /// Fills a model's cells from the analysis and checks them.
 pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> Vec<Fault> {
     use VariableKind::{Date, Days, Integer, Real};
-    let at = if own.is_some() { "/incidence" } else { "" };
     if own.is_none() {
-        *own = context.incidence.cloned();
+        *own = context.incidence.cloned().map(|cells| Incidence { shared: true, ..cells });
     }
     let Some(cells) = own else {
         let hint = "add a table [incidence] with age, year, ages and years to the analysis";
         return vec![Fault::new("", "a model of incidence needs its cells").hint(hint)];
     };
     let mut faults: Vec<Fault> = [
-        context.check(&format!("{at}/age"), &cells.age, &[Days, Integer, Real]),
-        context.check(&format!("{at}/year"), &cells.year, &[Date, Integer]),
-        cells.count.as_ref().and_then(|c| context.check(&format!("{at}/count"), c, &[Integer])),
+        context.check("/incidence/age", &cells.age, &[Days, Integer, Real]),
+        context.check("/incidence/year", &cells.year, &[Date, Integer]),
+        cells.count.as_ref().and_then(|c| context.check("/incidence/count", c, &[Integer])),
     ]
     .into_iter()
     .flatten()
@@ -75,23 +74,32 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
         Some((_, Some("months"))) => 1.0 / 12.0,
         _ => 1.0,
     };
-    match sex_levels(at, cells.sex.as_deref(), context) {
+    match sex_levels("/incidence", cells.sex.as_deref(), context) {
         Ok(sexes) => cells.sexes = sexes,
         Err(fault) => faults.push(fault),
     }
     let end = cells.age_end.unwrap_or(u32::MAX);
     let ascending = cells.ages.windows(2).all(|w| w[0] < w[1]);
-    if cells.ages.is_empty() || !ascending || cells.ages.last().is_some_and(|last| *last >= end) {
+    let beyond = cells.ages.last().is_some_and(|last| *last >= end);
+    if cells.ages.is_empty() || !ascending || beyond {
         let message = "ages are the first ages of bands, ascending and below age_end";
         let hint = "ages = [0, 1, 5, 10, 15] and age_end = 20";
-        faults.push(Fault::new(format!("{at}/ages"), message).hint(hint));
+        let field = if ascending && beyond { "age_end" } else { "ages" };
+        faults.push(Fault::new(format!("/incidence/{field}"), message).hint(hint));
     }
     let [from, to] = cells.years;
-    if from > to || to - from > 250 || !(1500..=3000).contains(&from) {
+    if from > to || to - from > 250 {
         let message = format!("years {from} to {to} are no span of calendar years");
-        faults.push(Fault::new(format!("{at}/years"), message).hint("years = [2000, 2019]"));
+        faults.push(Fault::new("/incidence/years", message).hint("years = [2000, 2019]"));
     }
-    faults
+    let shared = cells.shared;
+    faults.into_iter().map(|f| if shared { f.shared() } else { f }).collect()
+}
+
+/// A fault of a model's cells, shown in the table that holds them.
+pub fn cells_fault(cells: &Incidence, field: &str, message: impl Into<String>) -> Fault {
+    let fault = Fault::new(format!("/incidence/{field}"), message);
+    if cells.shared { fault.shared() } else { fault }
 }
 
 /// Levels of the variable of sex, all of them sexes of a population's tables; none without a variable.

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases,
-        with_printed,
+        cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::Fault,
     stats::{
@@ -71,25 +72,29 @@ pub struct Options {
     each_sex: bool,
     /// Years in a period.
     #[serde(default = "one")]
+    #[schemars(with = "limits::WholeYears")]
     period_years: u32,
     /// How effects bend.
     #[serde(default)]
     effects: Effects,
     /// Knots of age, period and cohort.
     #[serde(default = "five")]
+    #[schemars(inner(range(min = 2, max = 20)))]
     knots: [usize; 3],
     /// Weights with which the drift is taken out.
     #[serde(default)]
     drift: Drift,
     /// Year of birth whose rates are told; the median of the cases if neither this nor a period is given.
     #[serde(default)]
+    #[schemars(with = "Option<limits::CalendarTime>")]
     reference_cohort: Option<f64>,
     /// Calendar year whose rates are told.
     #[serde(default)]
+    #[schemars(with = "Option<limits::CalendarTime>")]
     reference_period: Option<f64>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -120,7 +125,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn periods(&self, cells: &Incidence) -> Vec<[i32; 2]> {
@@ -148,7 +153,10 @@ impl Model for AgePeriodCohort {
         };
         if cells.age_end.is_none() {
             let message = "an open last age band has no middle";
-            faults.push(Fault::new("", message).hint("write age_end in the cells of incidence"));
+            faults.push(
+                cells_fault(cells, "age_end", message)
+                    .hint("write age_end in the cells of incidence"),
+            );
         }
         let width = options.period_years as usize;
         if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
@@ -157,12 +165,8 @@ impl Model for AgePeriodCohort {
                 format!("{} years do not make three or more periods of {width}", cells.len());
             faults.push(Fault::new("/period_years", message));
         }
-        if options.knots.iter().any(|n| !(2..=20).contains(n)) {
-            faults
-                .push(Fault::new("/knots", "knots of age, period and cohort lie between 2 and 20"));
-        }
         if cells.ages.len() < 3 {
-            faults.push(Fault::new("", "at least three age bands are needed"));
+            faults.push(cells_fault(cells, "ages", "at least three age bands are needed"));
         }
         if options.reference_cohort.is_some() && options.reference_period.is_some() {
             let message = "rates are those of a cohort or of a period, not of both";

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::ConfidenceLevel,
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind, suggestion},
     stats::{
@@ -48,7 +49,7 @@ pub struct Options {
     by: Option<By>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
 }
 
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl Model for Agreement {
     ) -> Result<Step<()>, FitError> {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
         let Ratings { sites, axes: [first, second], counts, missing, .. } = &round.pooled;
-        let level = options.confidence_level.unwrap_or(0.95);
+        let level = options.confidence_level.unwrap_or_default().share();
         let k = first.levels.len();
         let mut estimate = Estimate::new(Exactness::Exact, round.sites);
         estimate.line("estimator", "kappa", &[]);

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
+    limits,
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind},
     stats::{histogram, sum::neumaier},
@@ -30,10 +31,13 @@ pub struct Characteristics;
 #[serde(deny_unknown_fields)]
 pub struct Classes {
     /// Lower edge of the first class.
+    #[schemars(with = "limits::Quantity")]
     from: f64,
     /// Largest value.
+    #[schemars(with = "limits::Quantity")]
     to: f64,
     /// Width; 1 keeps whole numbers apart, and then quantiles are exact.
+    #[schemars(with = "limits::Units")]
     width: f64,
 }
 
@@ -94,6 +98,8 @@ enum Distribution {
     },
 }
 
+/// Most classes of a quantity.
+const MOST_CLASSES: usize = 100_000;
 const NOT_KNOWN: &str = "not known";
 
 static CARD: ModelCard = ModelCard {
@@ -218,11 +224,18 @@ impl Model for Characteristics {
             }
         }
         for (name, classes) in &options.classes {
-            let usable =
-                classes.width > 0.0 && classes.to > classes.from && classes.count() <= 100_000;
-            if !usable {
-                let message = "classes need from < to, a width above 0, and at most 100000 of them";
-                faults.push(Fault::new(format!("/classes/{name}"), message));
+            let wrong = if classes.to <= classes.from {
+                Some(("to", format!("no class lies between {} and {}", classes.from, classes.to)))
+            } else if classes.count() > MOST_CLASSES {
+                Some((
+                    "width",
+                    format!("{} classes, at most {MOST_CLASSES} are sent", classes.count()),
+                ))
+            } else {
+                None
+            };
+            if let Some((field, message)) = wrong {
+                faults.push(Fault::new(format!("/classes/{name}/{field}"), message));
             }
         }
         if let Some(by) = options.by.as_ref().filter(|by| *by != "site") {

@@ -12,6 +12,7 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind, suggestion},
     stats::{
@@ -75,6 +76,7 @@ pub struct Options {
     rho: f64,
     /// Times of the table, years of 365.25 days.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Variance.
     #[serde(default)]
@@ -84,10 +86,11 @@ pub struct Options {
     interval: Interval,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -111,7 +114,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn grid(&self) -> TimeGrid {
@@ -130,7 +133,7 @@ impl Options {
 /// Makes the follow-up of a model of competing causes ready: its own, or the analysis's.
 pub(super) fn followup_of_causes(
     own: &mut Option<Followup>,
-    names: &[String],
+    names: &[(String, String)],
     context: &Context<'_>,
 ) -> Vec<Fault> {
     if let Some(followup) = own.as_mut().filter(|f| context.dictionary.get(&f.event).is_some()) {
@@ -146,22 +149,30 @@ pub(super) fn followup_of_causes(
     faults
 }
 
+/// Competing causes with their places among the options.
+pub(super) fn placed(field: &str, names: &[String]) -> Vec<(String, String)> {
+    names.iter().enumerate().map(|(i, name)| (format!("/{field}/{i}"), name.clone())).collect()
+}
+
 /// Names of competing causes, checked against the levels of the event; the follow-up is made to count them all.
-fn causes(followup: &mut Followup, causes: &[String], context: &Context<'_>) -> Vec<Fault> {
+fn causes(
+    followup: &mut Followup,
+    causes: &[(String, String)],
+    context: &Context<'_>,
+) -> Vec<Fault> {
     let levels =
         context.dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
     let mut faults = Vec::new();
     if causes.is_empty() {
         faults.push(Fault::new("/causes", "name at least one level of the event"));
     }
-    for (i, cause) in causes.iter().enumerate() {
+    for (at, cause) in causes {
         if !levels.contains(cause) {
             let message = format!("`{cause}` is no level of `{}`", followup.event);
-            faults
-                .push(Fault::new(format!("/causes/{i}"), message).hint(suggestion(cause, &levels)));
+            faults.push(Fault::new(at, message).hint(suggestion(cause, &levels)));
         }
     }
-    followup.event_is = causes.to_vec();
+    followup.event_is = causes.iter().map(|(_, cause)| cause.clone()).collect();
     faults
 }
 
@@ -226,7 +237,8 @@ impl Model for CompetingRisks {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let mut faults = followup_of_causes(&mut options.followup, &options.causes, context);
+        let causes = placed("causes", &options.causes);
+        let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;
         }

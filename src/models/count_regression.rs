@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::ConfidenceLevel,
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
         Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
@@ -85,13 +86,15 @@ pub struct Options {
     site: Site,
     /// Quadrature points of random effects.
     #[serde(default = "nodes")]
+    #[schemars(range(min = 1, max = 101))]
     nodes: usize,
     /// Most evaluations.
     #[serde(default = "evaluations")]
+    #[schemars(range(min = 2, max = 200))]
     max_evaluations: usize,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -129,7 +132,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     /// Coefficients: ages after the first, the second sex, groups after the first, the year.
@@ -202,11 +205,7 @@ impl Model for CountRegression {
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
-        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        if !(1..=101).contains(&options.nodes) {
-            faults.push(Fault::new("/nodes", "quadrature points lie between 1 and 101"));
-        }
-        faults
+        prepare_cells(&mut options.incidence, by, groups, context)
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {

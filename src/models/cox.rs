@@ -189,6 +189,10 @@ impl Model for Cox {
         needs
     }
 
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.term_names()
+    }
+
     fn visibility(&self, _: &Options) -> Visibility {
         Visibility::SumOnly
     }

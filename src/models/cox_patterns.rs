@@ -14,11 +14,13 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Fitted, Model, ModelCard,
-        Patient, Round, Step, Sums, Terms, patient_faults, summary_without_fit, values_of,
+        Patient, Round, Step, Sums, Terms, covariate_faults, patient_faults, summary_without_fit,
+        values_of,
     },
-    spec::{Fault, VariableKind, suggestion},
+    spec::{Fault, VariableKind},
     stats::{
         cox::{DeathDay, Patterns, TieRule, Ties},
         distribution::{chi_squared_upper, normal_point},
@@ -72,13 +74,15 @@ pub struct Options {
     standardise: Option<String>,
     /// Times of the predictions, years of 365.25 days.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -109,7 +113,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn ties(&self) -> TieRule {
@@ -192,13 +196,8 @@ impl Model for CoxPatterns {
                 Fault::new("/covariates", message).hint("use `cox`, which takes several rounds"),
             );
         }
-        if let Some(name) = options.standardise.as_ref().filter(|n| !options.covariates.contains(n))
-        {
-            let message = format!("`{name}` is not a covariate of this model");
-            faults.push(
-                Fault::new("/standardise", message).hint(suggestion(name, &options.covariates)),
-            );
-        }
+        let standardise = options.standardise.iter().map(|name| ("/standardise".to_owned(), name));
+        faults.extend(covariate_faults(standardise, &options.covariates, context));
         faults.extend(patient_faults(&options.patients, &options.covariates, context));
         faults
     }
@@ -210,6 +209,10 @@ impl Model for CoxPatterns {
             options.followup.iter().flat_map(Followup::needs).collect();
         needs.extend(options.covariates.iter().map(category));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -15,6 +15,7 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
@@ -83,6 +84,7 @@ pub struct Options {
     patients: Vec<Patient>,
     /// Times of the predictions, years.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Fit although the data may not be able to tell cure from late events.
     #[serde(default)]
@@ -93,10 +95,11 @@ pub struct Options {
     max_evaluations: usize,
     /// Last day of the table that gives start values; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -131,7 +134,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn distribution(&self) -> Distribution {
@@ -294,6 +297,10 @@ impl Model for Cure {
         needs
     }
 
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
+    }
+
     fn visibility(&self, _: &Options) -> Visibility {
         Visibility::SumOnly
     }
@@ -356,7 +363,9 @@ impl Model for Cure {
                 Form::NonMixture => (-plateau.ln()).ln(),
             };
             let days = start.event_days();
-            let median = days[days.len() / 2] / DAYS_PER_YEAR;
+            // All events may come after the table ends.
+            let horizon = f64::from(options.horizon_days.unwrap_or(1));
+            let median = days.get(days.len() / 2).copied().unwrap_or(horizon) / DAYS_PER_YEAR;
             let mut theta = vec![0.0; all.len()];
             theta[0] = cure;
             theta[options.design.len() + 1] = median.ln() + 0.2;

@@ -14,11 +14,13 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table},
+    limits::{self, ConfidenceLevel},
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
-        ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
+        ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
+        covariate_faults, needs_of,
     },
-    spec::{Fault, suggestion},
+    spec::Fault,
     stats::{
         distribution::normal_point,
         jet::Jet,
@@ -45,9 +47,11 @@ pub struct Options {
     background: Background,
     /// Ends of the bands on which the baseline excess hazard is constant, years; follow-up ends with the last.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     bands_years: Vec<f64>,
     /// Knots of a restricted cubic spline of time for the log baseline excess hazard instead, years; follow-up ends with the last.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     spline_years: Vec<f64>,
     /// Covariates.
     #[serde(default)]
@@ -60,6 +64,7 @@ pub struct Options {
     reference: BTreeMap<String, String>,
     /// Knots of restricted cubic splines, by covariate.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
@@ -70,10 +75,11 @@ pub struct Options {
     max_evaluations: usize,
     /// Last day of the table that gives start values; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -105,7 +111,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn is_banded(&self) -> bool {
@@ -204,9 +210,10 @@ impl Model for ExcessHazard {
         match (options.bands_years.is_empty(), options.spline_years.len()) {
             (false, 0) if options.bands_years[0] > 0.0 && ascending(&options.bands_years) => {}
             (true, n) if n >= 3 && ascending(&options.spline_years) => {}
-            _ => {
+            (is_spline, _) => {
+                let field = if is_spline { "/spline_years" } else { "/bands_years" };
                 let message = "the baseline wants either bands_years or at least 3 knots in spline_years, ascending";
-                faults.push(Fault::new("/bands_years", message).hint("bands_years = [1, 2, 5]"));
+                faults.push(Fault::new(field, message).hint("bands_years = [1, 2, 5]"));
                 return faults;
             }
         }
@@ -217,13 +224,9 @@ impl Model for ExcessHazard {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
-        for (i, name) in options.time_varying.iter().enumerate() {
-            if !options.covariates.contains(name) {
-                let message = format!("`{name}` is not a covariate of this model");
-                let fault = Fault::new(format!("/time_varying/{i}"), message);
-                faults.push(fault.hint(suggestion(name, &options.covariates)));
-            }
-        }
+        let varying = options.time_varying.iter().enumerate();
+        let varying = varying.map(|(i, name)| (format!("/time_varying/{i}"), name));
+        faults.extend(covariate_faults(varying, &options.covariates, context));
         faults
     }
 
@@ -235,6 +238,10 @@ impl Model for ExcessHazard {
         needs.sort();
         needs.dedup();
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -13,12 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    competing_risks::{cause_of, followup_of_causes},
+    competing_risks::{cause_of, followup_of_causes, placed},
     kaplan_meier::{horizon_from_dictionary, no_followup},
 };
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table},
+    limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Model, ModelCard, Round,
         Step, Sums, Terms, columns_of, needs_of, summary_without_fit,
@@ -59,16 +60,18 @@ pub struct Options {
     reference: BTreeMap<String, String>,
     /// Knots of restricted cubic splines, by covariate.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
     interactions: Vec<[String; 2]>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -151,7 +154,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn causes(&self) -> Vec<String> {
@@ -174,7 +177,8 @@ impl Model for FineGray {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let causes = options.causes();
+        let mut causes = vec![("/cause".to_owned(), options.cause.clone())];
+        causes.extend(placed("competing", &options.competing));
         let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;
@@ -208,6 +212,10 @@ impl Model for FineGray {
             options.followup.iter().flat_map(Followup::needs).collect();
         needs.extend(needs_of(&options.design));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.names()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

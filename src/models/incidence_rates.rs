@@ -17,6 +17,7 @@ use self::tables::{Counts, Line, Tables};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Notice, Status},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
         cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
@@ -110,6 +111,7 @@ struct OwnStandard {
     /// Name in tables.
     name: String,
     /// Weight of each age band.
+    #[schemars(with = "Vec<limits::Weight>")]
     weights: Vec<f64>,
 }
 
@@ -125,6 +127,7 @@ pub struct Options {
     by: Option<String>,
     /// First and last year of each period; all years together if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<[limits::CalendarYear; 2]>")]
     periods: Vec<[i32; 2]>,
     /// Standard populations: `world`, `who2000`, `europe1976`, `europe2013`, `us2000`, `nordic2000`.
     #[serde(default = "world")]
@@ -134,6 +137,7 @@ pub struct Options {
     own_standards: Vec<OwnStandard>,
     /// Ages (first, first no longer counted) over which rates are standardised and cumulated; all ages if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<[limits::Age; 2]>")]
     truncated: Vec<[u32; 2]>,
     /// Layout of the pages: `iicc` if nobody is 20 or over, else `ci5`, which adds cumulative rates to ages 64 and 74.
     #[serde(default)]
@@ -143,6 +147,7 @@ pub struct Options {
     icd10: BTreeMap<String, String>,
     /// Person-years for which rates are told: a million if nobody is 20 or over, else 100 000.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Units>")]
     per: Option<f64>,
     /// Interval of crude and age-specific rates.
     #[serde(default)]
@@ -152,7 +157,7 @@ pub struct Options {
     standard_interval: StandardInterval,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -179,7 +184,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn bands(&self) -> Vec<[u32; 2]> {

@@ -16,8 +16,8 @@ use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        Year, cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
-        rate_sums, unknown_age_cases, with_printed,
+        Year, cells_fault, cells_of, incidence_needs, left_out_cases, period_faults, period_name,
+        prepare_cells, rate_sums, unknown_age_cases, with_printed,
     },
     spec::Fault,
     stats::{
@@ -69,8 +69,8 @@ impl Model for Joinpoint {
                 .map(|f| Fault { pointer: f.pointer.replace("/periods", "/averages"), ..f }),
         );
         if cells.len() < 5 {
-            faults
-                .push(Fault::new("", format!("joinpoints need five years, found {}", cells.len())));
+            let message = format!("joinpoints need five years, found {}", cells.len());
+            faults.push(cells_fault(cells, "years", message));
         }
         if options.selection == Selection::Permutation
             && (options.scale == Scale::Count || options.search == Search::Hudson)
@@ -84,24 +84,11 @@ impl Model for Joinpoint {
             let message = "a continuous search enumerates three joinpoints at most";
             faults.push(Fault::new("/most", message).hint("write most = 3, or search = \"grid\""));
         }
-        if options.years_at_ends < 1 || options.most.is_some_and(|most| most > 9) {
-            let message = "at least one year stands before the first joinpoint, and at most nine joinpoints are sought";
-            faults.push(Fault::new("/most", message));
-        }
         let resampled = options.interval == Interval::EmpiricalQuantile;
         if resampled && options.search == Search::Hudson {
             let message = "resampled series are fitted on the grid";
             let hint = "write search = \"grid\", or interval = \"parametric\"";
             faults.push(Fault::new("/interval", message).hint(hint));
-        }
-        if resampled && !(100..=100_000).contains(&options.draws) {
-            let message = "draws lie between 100 and a hundred thousand";
-            faults.push(Fault::new("/draws", message).hint("draws = 2000"));
-        }
-        if !(20..=1_000_000).contains(&options.permutations) || !(0.0..0.5).contains(&options.alpha)
-        {
-            let message = "permutations lie between 20 and a million, alpha between 0 and 0.5";
-            faults.push(Fault::new("/permutations", message));
         }
         faults
     }

@@ -12,6 +12,7 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits,
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, VariableKind},
     stats::{
@@ -69,9 +70,11 @@ pub struct Options {
     gamma: f64,
     /// Scores of the groups for a test of trend, in the order of the levels.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Quantity>")]
     trend: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
@@ -308,7 +311,7 @@ impl Model for LogRank {
         faults.extend(context.check("/by", &options.by, &kinds));
         options.groups = levels(&options.by);
         let (scores, groups) = (options.trend.len(), options.groups.len());
-        if scores > 0 && scores != groups {
+        if scores > 0 && scores != groups && faults.is_empty() {
             let message = format!("{scores} scores for {groups} levels of `{}`", options.by);
             faults.push(Fault::new("/trend", message).hint("write one score per level"));
         }

@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    competing_risks::{at_risk_table, cause_of, followup_of_causes},
+    competing_risks::{at_risk_table, cause_of, followup_of_causes, placed},
     kaplan_meier::{horizon_from_dictionary, no_followup},
 };
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     stats::{
@@ -45,13 +46,15 @@ pub struct Options {
     #[serde(default)]
     person: Option<String>,
     /// Times of the table, years of 365.25 days.
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
 }
 
 /// What the hub asks.
@@ -94,7 +97,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn causes(&self) -> Vec<String> {
@@ -117,7 +120,8 @@ impl Model for MeanCumulativeCount {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         options.confidence_level.get_or_insert(context.confidence_level);
-        let causes = options.causes();
+        let mut causes = placed("recurrent", &options.recurrent);
+        causes.extend(placed("terminal", &options.terminal));
         let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;

@@ -14,6 +14,7 @@ use super::cox;
 use crate::{
     cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status},
+    limits::ConfidenceLevel,
     meta::{self, Effect, Method, TestRule, heterogeneity_table, pooled_table, studies_table},
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, suggestion},
@@ -41,7 +42,7 @@ pub struct Options {
     tests: Vec<TestRule>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Options of the Cox model.
     #[serde(default)]
     #[schemars(skip)]
@@ -121,6 +122,10 @@ impl Model for MetaAnalysis {
         options.confidence_level.get_or_insert(context.confidence_level);
         let fits: Vec<String> =
             context.earlier.iter().filter(|m| m.kind == "cox").map(|m| m.id.clone()).collect();
+        if context.faulty.contains(&options.of) {
+            // Its own faults are told; whether the term is one of its terms is not known.
+            return Vec::new();
+        }
         let Some(model) = context.earlier.iter().find(|m| m.kind == "cox" && m.id == options.of)
         else {
             let message = format!("no Cox model before this one is called `{}`", options.of);
@@ -190,7 +195,7 @@ impl Model for MetaAnalysis {
         rounds: &[Round<(), OwnEstimates>],
     ) -> Result<Step<()>, FitError> {
         let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let level = options.confidence_level.unwrap_or(0.95);
+        let level = options.confidence_level.unwrap_or_default().share();
         let mut estimate = Estimate::new(Exactness::TwoStage, round.sites);
         let of = [("term", options.term.clone()), ("model", options.of.clone())];
         estimate.line("effect", "own-coefficient", &of);

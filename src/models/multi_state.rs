@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    competing_risks::{at_risk_table, cause_of, followup_of_causes},
+    competing_risks::{at_risk_table, cause_of, followup_of_causes, placed},
     kaplan_meier::{horizon_from_dictionary, no_followup},
 };
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind, suggestion},
     stats::{
@@ -49,13 +50,15 @@ pub struct Options {
     from: Vec<String>,
     /// Times of the table, years of 365.25 days.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
 }
 
 const DAYS_PER_YEAR: f64 = 365.25;
@@ -75,7 +78,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn from(&self) -> Vec<String> {
@@ -97,11 +100,9 @@ impl Model for MultiState {
         if options.states.len() < 2 {
             return vec![Fault::new("/states", "name at least two states")];
         }
-        let mut faults = followup_of_causes(&mut options.followup, &options.states, context);
         // States that nobody enters need not be levels of the next state; the others must be.
-        for fault in &mut faults {
-            fault.pointer = fault.pointer.replace("/causes", "/states");
-        }
+        let states = placed("states", &options.states);
+        let mut faults = followup_of_causes(&mut options.followup, &states, context);
         if !faults.is_empty() {
             return faults;
         }

@@ -116,13 +116,17 @@ impl Model for NetSurvival {
             let message = "crude probabilities and the test want the daily grid";
             faults.push(Fault::new("/grid_days", message).hint(hint));
         }
-        if options.uses(Method::Hakulinen) {
-            let date = options.closing_date.as_deref().map(epoch_day);
-            if !matches!(date, Some(Some(_))) {
-                let message = "Hakulinen's estimate wants the day on which follow-up was closed";
-                let hint = "write closing_date = \"2012-12-31\"";
-                faults.push(Fault::new("/closing_date", message).hint(hint));
+        let date = options.closing_date.as_deref().map(epoch_day);
+        let wrong = match date {
+            Some(None) => Some("the closing date is no date"),
+            None if options.uses(Method::Hakulinen) => {
+                Some("Hakulinen's estimate wants the day on which follow-up was closed")
             }
+            None | Some(Some(_)) => None,
+        };
+        if let Some(message) = wrong {
+            let hint = "write closing_date = \"2012-12-31\"";
+            faults.push(Fault::new("/closing_date", message).hint(hint));
         }
         if options.followup.as_ref().is_some_and(|f| f.window.is_some() || f.entry.is_some())
             && (options.uses(Method::Ederer1) || options.uses(Method::Hakulinen))

@@ -14,6 +14,7 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
@@ -87,6 +88,7 @@ pub struct Options {
     reference: BTreeMap<String, String>,
     /// Knots of restricted cubic splines, by covariate.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
@@ -99,6 +101,7 @@ pub struct Options {
     patients: Vec<Patient>,
     /// Times of the predictions, years.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Most evaluations of the likelihood.
     #[serde(default = "sixty")]
@@ -106,10 +109,11 @@ pub struct Options {
     max_evaluations: usize,
     /// Last day of the table that gives start values; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -149,7 +153,7 @@ impl Options {
     }
 
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     /// Intercept, covariates, and the parameters of the distribution as terms.
@@ -244,6 +248,10 @@ impl Model for Parametric {
             options.followup.iter().flat_map(Followup::needs).collect();
         needs.extend(needs_of(&options.design));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -13,7 +13,7 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
-    spec::Fault,
+    spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
 
@@ -94,12 +94,15 @@ impl Model for Participation {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        let integer = [VariableKind::Integer];
+        let mut faults: Vec<Fault> =
+            options.count.iter().filter_map(|n| context.check("/count", n, &integer)).collect();
         let count = context.incidence.and_then(|cells| cells.count.clone());
         options.count = options.count.take().or(count);
-        if options.followup.is_none() && context.followup.is_none() {
-            return Vec::new();
+        if options.followup.is_some() || context.followup.is_some() {
+            faults.extend(context.followup(&mut options.followup));
         }
-        context.followup(&mut options.followup)
+        faults
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {

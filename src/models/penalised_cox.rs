@@ -15,6 +15,7 @@ use super::{kaplan_meier::no_followup, log_rank::strata};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table},
+    limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, FitError, Model, ModelCard, RegressionRows, Round,
         Step, Sums, Terms, needs_of, summary_without_fit,
@@ -60,6 +61,7 @@ pub struct Options {
     reference: BTreeMap<String, String>,
     /// Knots of restricted cubic splines, by covariate.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
@@ -72,11 +74,11 @@ pub struct Options {
     penalty: Kind,
     /// λ of the ridge penalty, for covariates in their own units.
     #[serde(default = "one")]
-    #[schemars(range(min = 0))]
+    #[schemars(range(min = 0, max = 1_000_000))]
     lambda: f64,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -118,7 +120,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn penalty(&self) -> Penalty {
@@ -173,6 +175,10 @@ impl Model for PenalisedCox {
         needs.extend(needs_of(&options.design));
         needs.extend(options.strata.iter().map(category));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.names()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -15,6 +15,7 @@ use super::kaplan_meier::no_followup;
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Round, Step, Sums, Terms, summary_without_fit,
@@ -52,9 +53,11 @@ pub struct Options {
     #[serde(default)]
     followup: Option<Followup>,
     /// Ends of the bands of follow-up, years, ascending; follow-up after the last is not counted.
+    #[schemars(with = "Vec<limits::Years>")]
     bands_years: Vec<f64>,
     /// Days in a year.
     #[serde(default = "julian")]
+    #[schemars(range(min = 365, max = 366))]
     year_days: f64,
     /// Covariates with levels.
     #[serde(default)]
@@ -76,7 +79,7 @@ pub struct Options {
     firth: bool,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -109,7 +112,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn mean(&self) -> Mean {
@@ -205,7 +208,7 @@ impl Model for Poisson {
                 let hint =
                     "background = { sex = \"sex\", age = \"age\", date = \"incidence_date\" }";
                 let message = "this outcome wants the variables of the life table";
-                faults.push(Fault::new("", message).hint(hint));
+                faults.push(Fault::new("/outcome", message).hint(hint));
             }
         }
         if options.firth && options.outcome == Outcome::Excess {
@@ -225,6 +228,10 @@ impl Model for Poisson {
         needs.sort();
         needs.dedup();
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

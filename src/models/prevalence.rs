@@ -21,9 +21,10 @@ use crate::{
         CohortError, ColumnKind, ColumnNeed, Followup, Incidence, SiteData, Survival, epoch_day,
     },
     estimate::{Estimate, Exactness, Notice, Status},
+    limits::{self, ConfidenceLevel},
     model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, cells_of,
-        prepare_cells,
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
+        cells_fault, cells_of, prepare_cells,
     },
     spec::{Fault, VariableKind},
     stats::{
@@ -51,6 +52,7 @@ pub struct Options {
     on: String,
     /// Longest times since diagnosis, whole years, ascending.
     #[serde(default = "durations")]
+    #[schemars(with = "Vec<limits::WholeYears>")]
     durations_years: Vec<u32>,
     /// Variable whose levels are counted one by one, such as the diagnosis.
     #[serde(default)]
@@ -58,16 +60,18 @@ pub struct Options {
     /// First and last year whose mean population is divided by; if absent that of the index day, and of the year before too if it is the
     /// first of January.
     #[serde(default)]
+    #[schemars(with = "Option<[limits::CalendarYear; 2]>")]
     population_years: Option<[i32; 2]>,
     /// Standard population.
     #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Last day of the grid of survival; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -141,7 +145,7 @@ struct Living {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     /// The index day, and the first day of diagnosis of each duration, since 1970-01-01.
@@ -177,7 +181,10 @@ impl Options {
 
     fn own_faults(&self, context: &Context<'_>, cells: &Incidence) -> Vec<Fault> {
         let mut faults = Vec::new();
-        faults.extend(context.check("/incidence/year", &cells.year, &[VariableKind::Date]));
+        if let Err((message, hint)) = context.dictionary.usable(&cells.year, &[VariableKind::Date])
+        {
+            faults.push(cells_fault(cells, "year", message).hint(hint));
+        }
         if self.days().is_none() {
             let message = format!("`{}` is no date", self.on);
             faults.push(Fault::new("/on", message).hint("on = \"2015-01-01\""));
@@ -189,7 +196,7 @@ impl Options {
         }
         if cells.count.is_some() {
             let message = "prevalence follows patients: a row stands for one";
-            faults.push(Fault::new("/incidence/count", message).hint("leave `count` out"));
+            faults.push(cells_fault(cells, "count", message).hint("leave `count` out"));
         }
         let [from, to] = self.denominators();
         if from > to || to - from > 20 {

@@ -17,6 +17,7 @@ use super::{kaplan_meier::no_followup, log_rank::strata};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
         Terms, columns_of, needs_of,
@@ -57,6 +58,7 @@ pub struct Options {
     strata: Vec<String>,
     /// The effect is that of so many units of a quantity.
     #[serde(default = "one")]
+    #[schemars(with = "limits::Quantity")]
     per: f64,
     /// The grid runs from minus to plus this log hazard ratio.
     #[serde(default = "six")]
@@ -71,7 +73,7 @@ pub struct Options {
     heterogeneity: bool,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// The effect, then the nuisance terms, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -120,7 +122,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn taus(&self) -> &'static [f64] {
@@ -256,6 +258,10 @@ impl Model for ProfileLikelihood {
         needs.extend(needs_of(&options.design));
         needs.extend(options.strata.iter().map(category));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design[..1].iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -16,10 +16,11 @@ use super::rate_trend::standard_weights;
 use crate::{
     cohort::{CohortError, ColumnNeed, Covered, Incidence, SiteData},
     estimate::{Estimate, Exactness, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases,
-        with_printed,
+        cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::Fault,
     stats::projection::Observed,
@@ -80,17 +81,21 @@ pub struct Options {
     each_sex: bool,
     /// Years in a period; age bands are as wide, the last may be open.
     #[serde(default = "five_years")]
+    #[schemars(with = "limits::WholeYears")]
     period_years: u32,
     /// Share of the drift that is taken off in each period to come; their number is that of the periods.
     #[serde(default = "cuts")]
+    #[schemars(with = "Vec<limits::Share>")]
     cut_drift: Vec<f64>,
     /// Fewest and most periods of the base; the longest is taken whose fit is not rejected at one per cent.
     #[serde(default = "bases")]
+    #[schemars(inner(range(min = 3, max = 50)))]
     base_periods: [usize; 2],
     /// First age of the model; if absent, the youngest from which on every band up to that with the most
     /// cases has ten in a period on average. The youngest band
     /// of the model and those below it keep the mean rate of the last two periods.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Age>")]
     model_from_age: Option<u32>,
     /// Scale on which effects add.
     #[serde(default)]
@@ -106,7 +111,7 @@ pub struct Options {
     standard: String,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -141,7 +146,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     /// Periods observed, and those to come.
@@ -175,10 +180,10 @@ impl Options {
         if let Some(i) = uneven {
             let message = format!("age band {} is not as wide as a period", cells.band_names()[i]);
             let hint = "ages = [0, 5, 10, 15] and period_years = 5; the last band may be open";
-            faults.push(Fault::new("", message).hint(hint));
+            faults.push(cells_fault(cells, "ages", message).hint(hint));
         }
         if cells.ages.len() < 3 {
-            faults.push(Fault::new("", "at least three age bands are needed"));
+            faults.push(cells_fault(cells, "ages", "at least three age bands are needed"));
         }
         if !(1..=10).contains(&self.cut_drift.len())
             || self.cut_drift.iter().any(|c| !(0.0..=1.0).contains(c))

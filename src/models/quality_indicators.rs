@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, incidence_groups,
         sex_levels,
@@ -46,6 +47,7 @@ struct Mortality {
     /// Day or calendar year of diagnosis.
     year: String,
     /// First and last year, of deaths and of cases.
+    #[schemars(with = "[limits::CalendarYear; 2]")]
     years: [i32; 2],
 }
 
@@ -69,7 +71,7 @@ pub struct Options {
     count: Option<String>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -329,7 +331,7 @@ fn mortality_table(options: &Options, sums: &Sums, level: f64) -> Result<Table, 
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let level = options.confidence_level.unwrap_or(0.95);
+    let level = options.confidence_level.unwrap_or_default().share();
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     estimate.line("interval", "clopper-pearson", &[("level", (100.0 * level).to_string())]);
     let cases = sums.get("cases")?;

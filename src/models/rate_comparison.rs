@@ -12,6 +12,7 @@ use super::rate_trend::standard_weights;
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, cells_of,
         incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
@@ -61,13 +62,14 @@ pub struct Options {
     between: Between,
     /// First and last year of each period; all years together if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<[limits::CalendarYear; 2]>")]
     periods: Vec<[i32; 2]>,
     /// Standard population.
     #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -90,7 +92,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 }
 

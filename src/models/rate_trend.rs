@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData, ages_name},
     estimate::{Estimate, Exactness, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        Year, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        Year, cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
         unknown_age_cases, with_printed,
     },
     spec::{Fault, suggestion},
@@ -54,10 +55,11 @@ pub struct Options {
     halves: bool,
     /// Ages (first, first no longer counted) of that table; all ages if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<[limits::Age; 2]>")]
     truncated: Vec<[u32; 2]>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -84,7 +86,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 }
 
@@ -123,10 +125,13 @@ impl Model for RateTrend {
             return faults;
         };
         if cells.len() < 3 {
-            faults
-                .push(Fault::new("", format!("a trend needs three years, found {}", cells.len())));
+            let message = format!("a trend needs three years, found {}", cells.len());
+            faults.push(cells_fault(cells, "years", message));
         }
-        faults.extend(standard_weights(&options.standard, cells).err());
+        if let Err(fault) = standard_weights(&options.standard, cells) {
+            faults.push(fault);
+            return faults;
+        }
         if options.truncated.is_empty() {
             options.truncated = vec![[cells.ages[0], cells.age_end.unwrap_or(u32::MAX)]];
         }

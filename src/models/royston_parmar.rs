@@ -15,12 +15,13 @@ use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
+    limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
-        Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
-        patient_faults, predicted,
+        Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
+        covariate_faults, line, needs_of, patient_faults, predicted,
     },
-    spec::{Fault, suggestion},
+    spec::Fault,
     stats::{
         distribution::{normal_point, quantile},
         jet::Jet,
@@ -60,6 +61,7 @@ pub struct Options {
     reference: BTreeMap<String, String>,
     /// Knots of restricted cubic splines, by covariate.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
@@ -69,6 +71,7 @@ pub struct Options {
     patients: Vec<Patient>,
     /// Times of the predictions and of varying hazard ratios, years.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Most evaluations of the likelihood.
     #[serde(default = "eighty")]
@@ -76,10 +79,11 @@ pub struct Options {
     max_evaluations: usize,
     /// Last day of the table that gives knots and start values; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -138,7 +142,7 @@ impl Shape<'_> {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     /// Positions of the columns of time-varying covariates.
@@ -221,13 +225,9 @@ impl Model for RoystonParmar {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
-        for (i, name) in options.time_varying.iter().enumerate() {
-            if !options.covariates.contains(name) {
-                let message = format!("`{name}` is not a covariate of this model");
-                let fault = Fault::new(format!("/time_varying/{i}"), message);
-                faults.push(fault.hint(suggestion(name, &options.covariates)));
-            }
-        }
+        let varying = options.time_varying.iter().enumerate();
+        let varying = varying.map(|(i, name)| (format!("/time_varying/{i}"), name));
+        faults.extend(covariate_faults(varying, &options.covariates, context));
         faults.extend(patient_faults(&options.patients, &options.covariates, context));
         faults
     }
@@ -237,6 +237,10 @@ impl Model for RoystonParmar {
             options.followup.iter().flat_map(Followup::needs).collect();
         needs.extend(needs_of(&options.design));
         needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -14,6 +14,7 @@ use super::rate_trend::standard_weights;
 use crate::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, cells_of,
         incidence_needs, prepare_incidence,
@@ -43,9 +44,11 @@ pub struct Options {
     incidence: Option<Incidence>,
     /// Rates of each age band that give the expected cases, such as pooled ones of an earlier analysis; one rate for all if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Weight>")]
     reference: Vec<f64>,
     /// Person-years to which the rates of `reference` and the results refer: a million if nobody is 20 or over, else 100 000.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Units>")]
     per: Option<f64>,
     /// Whether each site also tells, by sex, its crude and standardised rate with its standard error and its cumulative risk, rounded
     /// to the digits that are printed, as the comparative table of Cancer Incidence in Five Continents does.
@@ -56,13 +59,15 @@ pub struct Options {
     standard: String,
     /// Tables drawn for the exact test.
     #[serde(default = "draws")]
+    #[schemars(range(min = 99, max = 100_000))]
     draws: usize,
     /// Seed of the draws.
     #[serde(default = "seed")]
+    #[schemars(with = "limits::Seed")]
     seed: u64,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
 }
 
 fn draws() -> usize {
@@ -194,11 +199,9 @@ impl Model for SiteRates {
             let message = format!("{n} rates for {bands} age bands, or a negative one");
             faults.push(Fault::new("/reference", message).hint("give one rate per age band"));
         }
-        if options.comparative {
+        // The default need not fit where it is not used.
+        if options.comparative || options.standard != super::rate_trend::world() {
             faults.extend(standard_weights(&options.standard, cells).err());
-        }
-        if !(99..=1_000_000).contains(&options.draws) {
-            faults.push(Fault::new("/draws", "draws lie between 99 and a million"));
         }
         faults
     }
@@ -341,7 +344,7 @@ fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
 }
 
 fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
-    let level = options.confidence_level.unwrap_or(0.95);
+    let level = options.confidence_level.unwrap_or_default().share();
     let per = options.per.unwrap_or(1e5);
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     let rule = if options.reference.is_empty() { "one-rate" } else { "stated-rates" };

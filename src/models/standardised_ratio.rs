@@ -13,6 +13,7 @@ use super::kaplan_meier::no_followup;
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     stats::{
@@ -55,15 +56,18 @@ pub struct Options {
     by: Option<String>,
     /// Years after diagnosis from which patients count: 5 for five-year survivors.
     #[serde(default)]
+    #[schemars(with = "limits::YearsFromStart")]
     latency_years: f64,
     /// Ends of bands of time since diagnosis, years; later events are not counted.
+    #[schemars(with = "Vec<limits::Years>")]
     bands_years: Vec<f64>,
     /// Person-years for which excess events are told: 10 000, or 1 000.
     #[serde(default = "ten_thousand")]
+    #[schemars(with = "limits::Units")]
     per_person_years: f64,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -91,7 +95,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn bands(&self) -> Vec<String> {

@@ -13,6 +13,7 @@ use super::kaplan_meier::no_followup;
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     stats::distribution::normal_point,
@@ -30,15 +31,19 @@ pub struct Approach {
     /// Name in tables.
     name: String,
     /// First and last year of diagnosis.
+    #[schemars(with = "[limits::CalendarYear; 2]")]
     diagnosed: [i32; 2],
     /// First and last calendar year of follow-up; all of it where absent (complete or cohort approach).
     #[serde(default)]
+    #[schemars(with = "Option<[limits::CalendarYear; 2]>")]
     followed: Option<[i32; 2]>,
     /// For hybrid analysis: follow-up up to so many years after diagnosis …
     #[serde(default)]
+    #[schemars(with = "Option<limits::Years>")]
     early_years: Option<f64>,
     /// … counts in these calendar years instead.
     #[serde(default)]
+    #[schemars(with = "Option<[limits::CalendarYear; 2]>")]
     early_followed: Option<[i32; 2]>,
 }
 
@@ -55,6 +60,7 @@ pub struct Options {
     #[serde(default)]
     background: Option<Background>,
     /// First and last calendar year of the table.
+    #[schemars(with = "[limits::CalendarYear; 2]")]
     years: [i32; 2],
     /// Intervals per year of follow-up.
     #[serde(default = "twelve")]
@@ -67,10 +73,11 @@ pub struct Options {
     approaches: Vec<Approach>,
     /// Times of the table, years; all whole years where absent.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    confidence_level: Option<f64>,
+    confidence_level: Option<ConfidenceLevel>,
 }
 
 fn twelve() -> u32 {
@@ -94,7 +101,7 @@ static CARD: ModelCard = ModelCard {
 
 impl Options {
     fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     fn span(&self) -> usize {
@@ -152,10 +159,16 @@ impl Model for SurvivalLexis {
             faults.push(Fault::new("/approaches", "name at least one approach"));
         }
         for (i, approach) in options.approaches.iter().enumerate() {
-            let windows = [Some(approach.diagnosed), approach.followed, approach.early_followed];
-            if windows.iter().flatten().any(|[a, b]| a > b || *a < from || *b > to) {
-                let message = format!("years of `{}` lie outside {from} to {to}", approach.name);
-                faults.push(Fault::new(format!("/approaches/{i}"), message));
+            let windows = [
+                ("diagnosed", Some(approach.diagnosed)),
+                ("followed", approach.followed),
+                ("early_followed", approach.early_followed),
+            ];
+            for (field, [a, b]) in windows.into_iter().filter_map(|(f, w)| Some((f, w?))) {
+                if a > b || a < from || b > to {
+                    let message = format!("{a} to {b} is no span of the years {from} to {to}");
+                    faults.push(Fault::new(format!("/approaches/{i}/{field}"), message));
+                }
             }
             if approach.early_years.is_some() != approach.early_followed.is_some() {
                 let message = "early_years and early_followed go together";

@@ -122,6 +122,7 @@ struct TableFile {
     mapping: String,
     /// Records that may stay out because they cannot be mapped.
     #[serde(default)]
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     unmapped_limit: u64,
 }
 

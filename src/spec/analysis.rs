@@ -10,7 +10,10 @@ use super::{
     source::{Fault, Faults, Source, suggestion},
     study::Study,
 };
-use crate::cohort::{Followup, Incidence};
+use crate::{
+    cohort::{Followup, Incidence},
+    limits::ConfidenceLevel,
+};
 
 /// Lower and upper bound, both included; either may be left open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,9 +21,11 @@ use crate::cohort::{Followup, Incidence};
 pub struct Range {
     /// Smallest value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3000))]
     pub from: Option<i32>,
     /// Largest value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3000))]
     pub to: Option<i32>,
 }
 
@@ -62,7 +67,16 @@ impl Population {
         }
         texts.extend(self.condition.iter().map(|text| ("where", text.clone())));
         let mut conditions = Vec::new();
-        let mut faults = Vec::new();
+        let reversed = [("ages", &self.ages), ("years", &self.years)].into_iter().filter_map(
+            |(field, range)| match range {
+                Some(Range { from: Some(from), to: Some(to) }) if from > to => {
+                    let message = format!("{field} from {from} to {to}: nobody is in them");
+                    Some(Fault::new(format!("/population/{field}"), message))
+                }
+                _ => None,
+            },
+        );
+        let mut faults: Vec<Fault> = reversed.collect();
         for (field, text) in texts {
             match Condition::parse(&text, dictionary) {
                 Ok(parsed) => conditions.extend(parsed),
@@ -89,18 +103,11 @@ pub struct ModelSpec {
 }
 
 /// How answers are pooled.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pooling {
     /// Confidence level of all intervals.
-    #[schemars(range(min = 0.5, max = 0.999))]
-    pub confidence_level: f64,
-}
-
-impl Default for Pooling {
-    fn default() -> Self {
-        Self { confidence_level: 0.95 }
-    }
+    pub confidence_level: ConfidenceLevel,
 }
 
 /// A term of one of the models.
@@ -219,7 +226,7 @@ impl AnalysisSpec {
 
     /// Reads the file and checks all but the models' options.
     pub fn read(source: &Source, study: &Study) -> (Option<Self>, Vec<Fault>) {
-        let mut faults = super::source::schema_faults(&Self::schema(), source.value(), "");
+        let mut faults = super::shape::schema_faults(&Self::schema(), source.value(), "");
         if !faults.is_empty() {
             return (None, faults);
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::source::{Fault, suggestion};
-use crate::cohort::ColumnKind;
+use crate::{cohort::ColumnKind, limits};
 
 /// What a variable holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -74,9 +74,11 @@ pub struct Variable {
     pub pattern: Option<String>,
     /// Smallest and largest value allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<[limits::Quantity; 2]>")]
     pub range: Option<[f64; 2]>,
     /// Width of the classes in which the distribution may be shown; 1 keeps whole numbers apart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<limits::Units>")]
     pub class_width: Option<f64>,
     /// Unit in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +155,10 @@ impl Variable {
             let message = "the patient is named by an identifier of type text or integer";
             let fault = Fault::new(format!("{pointer}/patient"), message);
             faults.push(fault.hint("type = \"text\", identifier = true"));
+        }
+        if let Some([least, most]) = self.range.filter(|[least, most]| least > most) {
+            let message = format!("no value lies between {least} and {most}");
+            faults.push(Fault::new(format!("{pointer}/range"), message));
         }
         if let Some(pattern) = &self.pattern
             && let Err(error) = regex::Regex::new(pattern)

@@ -4,6 +4,7 @@
 mod analysis;
 mod condition;
 mod dictionary;
+mod shape;
 mod source;
 mod study;
 
@@ -16,6 +17,7 @@ pub use analysis::{
 pub(crate) use condition::day_number;
 pub use condition::{Condition, Scalar};
 pub use dictionary::{Derivation, Dictionary, Variable, VariableKind};
+pub use shape::schema_faults;
 pub(crate) use source::suggestion;
-pub use source::{Fault, Faults, Source, schema_faults};
+pub use source::{Fault, Faults, Source};
 pub use study::Study;

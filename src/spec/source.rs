@@ -1,9 +1,11 @@
 //! A TOML file with the place of everything in it, and faults that point there.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use jsonschema::error::ValidationErrorKind;
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
@@ -35,18 +37,33 @@ pub struct Fault {
     pub message: String,
     /// What to do.
     pub hint: Option<String>,
+    /// Whether the pointer starts at the file, though a model found the fault: it lies in what models share.
+    pub shared: bool,
 }
 
 impl Fault {
     /// A fault of the value at `pointer`.
     pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), at_key: false, message: message.into(), hint: None }
+        Self {
+            pointer: pointer.into(),
+            at_key: false,
+            message: message.into(),
+            hint: None,
+            shared: false,
+        }
     }
 
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, in a table of the file that models share.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
         self
     }
 
@@ -100,30 +117,44 @@ impl Source {
                 .collect::<Vec<_>>();
             return Err(source.faults(&faults));
         }
-        source.walk("", table.get_ref());
+        let mut faults = Vec::new();
+        source.walk("", table.get_ref(), &mut faults);
+        if !faults.is_empty() {
+            return Err(source.faults(&faults));
+        }
         let parsed: Result<Value, _> = toml::from_str(text);
-        source.value = parsed.map_err(|e| source.faults(&[Fault::new("", e.message())]))?;
+        source.value = parsed.map_err(|e| {
+            let span = e.span().unwrap_or(0..0);
+            source.places.insert("/0".into(), Place { key: span.clone(), value: span });
+            source.faults(&[Fault::new("/0", e.message())])
+        })?;
         Ok(source)
     }
 
-    fn walk(&mut self, pointer: &str, table: &DeTable<'_>) {
+    fn walk(&mut self, pointer: &str, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
         for (key, value) in table {
             let at = format!("{pointer}/{}", escape(key.get_ref()));
             self.places.insert(at.clone(), Place { key: key.span(), value: value.span() });
-            self.walk_value(&at, value.get_ref());
+            self.walk_value(&at, value.get_ref(), faults);
         }
     }
 
-    fn walk_value(&mut self, pointer: &str, value: &DeValue<'_>) {
+    fn walk_value(&mut self, pointer: &str, value: &DeValue<'_>, faults: &mut Vec<Fault>) {
         if let Some(table) = value.as_table() {
-            self.walk(pointer, table);
+            self.walk(pointer, table, faults);
         } else if let Some(array) = value.as_array() {
             for (i, element) in array.iter().enumerate() {
                 let at = format!("{pointer}/{i}");
                 self.places
                     .insert(at.clone(), Place { key: element.span(), value: element.span() });
-                self.walk_value(&at, element.get_ref());
+                self.walk_value(&at, element.get_ref(), faults);
             }
+        } else if let DeValue::Float(number) = value
+            && !number.as_str().replace('_', "").parse().is_ok_and(f64::is_finite)
+        {
+            // JSON has no word for it: it would be read as a field that is not there.
+            let message = format!("found {}, expected a finite number", number.as_str());
+            faults.push(Fault::new(pointer, message));
         }
     }
 
@@ -134,7 +165,7 @@ impl Source {
 
     /// Deserialises the file, after its shape was checked by `schema`.
     pub fn read<T: serde::de::DeserializeOwned>(&self, schema: &Value) -> Result<T, Faults> {
-        let faults = schema_faults(schema, &self.value, "");
+        let faults = super::shape::schema_faults(schema, &self.value, "");
         if !faults.is_empty() {
             return Err(self.faults(&faults));
         }
@@ -147,6 +178,9 @@ impl Source {
         let mut placed: Vec<(Range<usize>, &Fault)> =
             faults.iter().map(|fault| (self.place(fault), fault)).collect();
         placed.sort_by_key(|(span, _)| span.start);
+        // What several models share and find at fault is told once.
+        let mut told = BTreeSet::new();
+        placed.retain(|(span, fault)| told.insert((span.start, &fault.message)));
         let renderer = Renderer::plain();
         let rendered = placed
             .iter()
@@ -164,7 +198,7 @@ impl Source {
             })
             .collect::<Vec<_>>()
             .join("\n\n");
-        Faults { rendered, count: faults.len() }
+        Faults { rendered, count: placed.len() }
     }
 
     fn place(&self, fault: &Fault) -> Range<usize> {
@@ -185,55 +219,8 @@ impl Source {
     }
 }
 
-fn escape(key: &str) -> String {
+pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
-}
-
-/// Holds a value against a JSON schema; `prefix` is the pointer of the value in its file.
-pub fn schema_faults(schema: &Value, value: &Value, prefix: &str) -> Vec<Fault> {
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => return vec![Fault::new(prefix, format!("schema: {error}"))],
-    };
-    let mut faults = Vec::new();
-    for error in validator.iter_errors(value) {
-        let pointer = format!("{prefix}{}", error.instance_path().as_str());
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected }
-            | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
-                let known = property_names(schema, error.schema_path().as_str());
-                for name in unexpected {
-                    let fault = Fault::new(
-                        format!("{pointer}/{}", escape(name)),
-                        format!("unknown field `{name}`"),
-                    );
-                    faults.push(fault.at_key().hint(suggestion(name, &known)));
-                }
-            }
-            ValidationErrorKind::Required { property } => {
-                let name = property.as_str().unwrap_or_default();
-                faults.push(Fault::new(pointer, format!("field `{name}` is missing")).at_key());
-            }
-            ValidationErrorKind::Enum { .. }
-            | ValidationErrorKind::OneOfNotValid { .. }
-            | ValidationErrorKind::Constant { .. }
-            | ValidationErrorKind::AnyOf { .. } => {
-                let allowed = constants(schema, error.schema_path().as_str());
-                let found = error.instance();
-                let message = format!("found {found}, which is not one of the values allowed here");
-                let hint = match found.as_str() {
-                    Some(word) if !allowed.is_empty() => suggestion(word, &allowed),
-                    _ if allowed.is_empty() => {
-                        "see `tributary models` for the shape of this option".into()
-                    }
-                    _ => format!("allowed: {}", allowed.join(", ")),
-                };
-                faults.push(Fault::new(pointer, message).hint(hint));
-            }
-            _ => faults.push(Fault::new(pointer, error.to_string())),
-        }
-    }
-    faults
 }
 
 /// "did you mean", or the whole list if nothing is near.
@@ -246,57 +233,5 @@ pub(crate) fn suggestion(found: &str, known: &[String]) -> String {
     match nearest {
         Some((_, name)) => format!("did you mean `{name}`?"),
         None => format!("known: {}", known.join(", ")),
-    }
-}
-
-/// Schema node that holds the failed keyword, `$ref`s followed.
-fn parent_of<'a>(schema: &'a Value, schema_path: &str) -> Option<&'a Value> {
-    let mut node = schema;
-    let segments: Vec<&str> = schema_path.split('/').skip(1).collect();
-    for segment in &segments[..segments.len().saturating_sub(1)] {
-        let segment = segment.replace("~1", "/").replace("~0", "~");
-        node = match node {
-            Value::Object(map) if segment == "$ref" => {
-                let target = map.get("$ref")?.as_str()?.strip_prefix('#')?;
-                schema.pointer(target)?
-            }
-            Value::Object(map) => map.get(&segment)?,
-            Value::Array(list) => list.get(segment.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(node)
-}
-
-fn property_names(schema: &Value, schema_path: &str) -> Vec<String> {
-    parent_of(schema, schema_path)
-        .and_then(|node| node.get("properties"))
-        .and_then(Value::as_object)
-        .map_or_else(Vec::new, |properties| properties.keys().cloned().collect())
-}
-
-fn constants(schema: &Value, schema_path: &str) -> Vec<String> {
-    let Some(node) = parent_of(schema, schema_path) else { return Vec::new() };
-    let mut found = Vec::new();
-    collect_constants(schema, node, &mut found, 4);
-    found
-}
-
-fn collect_constants(schema: &Value, node: &Value, found: &mut Vec<String>, depth: u8) {
-    if depth == 0 {
-        return;
-    }
-    let Some(map) = node.as_object() else { return };
-    let text = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    found.extend(map.get("const").map(text));
-    found.extend(map.get("enum").and_then(Value::as_array).into_iter().flatten().map(text));
-    let target = map.get("$ref").and_then(Value::as_str).and_then(|t| t.strip_prefix('#'));
-    if let Some(target) = target.and_then(|t| schema.pointer(t)) {
-        collect_constants(schema, target, found, depth - 1);
-    }
-    for key in ["oneOf", "anyOf"] {
-        for choice in map.get(key).and_then(Value::as_array).into_iter().flatten() {
-            collect_constants(schema, choice, found, depth - 1);
-        }
     }
 }

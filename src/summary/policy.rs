@@ -13,22 +13,29 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Smallest count of persons that may be shown; smaller ones are hidden.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub min_cell: u64,
     /// Whether a count of 0 may be shown.
     pub zero_is_safe: bool,
     /// Hide a second cell wherever one hidden cell could be had back from a total.
     pub complementary: bool,
     /// Fewest persons behind a model fitted at the site whose estimates are visible.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub min_persons: u64,
     /// Fewest events behind a model fitted at the site whose estimates are visible.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub min_events: u64,
     /// Most parameters per event of a model fitted at the site whose estimates are visible.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub max_parameters_per_event: f64,
     /// Fewest persons behind an answer that only enters a sum.
+    #[schemars(range(min = 0, max = 1_000_000_000))]
     pub min_persons_in_sum: u64,
     /// Most rounds of one model; each is a release.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub max_rounds: u32,
     /// Fewest sites in a pooled sum.
+    #[schemars(range(min = 0, max = 1_000_000))]
     pub min_sites: u32,
     /// Whether answers visible per site may leave at all.
     pub each_site: bool,

@@ -213,14 +213,14 @@ fn an_unknown_model_and_a_misspelt_option_are_told_together_at_their_lines() {
     let study = Study::new();
     study.edit("wilms.toml", "kind = \"log_rank\"", "kind = \"log_rang\"");
     study.edit("wilms.toml", "covariates = [\"x_hist_central\"", "covariate = [\"x_hist_central\"");
-    study.edit("wilms.toml", "restricted_mean_years = 5", "restricted_mean_years = 500");
+    study.edit("wilms.toml", "restricted_mean_years = 5", "restricted_mean_years = 50");
     let message = study.fails(&[
         "there is no model `log_rang`",
         "did you mean `log_rank`?",
         "unknown field `covariate`",
         "did you mean `covariates`?",
         "field `covariates` is missing",
-        "500 years does not lie between 0 and the horizon",
+        "50 years does not lie between 0 and the horizon",
         "wilms.toml:",
     ]);
     assert!(message.matches("error").count() >= 4, "{message}");

@@ -34,6 +34,7 @@ mod login; // login by a provider; TLS
 mod meta_effects;
 mod meta_oracles; // random effects against metafor
 mod net_survival;
+mod options; // every number that people write
 mod parametric;
 mod parquet; // every type of column
 mod parties; // helper: a study with all its parties, as files, servers and processes
@@ -43,6 +44,7 @@ mod postgres; // helper: a PostgreSQL server of the tests' own
 mod profile_likelihood;
 mod published;
 mod rates;
+mod references; // what one part of an analysis says of another exists
 mod reports; // every status and choice has its words
 mod restricted_means; // at their borders
 mod results_folder; // results replace results, and nothing else

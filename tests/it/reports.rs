@@ -346,7 +346,7 @@ fn what_goes_wrong_is_said_in_words() {
             vec![0.0; 8],
             vec![
                 "There were no events",
-                "The estimate that would answer the question is not available: no events.",
+                "The estimate that would answer the question is not available: no events (",
             ],
         ),
         (separated, vec!["The likelihood has no finite maximum", "no finite estimate"]),

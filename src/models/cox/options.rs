@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::Followup,
-    model::{Context, DesignTerm},
-    spec::{Fault, VariableKind, suggestion},
+    limits::{self, ConfidenceLevel},
+    model::{Context, DesignTerm, covariate_faults},
+    spec::{Fault, VariableKind},
     stats::{cox::Ties, event_table::TimeGrid},
 };
 
@@ -89,6 +90,7 @@ pub struct Options {
     pub(super) reference: BTreeMap<String, String>,
     /// Knots of a restricted cubic spline, by covariate: `{ age_years = [2, 5, 10] }`.
     #[serde(default)]
+    #[schemars(with = "BTreeMap<String, Vec<limits::Quantity>>")]
     pub(super) splines: BTreeMap<String, Vec<f64>>,
     /// Pairs of covariates whose products are added.
     #[serde(default)]
@@ -104,6 +106,7 @@ pub struct Options {
     pub(super) weight_type: WeightType,
     /// Starts of further bands of follow-up, years, in which the effects of `time_varying` may differ from the first.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     pub(super) time_bands_years: Vec<f64>,
     /// Covariates whose effects differ between the bands.
     #[serde(default)]
@@ -130,10 +133,11 @@ pub struct Options {
     /// Last day of the grid on which events are counted, for `km` and a common baseline; from the dictionary where absent.
     /// With a common baseline later events are not counted.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     pub(super) horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    pub(super) confidence_level: Option<f64>,
+    pub(super) confidence_level: Option<ConfidenceLevel>,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -205,13 +209,9 @@ impl Options {
             let message = "the starts of the bands are positive and ascend";
             faults.push(Fault::new("/time_bands_years", message));
         }
-        for (i, name) in self.time_varying.iter().enumerate() {
-            if !self.covariates.contains(name) {
-                let message = format!("`{name}` is not a covariate of this model");
-                let fault = Fault::new(format!("/time_varying/{i}"), message);
-                faults.push(fault.hint(suggestion(name, &self.covariates)));
-            }
-        }
+        let varying = self.time_varying.iter().enumerate();
+        let varying = varying.map(|(i, name)| (format!("/time_varying/{i}"), name));
+        faults.extend(covariate_faults(varying, &self.covariates, context));
         faults
     }
 

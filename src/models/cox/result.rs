@@ -72,8 +72,11 @@ impl Outcome {
             "summary",
             &["n", "n_event", "log_likelihood_null", "log_likelihood", "status"],
         );
-        let mut terms =
-            Terms::new(&options.design, "hazard_ratio", options.confidence_level.unwrap_or(0.95));
+        let mut terms = Terms::new(
+            &options.design,
+            "hazard_ratio",
+            options.confidence_level.unwrap_or_default().share(),
+        );
         match self {
             Self::NoEvents => {
                 estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
@@ -198,7 +201,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Baseline::Site => estimate.line("baseline", "per-site-and-stratum", &strata),
         Baseline::Common => estimate.line("baseline", "common", &[]),
     }
-    let level = 100.0 * options.confidence_level.unwrap_or(0.95);
+    let level = 100.0 * options.confidence_level.unwrap_or_default().share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     let variance = match options.variance {
         Variance::Model => "observed-information",
@@ -276,7 +279,7 @@ fn sandwich(
     ];
     let mut table = Table::new("robust", &columns);
     let df = sites.saturating_sub(1) as f64;
-    let level = options.confidence_level.unwrap_or(0.95);
+    let level = options.confidence_level.unwrap_or_default().share();
     let choices: &[(&str, &Vec<f64>, Option<f64>)] = match options.variance {
         Variance::Robust => &[("patients", &meat.persons, None)],
         Variance::Model | Variance::Site => {

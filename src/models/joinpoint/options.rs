@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{cohort::Incidence, stats::joinpoint::Places};
+use crate::{
+    cohort::Incidence,
+    limits::{self, ConfidenceLevel},
+    stats::joinpoint::Places,
+};
 
 /// What is fitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -81,12 +85,15 @@ pub struct Options {
     pub(super) selection: Selection,
     /// The most joinpoints; by the number of years if absent (one from 7 years on, one more for every five, up to five).
     #[serde(default)]
+    #[schemars(range(min = 0, max = 9))]
     pub(super) most: Option<usize>,
     /// Years before the first and after the last joinpoint.
     #[serde(default = "two")]
+    #[schemars(range(min = 1, max = 100))]
     pub(super) years_at_ends: usize,
     /// Years between two joinpoints.
     #[serde(default = "two")]
+    #[schemars(range(min = 0, max = 100))]
     pub(super) years_between: usize,
     /// Adds half a case to years without one, as NCI's program does; log rates only.
     #[serde(default)]
@@ -96,22 +103,27 @@ pub struct Options {
     pub(super) interval: Interval,
     /// Resampled series of the empirical quantile interval.
     #[serde(default = "draws")]
+    #[schemars(range(min = 100, max = 100_000))]
     pub(super) draws: usize,
     /// Permutations of a test.
     #[serde(default = "permutations")]
+    #[schemars(range(min = 20, max = 100_000))]
     pub(super) permutations: usize,
     /// Seed of the permutations and resampled series.
     #[serde(default = "seed")]
+    #[schemars(with = "limits::Seed")]
     pub(super) seed: u64,
     /// Level of the permutation tests together.
     #[serde(default = "alpha")]
+    #[schemars(range(min = 0.0001, max = 0.5))]
     pub(super) alpha: f64,
     /// Spans of years whose average change is told; all years if absent.
     #[serde(default)]
+    #[schemars(with = "Vec<[limits::CalendarYear; 2]>")]
     pub(super) averages: Vec<[i32; 2]>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    pub(super) confidence_level: Option<f64>,
+    pub(super) confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -144,7 +156,7 @@ fn alpha() -> f64 {
 
 impl Options {
     pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     pub(super) fn places(&self) -> Places {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::Followup,
+    limits::{self, ConfidenceLevel},
     stats::{event_table::TimeGrid, product_limit::IntervalScale},
 };
 
@@ -61,25 +62,30 @@ pub struct Options {
     pub(super) by: Option<String>,
     /// Last day of the grid; from the dictionary's range of the time where absent. Later follow-up counts as at risk to it.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     pub(super) horizon_days: Option<u32>,
     /// Width of a cell of the grid, days; 1 is exact.
     #[serde(default = "one_day")]
-    #[schemars(range(min = 1))]
+    #[schemars(with = "limits::CellDays")]
     pub(super) grid_days: f64,
     /// Scale on which the pointwise interval is symmetric.
     #[serde(default)]
     pub(super) interval: Interval,
     /// Times of the survival table, years of 365.25 days.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     pub(super) times_years: Vec<f64>,
     /// Quantiles of survival time; 0.5 is the median.
     #[serde(default = "median")]
+    #[schemars(with = "Vec<limits::Share>")]
     pub(super) quantiles: Vec<f64>,
     /// End of the restricted mean, years of 365.25 days.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Years>")]
     pub(super) restricted_mean_years: Option<f64>,
     /// Survival to `times_years` of those who have survived so many years.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     pub(super) conditional_years: Vec<f64>,
     /// Actuarial life table.
     #[serde(default)]
@@ -89,7 +95,7 @@ pub struct Options {
     pub(super) cumulative_hazard: bool,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    pub(super) confidence_level: Option<f64>,
+    pub(super) confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -115,6 +121,6 @@ impl Options {
     }
 
     pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 }

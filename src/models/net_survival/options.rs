@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     cohort::Followup,
+    limits::{self, ConfidenceLevel},
     model::Background,
     spec::Fault,
     stats::{event_table::TimeGrid, life_table::DayGrid, net_survival::Estimator},
@@ -75,10 +76,11 @@ pub struct Options {
     pub(super) estimators: Vec<Method>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
     #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
     pub(super) horizon_days: Option<u32>,
     /// Width of a cell of the grid, days; 1 is exact.
     #[serde(default = "one_day")]
-    #[schemars(range(min = 1))]
+    #[schemars(with = "limits::CellDays")]
     pub(super) grid_days: f64,
     /// On the daily grid take exp(−Σ hazard) instead of the product.
     #[serde(default)]
@@ -88,15 +90,18 @@ pub struct Options {
     pub(super) interval: Interval,
     /// Times of the survival table, years of 365.241 days as in R's life tables.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
     pub(super) times_years: Vec<f64>,
     /// Age standard: `icss1`, `icss2`, `icss3`, `children`.
     #[serde(default)]
     pub(super) standard: Option<String>,
     /// Own age bands for standardisation: lower bounds in completed years, from 0.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::AgeInYears>")]
     pub(super) age_from: Vec<f64>,
     /// Weights of the own age bands; the study's own age mix where absent.
     #[serde(default)]
+    #[schemars(with = "Vec<limits::Weight>")]
     pub(super) age_weights: Vec<f64>,
     /// Crude probabilities of death from the disease and from other causes at `times_years`.
     #[serde(default)]
@@ -109,7 +114,7 @@ pub struct Options {
     pub(super) closing_date: Option<String>,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
-    pub(super) confidence_level: Option<f64>,
+    pub(super) confidence_level: Option<ConfidenceLevel>,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -155,7 +160,7 @@ impl Options {
     }
 
     pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or(0.95)
+        self.confidence_level.unwrap_or_default().share()
     }
 
     pub(super) fn is_standardised(&self) -> bool {

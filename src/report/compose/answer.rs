@@ -7,6 +7,7 @@ use super::{
 use crate::{
     estimate::{Status, Table},
     results::ModelResult,
+    run::Outcome,
     spec::{TermRef, VariableKind},
 };
 
@@ -36,10 +37,7 @@ impl Composer<'_> {
         let (Some(model), Some(terms), Some(summary), Some(row), Some(found)) =
             (model, terms, summary, row, found)
         else {
-            let status =
-                model.and_then(|m| m.estimate()).map_or(Status::NotIdentified, |e| e.status);
-            let status = self.word(&format!("status.{}", status.word()))?;
-            return self.say("answer.no_estimate", &[("status", &status)]);
+            return self.no_estimate(answer);
         };
         let variable = terms.text(row, "variable");
         let mut others: Vec<String> = Vec::new();
@@ -112,6 +110,34 @@ impl Composer<'_> {
         }
         let values = [("variable", label), ("level", level), ("reference", reference)];
         self.say("answer.contrast", &values)
+    }
+
+    /// What stands in the place of an answer that the run could not give, and why.
+    fn no_estimate(&self, answer: &TermRef) -> Composed<String> {
+        let Some(model) = self.results.model(&answer.model) else {
+            return self.word("answer.none");
+        };
+        let title = self.title(model)?;
+        let estimate = match &model.outcome {
+            Outcome::Failed { reason } => {
+                let values = [("model", title.as_str()), ("reason", reason)];
+                return self.say("answer.failed", &values);
+            }
+            Outcome::Estimate(estimate) => estimate,
+        };
+        let terms = estimate.table("terms");
+        let row = terms.and_then(|t| Some((t, t.find("term", &answer.term)?)));
+        let status = match row {
+            Some((terms, row)) if terms.text(row, "status") != Status::Ok.word() => {
+                terms.text(row, "status")
+            }
+            _ if estimate.status != Status::Ok => estimate.status.word(),
+            _ => Status::NotIdentified.word(),
+        };
+        let status = self.word(&format!("status.{status}"))?;
+        let term = self.term_name(&answer.model, &answer.term)?;
+        let values = [("model", title.as_str()), ("term", &term), ("status", &status)];
+        self.say("answer.no_estimate", &values)
     }
 
     /// The estimates set beside the answer, as a clause.

@@ -1,0 +1,115 @@
+//! What one part of an analysis says of another exists, or is a fault at its line; what only the run can tell is told in words.
+
+use std::fs;
+
+use tributary::{
+    models::{MODELS, find},
+    plan::Plan,
+};
+
+use crate::{
+    options::{HEAD, all_of, line_of, more_of, places, with_here},
+    pooling::path,
+    wilms::study,
+};
+
+/// Text that names nothing: names given here, and dates, which have a test of their own.
+const FREE: &[&str] = &["name", "icd10"];
+
+fn counted(text: &str) -> (String, usize) {
+    match Plan::check("a.toml", text, study()) {
+        Ok(_) => (String::new(), 0),
+        Err(faults) => (faults.to_string(), faults.count),
+    }
+}
+
+fn faults(text: &str) -> String {
+    counted(text).0
+}
+
+#[test]
+fn a_name_of_nothing_is_one_fault_at_its_line_wherever_a_model_takes_a_name() {
+    let mut tried = 0;
+    let mut taken = Vec::new();
+    for model in MODELS {
+        let kind = model.card().kind;
+        let base: serde_json::Value = toml::from_str(&more_of(kind)).unwrap();
+        for word in all_of(&model.schema(), &["string"]) {
+            if word.path.iter().any(|name| FREE.contains(&name.as_str())) {
+                continue;
+            }
+            let mut whole = base.clone();
+            for at in places(&mut whole, &word.path, "") {
+                let (text, line) = with_here(kind, &whole, &at, "\"stagee\"");
+                let (told, count) = counted(&text);
+                if count != 1 || !told.contains(&format!("a.toml:{line}:")) {
+                    taken.push(format!("{kind}{at}, {count} faults: {told}\n{text}"));
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(taken.is_empty() && tried > 120, "{tried}: {}", taken.join("\n\n"));
+}
+
+#[test]
+fn a_report_names_terms_that_its_models_have() {
+    let cox = find("cox").unwrap().card().example;
+    let curves = "[[model]]\nid = \"km\"\nkind = \"kaplan_meier\"\n";
+    let of = |report: &str| format!("{HEAD}[[model]]\n{cox}{curves}{report}");
+    assert_eq!(faults(&of("[report]\nanswer = { model = \"cox\", term = \"stage=3\" }\n")), "");
+    for (report, found, words) in [
+        (
+            "[report]\nanswer = { model = \"cox\", term = \"stage=5\" }\n",
+            "stage=5",
+            "`stage=5` is no term of `cox`",
+        ),
+        (
+            "[report]\nanswer = { model = \"km\", term = \"stage=3\" }\n",
+            "\"km\", term",
+            "`km` is a kaplan_meier and has no terms",
+        ),
+        (
+            "[report]\nagreement_of_sites = \"km\"\n",
+            "agreement_of_sites",
+            "`km` is a kaplan_meier, expected a meta_analysis",
+        ),
+        (
+            "[[report.comparison]]\ntitle = \"t\"\nestimates = [{ model = \"cox\", term = \"mycn=amplified\", label = \"l\" }]\n",
+            "mycn",
+            "`mycn=amplified` is no term of `cox`",
+        ),
+    ] {
+        let text = of(report);
+        let (told, line) = (faults(&text), line_of(&text, found));
+        assert!(told.contains(words) && told.contains(&format!("a.toml:{line}:")), "{told}");
+    }
+}
+
+/// A level that nobody has is a term of the model, and has no estimate.
+#[test]
+fn an_answer_that_the_run_does_not_give_is_told_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let analysis = folder.path().join("a.toml");
+    fs::copy(path("analyses/wilms/study.toml"), folder.path().join("study.toml")).unwrap();
+    let cox = find("cox").unwrap().card().example;
+    let report = "[report]\nanswer = { model = \"cox\", term = \"stage=4\" }\n";
+    let population = "[population]\nwhere = \"stage <> '4'\"\n";
+    fs::write(&analysis, format!("{HEAD}{population}[[model]]\n{cox}{report}")).unwrap();
+    let sites = ["XA", "XB", "XC"].map(|s| path("analyses/wilms/sites").join(s));
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_tributary"))
+        .arg("run")
+        .arg(&analysis)
+        .arg("--site")
+        .args(sites)
+        .arg("--out")
+        .arg(folder.path().join("results"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(matches!(done.status.code(), Some(0 | 1)), "{:?} {told}", done.status);
+    let page = fs::read_to_string(folder.path().join("results/report.html")).unwrap();
+    let wanted = "is not available: not estimable (Cox regression, Stage";
+    let at = page.find("The estimate that would").unwrap_or_default();
+    assert!(page.contains(wanted), "{}", &page[at..page.len().min(at + 300)]);
+}
