@@ -292,7 +292,7 @@ impl Fitted {
                 (at, Status::Ok, Vec::new(), inverse)
             }
             Next::Converged { at, inverse } => (at, Status::NotIdentified, Vec::new(), inverse),
-            Next::Monotone { at, coefficients, inverse } => {
+            Next::Monotone { at, coefficients, inverse, .. } => {
                 (at, Status::Monotone, coefficients, inverse)
             }
             Next::NotConverged { at } => (at, Status::Nonconverged, Vec::new(), empty(p)),

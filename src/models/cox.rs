@@ -235,13 +235,13 @@ impl Model for Cox {
             }
             Params::Derivatives { beta } => {
                 width(beta)?;
-                let derivatives = design.derivatives(options, beta);
+                let derivatives = design.derivatives(options, beta).or_impossible();
                 Ok(Answer::Derivatives { totals, terms, derivatives })
             }
             Params::RiskSums { beta, centre, days } => {
                 width(beta)?;
                 width(centre)?;
-                let sums = risk_sums(&design.risk_data(Some(centre)), beta, days);
+                let sums = risk_sums(&design.risk_data(Some(centre)), beta, days).or_untold();
                 Ok(Answer::RiskSums { totals, terms, days: days.len(), sums })
             }
             Params::Trend { beta, transform } => {
@@ -321,7 +321,7 @@ impl Model for Cox {
 
         // Collinear and constant columns are found once, from the summed information, hence the same at every site.
         let active = independent_columns(&start.information);
-        let reduced: Vec<Evaluation> = record.iter().map(|e| reduce(e, &active)).collect();
+        let reduced: Vec<Evaluation> = record.iter().map(|e| e.of(&active)).collect();
         let (next, converged_at) = match newton(&reduced, options.max_evaluations) {
             Next::Try(beta) => {
                 let mut whole = vec![0.0; p];
@@ -447,16 +447,6 @@ fn trend_of_sums(
     })
 }
 
-fn reduce(evaluation: &Evaluation, active: &[usize]) -> Evaluation {
-    let n = active.len();
-    Evaluation {
-        beta: active.iter().map(|&j| evaluation.beta[j]).collect(),
-        log_likelihood: evaluation.log_likelihood,
-        score: nalgebra::DVector::from_fn(n, |i, _| evaluation.score[active[i]]),
-        information: DMatrix::from_fn(n, n, |i, k| evaluation.information[(active[i], active[k])]),
-    }
-}
-
 /// A fit of one site alone, for pooling in two stages.
 #[derive(Debug)]
 pub(super) struct OwnFit {
@@ -479,7 +469,7 @@ pub(super) fn fit_alone(
     let evaluate = |beta: &[f64]| Evaluation::new(beta, &design.derivatives(options, beta));
     let start = evaluate(&vec![0.0; p]);
     let active = independent_columns(&start.information);
-    let mut record = vec![reduce(&start, &active)];
+    let mut record = vec![start.of(&active)];
     let events = design.survival.events();
     let mut fit = OwnFit {
         persons: design.totals().persons as u64,
@@ -496,7 +486,7 @@ pub(super) fn fit_alone(
             Next::Try(beta) => {
                 let mut whole = vec![0.0; p];
                 active.iter().zip(beta).for_each(|(&j, b)| whole[j] = b);
-                record.push(reduce(&evaluate(&whole), &active));
+                record.push(evaluate(&whole).of(&active));
             }
             Next::Converged { at, inverse } => {
                 let position = active.iter().position(|&j| j == term);

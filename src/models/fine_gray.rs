@@ -276,7 +276,8 @@ impl Model for FineGray {
             }
             Params::Sums(common) => {
                 check(common, &[])?;
-                let found = sums(rows, &common.steps(), &common.beta, &common.centre, &common.days);
+                let found = sums(rows, &common.steps(), &common.beta, &common.centre, &common.days)
+                    .or_untold();
                 let day = || Axis::numbered("day", common.days.len());
                 let pair = Axis::numbered("pair", p * (p + 1) / 2);
                 let [s0, s1, s2] = found.s;
@@ -285,7 +286,8 @@ impl Model for FineGray {
                     .sums("death_x", vec![day(), term()], found.sum_x)
                     .sums("s0", vec![day()], s0)
                     .sums("s1", vec![day(), term()], s1)
-                    .sums("s2", vec![day(), pair], s2))
+                    .sums("s2", vec![day(), pair], s2)
+                    .sums("untold", Vec::new(), vec![found.untold]))
             }
             Params::CensoringScore { common, hazard, mean } => {
                 let days = common.days.len();
@@ -455,7 +457,8 @@ fn read_sums(pooled: &Sums, p: usize) -> Result<RiskSums, LayoutError> {
     let get = |name: &str| Ok::<_, LayoutError>(pooled.get(name)?.to_vec());
     let s = [get("s0")?, get("s1")?, get("s2")?];
     let t = [vec![0.0; s[0].len()], vec![0.0; s[1].len()], vec![0.0; s[2].len()]];
-    Ok(RiskSums { p, deaths: get("deaths")?, sum_x: get("death_x")?, s, t })
+    let untold = pooled.one("untold")?;
+    Ok(RiskSums { p, deaths: get("deaths")?, sum_x: get("death_x")?, s, t, untold })
 }
 
 fn summary(

@@ -230,7 +230,7 @@ impl Model for PenalisedCox {
         );
         let (mut value, mut score, mut information) = (Vec::new(), Vec::new(), Vec::new());
         for beta in betas {
-            let d = risk.derivatives(beta, Ties::Efron);
+            let d = risk.derivatives(beta, Ties::Efron).or_impossible();
             value.push(d.log_likelihood);
             score.extend(d.score);
             information.extend(d.information);

@@ -12,7 +12,7 @@ use crate::{
         Binding, Envelope, Roster, SealError, SealedPart, Seed, SigningKey, WordError, canonical,
         sha256, words,
     },
-    summary::{Layout, Policy, PublicRefusal, Rule, SiteId, Summary, Visibility},
+    summary::{Layout, Policy, PublicRefusal, RefusalRule, Rule, SiteId, Summary, Visibility},
 };
 
 /// Header of an answer.
@@ -213,20 +213,29 @@ pub fn seal(
             (Ok(summary), Visibility::EachSite) => Part::Visible { summary },
             (Ok(summary), Visibility::SumOnly) => {
                 let layout = summary.layouts();
-                let mut masked = Vec::new();
-                for (array, layout) in summary.arrays().iter().zip(&layout) {
-                    if layout.rule == Rule::Stack {
-                        return Err(AnswerError::Stacked { model });
-                    }
-                    let encoded = words::encode(layout, array.cells(), roster.sites.len());
-                    let in_model = |error| AnswerError::Word { model: model.clone(), error };
-                    masked.extend(encoded.map_err(in_model)?);
+                if layout.iter().any(|layout| layout.rule == Rule::Stack) {
+                    return Err(AnswerError::Stacked { model });
                 }
-                let mask = seed.mask(part, masked.len());
-                words::add(&mut masked, &mask);
-                let about = SealedPart { part, model: model.clone(), words: masked.len() };
-                sealed.push((about, masked));
-                Part::Sealed { part, layout }
+                let arrays = summary.arrays().iter().zip(&layout);
+                let encoded: Result<Vec<_>, WordError> = arrays
+                    .map(|(array, layout)| words::encode(layout, array.cells(), roster.sites.len()))
+                    .collect();
+                match encoded {
+                    Ok(encoded) => {
+                        let mut masked = encoded.concat();
+                        let mask = seed.mask(part, masked.len());
+                        words::add(&mut masked, &mask);
+                        let about = SealedPart { part, model: model.clone(), words: masked.len() };
+                        sealed.push((about, masked));
+                        Part::Sealed { part, layout }
+                    }
+                    // One model's number must not cost the others their answers.
+                    Err(WordError::Range { .. }) => {
+                        let refusal = PublicRefusal { rule: RefusalRule::TooLarge };
+                        Part::HeldBack { refusal }
+                    }
+                    Err(error) => return Err(AnswerError::Word { model, error }),
+                }
             }
         };
         models.insert(model, answer);

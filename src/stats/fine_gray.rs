@@ -76,7 +76,8 @@ pub fn sums(rows: Rows<'_>, g: &Steps, beta: &[f64], centre: &[f64], days: &[i32
     let q = p * (p + 1) / 2;
     let zeros = |width: usize| vec![0.0; width * days.len()];
     let moments = || [zeros(1), zeros(p), zeros(q)];
-    let mut sums = RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments() };
+    let mut sums =
+        RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments(), untold: 0.0 };
     let add = |at: usize, w: f64, x: &[f64], s: &mut [Vec<f64>; 3]| {
         s[0][at] += w;
         for j in 0..p {

@@ -37,8 +37,11 @@ impl Predictor<'_> {
     }
 }
 
+/// Largest number in magnitude that is sent: sums over the sites of a study stay below what the seal can hold.
+pub const LARGEST: f64 = 1e16;
+
 /// What is sent instead of ℓ = −∞, so that the hub halves its step: no finite sum of log-likelihoods is as low.
-const IMPOSSIBLE: f64 = -1e15;
+pub const IMPOSSIBLE: f64 = -1e15;
 
 impl Derivatives {
     /// All zero, for `p` parameters.
@@ -52,14 +55,14 @@ impl Derivatives {
         Self { log_likelihood: IMPOSSIBLE, ..Self::zero(p) }
     }
 
-    /// The same, or those of an impossible θ where a number is not finite or ℓ lower than any that can be summed: a step that went too
-    /// far is taken back, instead of ending the fit.
+    /// The same, or those of an impossible θ where a number is too large to be summed: a step that went too far is taken back, instead
+    /// of ending the fit.
     #[must_use]
     pub fn or_impossible(self) -> Self {
         let mut others = self.score.iter().chain(&self.information);
         if self.log_likelihood >= IMPOSSIBLE
             && self.log_likelihood.is_finite()
-            && others.all(|x| x.is_finite())
+            && others.all(|x| x.abs() <= LARGEST)
         {
             return self;
         }

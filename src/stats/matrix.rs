@@ -77,6 +77,25 @@ pub fn ascent_matrix(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     DMatrix::from_fn(p, p, |i, j| step[(i, j)] * scale[i] * scale[j])
 }
 
+/// Smallest share of the information `before` that `after` still has in some direction; none where `before` has not its full rank.
+pub fn least_share(after: &DMatrix<f64>, before: &DMatrix<f64>) -> Option<f64> {
+    let p = before.nrows();
+    if p == 0 || (0..p).any(|i| before[(i, i)] <= 0.0) {
+        return None;
+    }
+    let scale = DVector::from_fn(p, |i, _| 1.0 / before[(i, i)].sqrt());
+    let scaled = |m: &DMatrix<f64>| DMatrix::from_fn(p, p, |i, j| m[(i, j)] * scale[i] * scale[j]);
+    let before = scaled(before);
+    let eigenvalues = before.symmetric_eigenvalues();
+    if eigenvalues.min() <= RANK_TOLERANCE * eigenvalues.max() {
+        return None;
+    }
+    let root = before.cholesky()?.l();
+    let half = root.solve_lower_triangular(&scaled(after))?;
+    let share = root.solve_lower_triangular(&half.transpose())?;
+    Some((0.5 * (&share + share.transpose())).symmetric_eigenvalues().min())
+}
+
 /// Columns that add information to those before them, as R's `coxph` keeps them: the rest is collinear or constant.
 pub fn independent_columns(matrix: &DMatrix<f64>) -> Vec<usize> {
     let mut kept: Vec<usize> = Vec::new();

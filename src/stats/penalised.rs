@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 
-use nalgebra::DVector;
+use nalgebra::DMatrix;
 
 use super::{
     matrix::{invert, quadratic_form},
@@ -33,6 +33,19 @@ pub struct Evaluations<'a> {
     half_step: Vec<f64>,
     penalty: Penalty,
     missing: RefCell<Vec<Vec<f64>>>,
+}
+
+/// A penalised evaluation: its information is that of the variance, its curvature that of the penalised likelihood.
+struct Penalised {
+    evaluation: Evaluation,
+    curvature: DMatrix<f64>,
+}
+
+/// ½ ln |I|; none where the information is not of full rank.
+fn half_log_determinant(information: &DMatrix<f64>) -> Option<f64> {
+    let cholesky = information.clone().cholesky()?;
+    let sum = cholesky.l().diagonal().iter().map(|x| x.ln()).sum::<f64>();
+    sum.is_finite().then_some(sum)
 }
 
 /// How a penalised fit stands.
@@ -63,6 +76,9 @@ enum Limit {
     Waiting,
 }
 
+/// Half the distance between two differenced points, in standard deviations of the linear predictor: a level of few patients, with a
+/// small standard deviation, still has its differences to seven digits.
+const HALF_STEP: f64 = 1e-5;
 /// Most iterations of one search.
 const MOST: usize = 60;
 /// Largest change of a coefficient in one step of a search for a limit, in units of its half-step scale.
@@ -71,7 +87,7 @@ const LARGEST_STEP: f64 = 4.0;
 impl<'a> Evaluations<'a> {
     /// `scale` is the size of each covariate, such as its standard deviation.
     pub fn new(known: &'a [Evaluation], scale: &[f64], penalty: Penalty) -> Self {
-        let half_step = scale.iter().map(|s| 1e-4 / s.max(1e-300)).collect();
+        let half_step = scale.iter().map(|s| HALF_STEP / s.max(1e-300)).collect();
         Self { known, half_step, penalty, missing: RefCell::new(Vec::new()) }
     }
 
@@ -87,7 +103,7 @@ impl<'a> Evaluations<'a> {
     }
 
     /// The penalised evaluation at `beta`, or nothing while parts of it are missing.
-    fn at(&self, beta: &[f64]) -> Option<Evaluation> {
+    fn at(&self, beta: &[f64]) -> Option<Penalised> {
         let here = self.plain(beta);
         let p = beta.len();
         match self.penalty {
@@ -98,7 +114,7 @@ impl<'a> Evaluations<'a> {
                     result.score[j] -= lambda * beta[j];
                     result.information[(j, j)] += lambda;
                 }
-                Some(result)
+                Some(Penalised { curvature: result.information.clone(), evaluation: result })
             }
             Penalty::Firth => {
                 let pairs: Vec<Option<(&Evaluation, &Evaluation)>> = (0..p)
@@ -114,16 +130,38 @@ impl<'a> Evaluations<'a> {
                     })
                     .collect();
                 let mut result = here?.clone();
+                let pairs: Vec<_> = pairs.into_iter().collect::<Option<_>>()?;
                 let inverse = invert(&result.information);
-                let determinant = result.information.clone().cholesky()?;
-                result.log_likelihood +=
-                    determinant.l().diagonal().iter().map(|x| x.ln()).sum::<f64>();
-                for (j, pair) in pairs.into_iter().enumerate() {
-                    let (up, down) = pair?;
-                    let slope = (&up.information - &down.information) / (2.0 * self.half_step[j]);
-                    result.score[j] += 0.5 * (&inverse.matrix * slope).trace();
+                let Some(half_log) = half_log_determinant(&result.information) else {
+                    // Nothing is left of the information: a step that went too far.
+                    result.log_likelihood = f64::NEG_INFINITY;
+                    let curvature = result.information.clone();
+                    return Some(Penalised { evaluation: result, curvature });
+                };
+                result.log_likelihood += half_log;
+                let slopes: Vec<DMatrix<f64>> = pairs
+                    .iter()
+                    .zip(&self.half_step)
+                    .map(|((up, down), h)| {
+                        &inverse.matrix * (&up.information - &down.information) / (2.0 * h)
+                    })
+                    .collect();
+                // −∂²/∂β_j∂β_k of ½ ln |I| without the mixed second differences of I, which only two coefficients at once would show.
+                let mut curvature = result.information.clone();
+                for (j, slope) in slopes.iter().enumerate() {
+                    result.score[j] += 0.5 * slope.trace();
+                    for (k, other) in slopes.iter().enumerate() {
+                        curvature[(j, k)] += 0.5 * (slope * other).trace();
+                    }
+                    let (up, down) = pairs[j];
+                    let bend = (&up.information + &down.information - 2.0 * &result.information)
+                        / (self.half_step[j] * self.half_step[j]);
+                    curvature[(j, j)] -= 0.5 * (&inverse.matrix * bend).trace();
                 }
-                Some(result)
+                if curvature.clone().cholesky().is_none() {
+                    curvature.copy_from(&result.information);
+                }
+                Some(Penalised { evaluation: result, curvature })
             }
         }
     }
@@ -132,29 +170,26 @@ impl<'a> Evaluations<'a> {
     fn maximise(&self, p: usize, fixed: Option<usize>) -> Option<(Vec<Evaluation>, Next)> {
         let free: Vec<usize> = (0..p).filter(|j| Some(*j) != fixed).collect();
         let mut beta = vec![0.0; p];
-        let mut record = Vec::new();
+        // The steps follow the curvature of the penalised likelihood; what is told of them is its information.
+        let (mut record, mut told) = (Vec::new(), Vec::new());
         loop {
             let whole = self.at(&beta)?;
-            record.push(Evaluation {
-                beta: free.iter().map(|&j| whole.beta[j]).collect(),
-                log_likelihood: whole.log_likelihood,
-                score: DVector::from_fn(free.len(), |i, _| whole.score[free[i]]),
-                information: nalgebra::DMatrix::from_fn(free.len(), free.len(), |i, k| {
-                    whole.information[(free[i], free[k])]
-                }),
-            });
+            let reduced = Evaluation { information: whole.curvature, ..whole.evaluation.clone() };
+            record.push(reduced.of(&free));
+            told.push(whole.evaluation.of(&free));
             match newton(&record, MOST) {
                 Next::Try(next) => free.iter().zip(next).for_each(|(&j, b)| beta[j] = b),
-                next => return Some((record, next)),
+                next => return Some((told, next)),
             }
         }
     }
 
     /// Where the profile of coefficient `j` has fallen to `target`, on one side.
-    fn limit(&self, start: &Evaluation, j: usize, side: f64, target: f64) -> Limit {
-        let mut here = start.clone();
+    fn limit(&self, start: &[f64], j: usize, side: f64, target: f64) -> Limit {
+        let Some(mut found) = self.at(start) else { return Limit::Waiting };
         for _ in 0..MOST {
-            let inverse = invert(&here.information);
+            let here = &found.evaluation;
+            let inverse = invert(&found.curvature);
             let gain = here.log_likelihood - target + 0.5 * quadratic_form(&here.score, &inverse);
             let spread = inverse.matrix[(j, j)];
             if spread <= 0.0 {
@@ -165,20 +200,21 @@ impl<'a> Evaluations<'a> {
             pushed[j] += lambda;
             let mut step = &inverse.matrix * pushed;
             let largest = (0..step.len())
-                .map(|k| step[k].abs() * 1e-4 / self.half_step[k])
+                .map(|k| step[k].abs() * HALF_STEP / self.half_step[k])
                 .fold(0.0, f64::max);
             if largest > LARGEST_STEP {
                 step *= LARGEST_STEP / largest;
             }
             let beta: Vec<f64> = here.beta.iter().zip(step.iter()).map(|(b, s)| b + s).collect();
-            if beta[j].abs() * 1e-4 / self.half_step[j] > 60.0 {
+            if beta[j].abs() * HALF_STEP / self.half_step[j] > 60.0 {
                 return Limit::Nowhere;
             }
             let Some(next) = self.at(&beta) else { return Limit::Waiting };
-            let close = (next.log_likelihood - target).abs() < 1e-7 && largest < 1e-6;
-            here = next;
+            let fall = next.evaluation.log_likelihood - target;
+            let close = fall.abs() < 1e-7 && largest < 1e-6;
+            found = next;
             if close {
-                return Limit::At(here.beta[j]);
+                return Limit::At(beta[j]);
             }
         }
         Limit::Nowhere
@@ -200,7 +236,7 @@ impl<'a> Evaluations<'a> {
         let mut waiting = false;
         for j in 0..p {
             for (k, side) in [-1.0, 1.0].into_iter().enumerate() {
-                match self.limit(&best, j, side, target) {
+                match self.limit(&best.beta, j, side, target) {
                     Limit::At(found) => limits[j][k] = Some(found),
                     Limit::Nowhere => {}
                     Limit::Waiting => waiting = true,

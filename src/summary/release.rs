@@ -55,6 +55,8 @@ pub enum RefusalRule {
     MaxRounds,
     /// Answers visible per site do not leave this site.
     EachSite,
+    /// A number too large to be summed under the seal.
+    TooLarge,
 }
 
 /// An answer held back. It stays at the site: neither it nor its text is sent. Others see its [`PublicRefusal`].
@@ -100,6 +102,9 @@ impl std::fmt::Display for Refusal {
                 write!(f, "would be round {found}, the policy allows {limit}")
             }
             RefusalRule::EachSite => f.write_str("would be visible, the policy allows sums only"),
+            RefusalRule::TooLarge => {
+                f.write_str("holds a number too large to be summed under the seal")
+            }
         }
     }
 }

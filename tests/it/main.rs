@@ -43,6 +43,7 @@ mod pooling; // helper: a data set split over sites, pooled through the real pat
 mod postgres; // helper: a PostgreSQL server of the tests' own
 mod profile_likelihood;
 mod published;
+mod rare_levels; // a level of few patients whose events come first or last
 mod rates;
 mod references; // what one part of an analysis says of another exists
 mod reports; // every status and choice has its words

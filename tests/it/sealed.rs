@@ -11,7 +11,7 @@ use tributary::{
     ledger::Ledger,
     models,
     plan::Plan,
-    protocol::{Address, AnswerError, AnswerFile, Document, Outgoing, Part, question_hash, seal},
+    protocol::{Address, AnswerFile, Document, Outgoing, Part, question_hash, seal},
     run::{Effect, Event, Run, RunState},
     seal::{HubKeys, KeyholderKeys, OpeningKey, Roster, Seed, SigningKey, SiteKeys, words},
     summary::{
@@ -342,16 +342,22 @@ fn a_million_words_are_summed_exactly() {
     }
 }
 
-/// An answer refuses what a sum cannot hold, instead of clipping it, and says no number.
+/// What a sum cannot hold is held back, instead of being clipped, with its rule and no number; the other model's answer travels.
 #[test]
-fn a_number_that_does_not_fit_is_refused_by_name() {
+fn a_number_that_does_not_fit_costs_its_own_model_alone() {
     let codes = ["A", "B", "C"].map(|c| SiteId::new(c).unwrap());
     let keys = Keys::of("s", &codes, 3);
-    let array = Array::new("x", vec![], Kind::Sum, Rule::Add, vec![1.23e19]).unwrap();
-    let draft = Draft::new(9).with(array, Support::Whole(9));
-    let released = release(draft, &Policy::open(), Visibility::SumOnly, 0).map_err(|r| r.public());
-    let outgoing = Outgoing { part: 0, visibility: Visibility::SumOnly, released };
-    let outgoing = BTreeMap::from([("m".to_owned(), outgoing)]);
+    let outgoing = |part: u32, cell: f64| {
+        let array = Array::new("x", vec![], Kind::Sum, Rule::Add, vec![cell]).unwrap();
+        let draft = Draft::new(9).with(array, Support::Whole(9));
+        let released =
+            release(draft, &Policy::open(), Visibility::SumOnly, 0).map_err(|r| r.public());
+        Outgoing { part, visibility: Visibility::SumOnly, released }
+    };
+    let outgoing = BTreeMap::from([
+        ("m".to_owned(), outgoing(0, 1.23e19)),
+        ("n".to_owned(), outgoing(1, 1.0)),
+    ]);
     let address = Address {
         study: "s".into(),
         analysis: "a".into(),
@@ -361,11 +367,12 @@ fn a_number_that_does_not_fit_is_refused_by_name() {
         question: String::new(),
     };
     let (seed, key) = (Seed::fresh().unwrap(), &keys.sites[&codes[0]]);
-    let error =
-        seal(&address, &keys.roster, &Policy::open(), outgoing, &codes[0], &seed, key).unwrap_err();
-    assert!(matches!(error, AnswerError::Word { .. }));
-    let text = error.to_string();
-    assert!(text.contains("`m`") && text.contains("`x`") && !text.contains("23"), "{text}");
+    let answer =
+        seal(&address, &keys.roster, &Policy::open(), outgoing, &codes[0], &seed, key).unwrap();
+    let text = serde_json::to_string(&answer.header.models["m"]).unwrap();
+    assert!(text.contains("too-large") && !text.contains("23"), "{text}");
+    assert!(matches!(answer.header.models["n"], Part::Sealed { .. }));
+    assert_eq!(answer.words.len(), 1);
 }
 
 /// What leaves a site is not its words: without the seed every value is as likely as any other, and no two answers of the

@@ -65,6 +65,7 @@ impl Answer {
                 let mut arrays = vec![
                     ("deaths", vec![day()], sums.deaths.clone()),
                     ("sum_x", vec![day(), term(terms)], sums.sum_x.clone()),
+                    ("untold", vec![], vec![sums.untold]),
                 ];
                 let names = [["s0", "s1", "s2"], ["t0", "t1", "t2"]];
                 for (names, moments) in names.into_iter().zip([&sums.s, &sums.t]) {
@@ -155,6 +156,7 @@ impl Statistic for Answer {
                 sum_x: numbers("sum_x")?,
                 s: [numbers("s0")?, numbers("s1")?, numbers("s2")?],
                 t: [numbers("t0")?, numbers("t1")?, numbers("t2")?],
+                untold: numbers("untold")?.iter().sum(),
                 deaths,
             };
             return Ok(Self::RiskSums { totals, terms, days: sums.deaths.len(), sums });

@@ -64,6 +64,7 @@ impl Patterns {
             sum_x: zeros(p),
             s: [zeros(1), zeros(p), zeros(q)],
             t: [zeros(1), zeros(p), zeros(q)],
+            untold: 0.0,
         };
         for (at, day) in self.days.iter().enumerate() {
             for (k, x) in self.x.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! All sites share one baseline hazard: the risk-set sums themselves are pooled, at event times that the hub names.
 
 use super::{Derivatives, RiskData, Ties, packed, tie_sums};
+use crate::stats::likelihood::LARGEST;
 
 /// Risk-set sums at given event times; each vector runs over the times first, `time * width + entry`.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,24 @@ pub struct RiskSums {
     pub s: [Vec<f64>; 3],
     /// T⁽⁰⁾, T⁽¹⁾, T⁽²⁾ over the deaths.
     pub t: [Vec<f64>; 3],
+    /// Sites whose sums are too large to be told; all of theirs are 0 instead.
+    pub untold: f64,
+}
+
+impl RiskSums {
+    /// The same, or zeros and a mark where a sum is too large to be told: a step that went too far is taken back, instead of ending
+    /// the fit.
+    #[must_use]
+    pub fn or_untold(mut self) -> Self {
+        let [s0, s1, s2] = &mut self.s;
+        let [t0, t1, t2] = &mut self.t;
+        let mut all = [s0, s1, s2, t0, t1, t2, &mut self.sum_x, &mut self.deaths];
+        if all.iter().any(|cells| cells.iter().any(|x| x.is_nan() || x.abs() > LARGEST)) {
+            all.iter_mut().for_each(|cells| cells.fill(0.0));
+            self.untold = 1.0;
+        }
+        self
+    }
 }
 
 /// Sums at `times` (ascending days), x centred as `data` was. Strata within the site share the baseline here.
@@ -23,7 +42,8 @@ pub fn risk_sums(data: &RiskData, beta: &[f64], times: &[i32]) -> RiskSums {
     let q = p * (p + 1) / 2;
     let zeros = |width: usize| vec![0.0; width * times.len()];
     let moments = || [zeros(1), zeros(p), zeros(q)];
-    let mut sums = RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments() };
+    let mut sums =
+        RiskSums { p, deaths: zeros(1), sum_x: zeros(p), s: moments(), t: moments(), untold: 0.0 };
     let eta = data.linear_predictor(beta);
     for r in 0..eta.len() {
         let w = eta[r].exp();
@@ -86,6 +106,9 @@ pub fn derivatives_of_sums(
     let q = p * (p + 1) / 2;
     let mut result =
         Derivatives { log_likelihood: 0.0, score: vec![0.0; p], information: vec![0.0; q] };
+    if sums.untold > 0.0 {
+        return Derivatives { log_likelihood: f64::NEG_INFINITY, ..result };
+    }
     for (at, &d) in sums.deaths.iter().enumerate() {
         if d <= 0.0 {
             continue;
