@@ -17,6 +17,9 @@ use crate::{
 /// The model that tells who contributed.
 const PARTICIPATION: &str = "participation";
 
+/// Options of models that know of records that stand for several cases.
+const COUNTING: [&str; 2] = ["incidence", "count"];
+
 /// The model that tells whether sites agree.
 const AGREEMENT: &str = "meta_analysis";
 
@@ -156,6 +159,16 @@ fn prepare(
     let options = found
         .prepare(&model.options, context)
         .map_err(|faults| faults.into_iter().map(at_model).collect::<Vec<_>>())?;
+    if let Some(count) = context.incidence.and_then(|cells| cells.count.as_ref())
+        && !COUNTING.iter().any(|key| options.get(key).is_some())
+    {
+        let message = format!(
+            "`{}` takes each record for a patient, and a record stands for `{count}` cases",
+            model.kind
+        );
+        let hint = "leave the model out, or `count` under [incidence] where a record is one case";
+        return Err(vec![Fault::new(format!("{prefix}/kind"), message).hint(hint)]);
+    }
     let visibility =
         found.visibility(&options).map_err(|error| vec![Fault::new(&prefix, error.to_string())])?;
     Ok((ModelSpec { options, ..model.clone() }, visibility))

@@ -75,7 +75,8 @@ pub(super) fn run(plan: &Plan, folders: &[PathBuf]) -> anyhow::Result<Finished> 
     let left_out = sites
         .iter()
         .flat_map(|(site, registry)| {
-            registry.left_out().into_iter().map(move |line| format!("{site}: {line}"))
+            let own = registry.folder.without_effect(&plan.study.policy).into_iter();
+            own.chain(registry.left_out()).map(move |line| format!("{site}: {line}"))
         })
         .collect();
     while let Some(effect) = effects.pop() {

@@ -23,8 +23,12 @@ pub(super) fn check(folder: &Path, study: Option<&Path>) -> anyhow::Result<Endin
             .context("there is no study.toml in the parent folders; name it with --study")?,
     };
     let study = read::study(&path)?;
-    let report = site::check(&SiteFolder::open(folder)?, &study.dictionary);
+    let folder = SiteFolder::open(folder)?;
+    let report = site::check(&folder, &study.dictionary);
     say!("{}", report.to_string().trim_end());
+    for line in folder.without_effect(&study.policy) {
+        say!("{line}");
+    }
     let errors: Vec<String> = report.errors().iter().map(ToString::to_string).collect();
     if !errors.is_empty() {
         bail!("{}", errors.join("\n\n"));
@@ -47,6 +51,9 @@ pub(super) fn print_preview(plan: &Plan, registry: &Registry) -> anyhow::Result<
     );
     let answers = site::answer(plan, registry, 0, &run.questions())?;
     say!("specification {}\nsite {} ({})", plan.hash, registry.folder.code, registry.folder.name);
+    for line in registry.folder.without_effect(&plan.study.policy) {
+        say!("{line}");
+    }
     for line in registry.left_out() {
         say!("{line}");
     }

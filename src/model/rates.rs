@@ -78,6 +78,12 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
         Ok(sexes) => cells.sexes = sexes,
         Err(fault) => faults.push(fault),
     }
+    let shared = context.incidence.and_then(|shared| shared.count.as_ref());
+    if let (None, Some(count)) = (&cells.count, shared) {
+        let message = format!("by [incidence] of the analysis a record stands for `{count}` cases");
+        let hint = format!("write count = \"{count}\" here too");
+        faults.push(Fault::new("/incidence", message).hint(hint));
+    }
     let end = cells.age_end.unwrap_or(u32::MAX);
     let ascending = cells.ages.windows(2).all(|w| w[0] < w[1]);
     let beyond = cells.ages.last().is_some_and(|last| *last >= end);

@@ -151,6 +151,8 @@ impl Model for QualityIndicators {
             Ok(sexes) => options.sexes.extend(sexes.into_iter().chain([UNKNOWN.to_owned()])),
             Err(fault) => faults.push(fault),
         }
+        let shared = context.incidence.and_then(|cells| cells.count.clone());
+        options.count = options.count.take().or(shared);
         faults.extend(options.count.as_ref().and_then(|c| context.check("/count", c, &[Integer])));
         if let Some(mortality) = &options.mortality {
             let kinds = [VariableKind::Date, Integer];

@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::{life_table::RateFile, population::PopulationFile};
 use crate::{
-    spec::{Fault, Faults, Source},
-    summary::{Policy, PolicyError, SiteId, preset},
+    spec::{Fault, Faults, Source, schema_faults},
+    summary::{Policy, PolicyError, SiteId, preset, rules_not_applied},
 };
 
 /// Why a site cannot be used. Never holds a value of a record.
@@ -135,6 +135,8 @@ pub struct SiteFolder {
     pub name: String,
     /// The site's own disclosure rules.
     pub policy: Policy,
+    /// The same as written, by name, with the preset.
+    rules: BTreeMap<String, Value>,
     /// Data file.
     pub data: PathBuf,
     /// Mapping file.
@@ -216,6 +218,7 @@ impl SiteFolder {
                 code,
                 name: file.name,
                 policy,
+                rules: file.policy,
                 data: folder.join(&file.tables.tumours.path),
                 mapping: folder.join(&file.tables.tumours.mapping),
                 unmapped_limit: file.tables.tumours.unmapped_limit,
@@ -233,6 +236,36 @@ impl SiteFolder {
 }
 
 impl SiteFolder {
+    /// What `[policy]` of `site.toml` asks for without effect: rules looser than those that apply, by the study or by the preset
+    /// beside them, and rules of the preset that are not applied.
+    pub fn without_effect(&self, study: &Policy) -> Vec<String> {
+        let value = |policy: &Policy| serde_json::to_value(policy).unwrap_or_default();
+        let applied = value(&study.stricter(&self.policy));
+        let written = self.rules.iter().filter(|(rule, _)| *rule != "preset");
+        let mut lines: Vec<String> = written
+            .filter(|(rule, own)| own.as_f64() != applied[rule].as_f64() || own.as_bool() != applied[rule].as_bool())
+            .map(|(rule, own)| {
+                let applied = &applied[rule];
+                format!("{rule} = {own} under [policy] has no effect: {rule} = {applied} is stricter and applies")
+            })
+            .collect();
+        let name = self.rules.get("preset").and_then(Value::as_str).unwrap_or_default();
+        let ours = preset(name).map_or_else(|_| Value::Null, |found| value(&found));
+        let open = value(&Policy::open());
+        for (rule, asked) in ours.as_object().into_iter().flatten() {
+            if *asked != open[rule] && *asked != applied[rule] && !self.rules.contains_key(rule) {
+                let applied = &applied[rule];
+                lines.push(format!("{rule} = {asked} of preset {name} has no effect: {rule} = {applied} is stricter and applies"));
+            }
+        }
+        let left = rules_not_applied(name);
+        if !left.is_empty() {
+            let left = left.join(", ");
+            lines.push(format!("preset {name} has rules that this program does not apply, so you see to them: {left}"));
+        }
+        lines
+    }
+
     /// All files that an answer comes from, as `site.toml` names them: itself, records, mapping, and the tables beside the records.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let rates = [&self.life_table, &self.rates].into_iter().flatten();
@@ -250,6 +283,7 @@ impl SiteFolder {
 fn own_policy(table: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Option<Policy> {
     let mut own = serde_json::to_value(Policy::open()).ok()?;
     let mut policy = Policy::open();
+    let schema = schemars::schema_for!(Policy).to_value();
     for (rule, value) in table {
         let at = format!("/policy/{rule}");
         if rule == "preset" {
@@ -261,6 +295,8 @@ fn own_policy(table: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Optio
             }
         } else if own.get(rule).is_some() {
             own[rule] = value.clone();
+            let alone = Value::Object([(rule.clone(), value.clone())].into_iter().collect());
+            faults.extend(schema_faults(&schema, &alone, "/policy"));
         } else {
             let known: Vec<String> =
                 own.as_object().map_or_else(Vec::new, |rules| rules.keys().cloned().collect());
@@ -268,11 +304,6 @@ fn own_policy(table: &BTreeMap<String, Value>, faults: &mut Vec<Fault>) -> Optio
             faults.push(Fault::new(at, format!("there is no rule `{rule}`")).at_key().hint(hint));
         }
     }
-    match serde_json::from_value::<Policy>(own) {
-        Ok(own) => Some(policy.stricter(&own)),
-        Err(error) => {
-            faults.push(Fault::new("/policy", error.to_string()));
-            None
-        }
-    }
+    // What cannot be read has its fault above.
+    serde_json::from_value::<Policy>(own).ok().map(|own| policy.stricter(&own))
 }

@@ -31,5 +31,5 @@ pub use array::{Array, Axis, Kind, Layout, LayoutError, Rule, SiteId, Summary};
 pub use combine::{CombineError, combine, summed};
 pub use contributors::Contributors;
 pub use draft::{Draft, Support};
-pub use policy::{Policy, PolicyError, preset, preset_names};
+pub use policy::{Policy, PolicyError, preset, preset_names, rules_not_applied};
 pub use release::{Hidden, HidingRule, PublicRefusal, Refusal, RefusalRule, Visibility, release};

@@ -178,6 +178,38 @@ pub fn preset(name: &str) -> Result<Policy, PolicyError> {
     Ok(inherited.stricter(&own))
 }
 
+/// Keys of a preset that say what it is, and those of rules that nothing can break here: minima and maxima are never sent.
+const DESCRIBED: [&str; 5] = ["status", "note", "inherits", "approvals", "extremes"];
+/// Keys of a preset that are applied; the last two are refused where they ask for something.
+const APPLIED: [&str; 8] = [
+    "min_cell",
+    "zero_is_safe",
+    "complementary",
+    "model_min_n",
+    "model_min_events",
+    "model_max_params_per_events",
+    "round_base",
+    "survival_round",
+];
+
+/// Rules of the preset called `name`, and of those that it inherits from, that are not applied: the site sees to them itself.
+pub fn rules_not_applied(name: &str) -> Vec<String> {
+    // Unwrap safety: the file is part of the program and a test parses it.
+    let presets: BTreeMap<String, toml::Table> =
+        toml::from_str(PRESETS).expect("presets.toml parses");
+    let mut rules = Vec::new();
+    let mut next = presets.get(name);
+    while let Some(preset) = next {
+        let known =
+            |key: &&String| DESCRIBED.contains(&key.as_str()) || APPLIED.contains(&key.as_str());
+        rules.extend(preset.keys().filter(|key| !known(key)).cloned());
+        next = preset.get("inherits").and_then(|v| v.as_str()).and_then(|name| presets.get(name));
+    }
+    rules.sort();
+    rules.dedup();
+    rules
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

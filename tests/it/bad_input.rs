@@ -332,3 +332,39 @@ fn a_site_that_holds_back_is_told_and_the_rest_is_pooled() {
         fs::read_to_string(study.file("results/tables/countries_central.studies.csv")).unwrap();
     assert_eq!(studies.lines().count(), 5, "four sites and a header");
 }
+
+#[test]
+fn a_sites_rule_without_effect_is_told() {
+    let study = Study::new();
+    study.edit(
+        "sites/XD/site.toml",
+        "preset = \"FR-SNDS\"",
+        "preset = \"FR-SNDS\"\nmin_cell = 3\nmin_sites = 1\nmin_events = 20",
+    );
+    let check = |words: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_tributary"))
+            .args(["site", "check"])
+            .arg(study.file("sites/XD"))
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        for word in words {
+            assert!(told.contains(word), "no `{word}` in:\n{told}");
+        }
+        told
+    };
+    let told = check(&[
+        "min_cell = 3 under [policy] has no effect: min_cell = 11 is stricter and applies",
+        "min_sites = 1 under [policy] has no effect: min_sites = 3 is stricter and applies",
+        "preset FR-SNDS has rules that this program does not apply, so you see to them: dominance_pct,",
+    ]);
+    // A stricter rule is simply applied.
+    assert!(!told.contains("min_events"), "{told}");
+    let run = study.run();
+    let told = String::from_utf8(run.stderr).unwrap();
+    assert!(told.contains("XD: min_cell = 3 under [policy] has no effect"), "{told}");
+    // A rule that is no number of persons has its fault at its own line.
+    let study = Study::new();
+    study.edit("sites/XD/site.toml", "preset = \"FR-SNDS\"", "min_cell = -3");
+    study.fails(&["found -3, expected a whole number from 0", "site.toml:", "min_cell = -3"]);
+}

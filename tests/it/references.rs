@@ -86,6 +86,25 @@ fn a_report_names_terms_that_its_models_have() {
     }
 }
 
+#[test]
+fn records_that_stand_for_several_cases_are_not_taken_for_patients() {
+    let cells = "[incidence]\nage = \"age_months\"\nyear = \"incidence_date\"\ncount = \"age_years\"\nages = [0, 5, 10]\n\
+                 age_end = 15\nyears = [2000, 2009]\n";
+    let of = |kind: &str, more: &str| {
+        format!("{HEAD}{cells}[[model]]\nid = \"m\"\nkind = \"{kind}\"\n{more}")
+    };
+    let text = of("characteristics", "variables = [\"stage\"]\n");
+    let (told, line) = (faults(&text), line_of(&text, "kind ="));
+    let wanted = "`characteristics` takes each record for a patient, and a record stands for `age_years` cases";
+    assert!(told.contains(wanted) && told.contains(&format!("a.toml:{line}:")), "{told}");
+    let own = "incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 5, 10], age_end = 15, years = [2000, 2009] }\n";
+    let told = faults(&of("count_regression", own));
+    assert!(told.contains("write count = \"age_years\" here too"), "{told}");
+    let quality =
+        "indicators = [{ name = \"n\", variable = \"x_hist_central\", levels = [\"FH\"] }]\n";
+    assert!(!faults(&of("quality_indicators", quality)).contains("stands for"));
+}
+
 /// A level that nobody has is a term of the model, and has no estimate.
 #[test]
 fn an_answer_that_the_run_does_not_give_is_told_with_its_reason() {
