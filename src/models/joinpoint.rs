@@ -21,7 +21,7 @@ use crate::{
     },
     spec::Fault,
     stats::{
-        joinpoint::{Comparison, Fit, Response, Series, by_permutation, default_most},
+        joinpoint::{Comparison, Fit, Response, Series, by_permutation},
         trend::Slope,
     },
     summary::{LayoutError, Visibility},
@@ -84,6 +84,7 @@ impl Model for Joinpoint {
             let message = "a continuous search enumerates three joinpoints at most";
             faults.push(Fault::new("/most", message).hint("write most = 3, or search = \"grid\""));
         }
+        faults.extend(options.too_much(cells.len()));
         let resampled = options.interval == Interval::EmpiricalQuantile;
         if resampled && options.search == Search::Hudson {
             let message = "resampled series are fitted on the grid";
@@ -260,9 +261,7 @@ fn one(
             return;
         }
     };
-    let usual = default_most(series.x.len());
-    let usual = if options.search == Search::Hudson { usual.min(3) } else { usual };
-    let most = options.most.unwrap_or(usual);
+    let most = options.most(series.x.len());
     let fits: Vec<Fit> = (0..=most)
         .map_while(|k| match options.search {
             Search::Grid => series.grid(k, options.places()),

@@ -8,16 +8,19 @@
 //! Kim, Chen, Byrne, Wheeler & Feuer (2022) for BIC3 and the weighted BIC; Clegg, Hankey, Tiwari, Feuer & Edwards (2009) for the
 //! average change.
 
+mod envelope;
 mod products;
 mod resampled;
+
+use std::cmp::Ordering;
 
 use nalgebra::{DMatrix, DVector};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use self::products::Products;
 pub use self::resampled::Resampled;
+use self::{envelope::Chain, products::Products};
 use super::{matrix::invert, sum::neumaier, trend::Slope};
 
 /// A yearly series.
@@ -55,6 +58,15 @@ pub struct Places {
     pub at_ends: usize,
     /// Observations between two joinpoints, the joinpoints not counted.
     pub between: usize,
+}
+
+impl Places {
+    /// Number of sets of `k` places in a series of `n` years.
+    pub fn sets(self, n: usize, k: usize) -> f64 {
+        let taken = 2 * self.at_ends + self.between * k.saturating_sub(1);
+        let free = n.saturating_sub(taken);
+        (0..k).map(|j| free.saturating_sub(j) as f64 / (j + 1) as f64).product()
+    }
 }
 
 impl Default for Places {
@@ -166,6 +178,10 @@ const FITTED_SQUARES: usize = 16;
 const FITTED_COUNTS: usize = 300;
 /// Most rankings of counts.
 const MOST_RANKINGS: usize = 10;
+/// Most sets of places that are ranked one by one; of more, the best are found without looking at each.
+const MOST_SETS: f64 = 100_000.0;
+/// The same for each of many responses, which are solved side by side.
+const MOST_SETS_TOGETHER: f64 = 5e6;
 
 /// Positions of the `n` smallest values.
 fn best(values: &[f64], n: usize) -> Vec<usize> {
@@ -176,6 +192,13 @@ fn best(values: &[f64], n: usize) -> Vec<usize> {
     }
     order.sort_unstable();
     order
+}
+
+/// The smaller loss first; of equal ones the smaller joinpoints.
+fn first_of(a: &Fit, b: &Fit) -> Ordering {
+    let tie = (a.loss - b.loss).abs() <= 1e-12 * a.loss.abs();
+    let places = || a.joinpoints.partial_cmp(&b.joinpoints).unwrap_or(Ordering::Equal);
+    if tie { places() } else { a.loss.total_cmp(&b.loss) }
 }
 
 impl Series {
@@ -217,47 +240,69 @@ impl Series {
     /// Sets of `k` positions at which joinpoints may lie, in order.
     fn places(&self, k: usize, rule: Places) -> Vec<Vec<usize>> {
         let mut found = Vec::new();
-        let mut chosen = Vec::new();
-        self.extend_places(k, rule, &mut chosen, &mut found);
+        self.each_place(k, rule, &mut Vec::new(), &mut |set| found.push(set.to_vec()));
         found
     }
 
-    fn extend_places(
+    /// Calls `found` with each set of `k` positions that begins with `chosen`, in order.
+    fn each_place(
         &self,
         k: usize,
         rule: Places,
         chosen: &mut Vec<usize>,
-        found: &mut Vec<Vec<usize>>,
+        found: &mut dyn FnMut(&[usize]),
     ) {
         if chosen.len() == k {
-            found.push(chosen.clone());
+            found(chosen);
             return;
         }
         let from = chosen.last().map_or(rule.at_ends, |last| last + rule.between + 1);
         for at in from..self.len().saturating_sub(rule.at_ends) {
             chosen.push(at);
-            self.extend_places(k, rule, chosen, found);
+            self.each_place(k, rule, chosen, found);
             chosen.pop();
         }
     }
 
-    /// The best fit of `k` joinpoints on observed years; `None` if the series is too short for them. Squares of all sets are found
-    /// from products of the columns; counts are ranked by one Newton step from the best fit so far, the best few hundred sets
-    /// fitted, and ranked again until the best one stays.
-    pub fn grid(&self, k: usize, rule: Places) -> Option<Fit> {
+    /// The sets of `k` places with the smallest sums of squares, up to `most`, in the order of their places where each set is looked
+    /// at.
+    fn best_sets(
+        &self,
+        k: usize,
+        rule: Places,
+        y: &[f64],
+        weights: &[f64],
+        most: usize,
+    ) -> Vec<Vec<usize>> {
+        if rule.sets(self.len(), k) > MOST_SETS {
+            return Chain::new(self, y, weights).best(k, rule, most);
+        }
         let places = self.places(k, rule);
-        let at = |i: usize| places[i].iter().map(|&i| self.x[i]).collect::<Vec<f64>>();
+        let losses = self.losses(&places, y, weights);
+        best(&losses, most).into_iter().map(|i| places[i].clone()).collect()
+    }
+
+    /// The best fit of `k` joinpoints on observed years; `None` if the series is too short for them. Sets are ranked by their squares:
+    /// each of them, or the best by dynamic programming where they are many. Counts are ranked by one Newton step from the
+    /// best fit so far, the best few hundred sets fitted, and ranked again until the best one stays.
+    pub fn grid(&self, k: usize, rule: Places) -> Option<Fit> {
+        let at = |set: Vec<usize>| set.into_iter().map(|i| self.x[i]).collect::<Vec<f64>>();
         match &self.response {
             Response::LogRate { y, weights } => {
-                let losses = self.losses(&places, y, weights);
-                self.best_of(best(&losses, FITTED_SQUARES).into_iter().map(at))
+                let sets = self.best_sets(k, rule, y, weights, FITTED_SQUARES);
+                self.best_of(sets.into_iter().map(at))
             }
             Response::Count { .. } => {
-                let mut found = self.fit(&places.first().map(|_| at(0))?);
+                let first: Vec<usize> =
+                    (0..k).map(|j| rule.at_ends + j * (rule.between + 1)).collect();
+                if first.last().is_some_and(|last| last + rule.at_ends >= self.len()) {
+                    return None;
+                }
+                let mut found = self.fit(&at(first));
                 for _ in 0..MOST_RANKINGS {
                     let (y, weights) = self.working(&found);
-                    let losses = self.losses(&places, &y, &weights);
-                    let next = self.best_of(best(&losses, FITTED_COUNTS).into_iter().map(at))?;
+                    let sets = self.best_sets(k, rule, &y, &weights, FITTED_COUNTS);
+                    let next = self.best_of(sets.into_iter().map(at))?;
                     let stays = next.joinpoints == found.joinpoints;
                     found = if next.loss <= found.loss { next } else { return Some(found) };
                     if stays {
@@ -272,14 +317,8 @@ impl Series {
     /// The fit of smallest loss; the first of equal ones.
     fn best_of(&self, sets: impl Iterator<Item = Vec<f64>>) -> Option<Fit> {
         let sets: Vec<Vec<f64>> = sets.collect();
-        let mut fits: Vec<Fit> = sets.par_iter().map(|joinpoints| self.fit(joinpoints)).collect();
-        fits.sort_by(|a, b| {
-            let tie = (a.loss - b.loss).abs() <= 1e-12 * a.loss.abs();
-            let places =
-                || a.joinpoints.partial_cmp(&b.joinpoints).unwrap_or(std::cmp::Ordering::Equal);
-            if tie { places() } else { a.loss.total_cmp(&b.loss) }
-        });
-        fits.into_iter().next()
+        let fits: Vec<Fit> = sets.par_iter().map(|joinpoints| self.fit(joinpoints)).collect();
+        fits.into_iter().min_by(first_of)
     }
 
     /// Working response and weights of counts at a fit.
@@ -319,14 +358,23 @@ impl Series {
         y: &DMatrix<f64>,
         weights: &[f64],
     ) -> Vec<f64> {
+        if rule.sets(self.len(), k) > MOST_SETS_TOGETHER {
+            let columns: Vec<Vec<f64>> =
+                y.column_iter().map(|c| c.iter().copied().collect()).collect();
+            let smallest = |y: &Vec<f64>| Chain::new(self, y, weights).smallest(k, rule);
+            return columns.par_iter().map(smallest).collect();
+        }
         let products = Products::new(self, weights);
         let right = products.right(y);
         let none = || vec![0.0_f64; y.ncols()];
-        let largest = self
-            .places(k, rule)
+        // Sets go by their first place, so that none of them is kept.
+        let firsts: Vec<Vec<usize>> = if k == 0 { vec![Vec::new()] } else { self.places(1, rule) };
+        let largest = firsts
             .par_iter()
-            .fold(none, |mut best, at| {
-                products.explained(at, &right, &mut best);
+            .fold(none, |mut best, first| {
+                self.each_place(k, rule, &mut first.clone(), &mut |at| {
+                    products.explained(at, &right, &mut best);
+                });
                 best
             })
             .reduce(none, |a, b| a.iter().zip(&b).map(|(a, b)| a.max(*b)).collect());
@@ -376,28 +424,52 @@ impl Series {
         if first > last && k > 0 {
             return None;
         }
-        // A code 2i is observation i, 2i + 1 the gap after it; with each set goes the gap of its last joinpoint.
-        let mut sets = vec![(Vec::new(), None)];
-        for _ in 0..k {
-            sets = sets
-                .into_iter()
-                .flat_map(|(set, gap): (Vec<usize>, Option<usize>)| {
-                    let least = gap.map_or(0, |gap| gap + rule.between);
-                    (2 * first..=2 * last)
-                        .filter_map(|code| {
-                            let at = code / 2;
-                            let own =
-                                if code % 2 == 1 { at } else { least.max(at.saturating_sub(1)) };
-                            (own >= least && own <= at)
-                                .then(|| ([&set[..], &[code]].concat(), Some(own)))
-                        })
-                        .collect::<Vec<_>>()
-                })
-                .collect();
+        if k == 0 {
+            return Some(self.fit(&[]));
         }
-        let candidates: Vec<Vec<f64>> =
-            sets.par_iter().filter_map(|(set, _)| self.meeting_points(set)).collect();
-        self.best_of(candidates.into_iter())
+        // A code 2i is observation i, 2i + 1 the gap after it. Sets go by their first code, so that none but the best is kept.
+        let codes: Vec<usize> = (2 * first..=2 * last).collect();
+        let fits: Vec<Fit> = codes
+            .par_iter()
+            .filter_map(|&code| {
+                let mut best: Option<Fit> = None;
+                let gap = if code % 2 == 1 { code / 2 } else { (code / 2).saturating_sub(1) };
+                self.each_code(k, [2 * last, rule.between], &mut vec![code], gap, &mut |set| {
+                    let Some(joinpoints) = self.meeting_points(set) else { return };
+                    let fit = self.fit(&joinpoints);
+                    if best.as_ref().is_none_or(|best| first_of(&fit, best).is_lt()) {
+                        best = Some(fit);
+                    }
+                });
+                best
+            })
+            .collect();
+        fits.into_iter().min_by(first_of)
+    }
+
+    /// Calls `found` with each set of `k` codes that begins with `chosen`, whose last joinpoint lies in the gap `gap`.
+    fn each_code(
+        &self,
+        k: usize,
+        [last, between]: [usize; 2],
+        chosen: &mut Vec<usize>,
+        gap: usize,
+        found: &mut dyn FnMut(&[usize]),
+    ) {
+        if chosen.len() == k {
+            found(chosen);
+            return;
+        }
+        let least = gap + between;
+        for code in 2 * least..=last {
+            let at = code / 2;
+            let own = if code % 2 == 1 { at } else { least.max(at.saturating_sub(1)) };
+            if own >= least && own <= at {
+                chosen.push(code);
+                self.each_code(k, [last, between], chosen, own, found);
+                chosen.pop();
+            }
+        }
     }
 
     /// Joinpoints of a set of codes, if the lines on both sides of each free one meet inside its gap.
@@ -488,6 +560,13 @@ impl Series {
         loss + (penalty * fit.joinpoints.len() as f64 + 2.0) * n.ln() / n
     }
 }
+
+/// Longest series that is searched.
+pub const MOST_YEARS: usize = 200;
+/// Most sets of a continuous search, each of which is fitted.
+pub const MOST_CONTINUOUS: f64 = 400_000.0;
+/// Most sets, times resampled or permuted series, of one test.
+pub const MOST_RESAMPLED: f64 = 2e10;
 
 /// One comparison of a permutation test.
 #[derive(Debug, Clone, Copy, PartialEq)]

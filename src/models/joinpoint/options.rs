@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::Incidence,
     limits::{self, ConfidenceLevel},
-    stats::joinpoint::Places,
+    spec::Fault,
+    stats::joinpoint::{MOST_CONTINUOUS, MOST_RESAMPLED, MOST_YEARS, Places, default_most},
 };
 
 /// What is fitted.
@@ -163,7 +164,85 @@ impl Options {
         Places { at_ends: self.years_at_ends, between: self.years_between }
     }
 
+    /// The most joinpoints of a series of `years`.
+    pub(super) fn most(&self, years: usize) -> usize {
+        let usual = default_most(years);
+        self.most.unwrap_or(if self.search == Search::Hudson { usual.min(3) } else { usual })
+    }
+
+    /// Searches that would not end in a minute or so.
+    pub(super) fn too_much(&self, years: usize) -> Vec<Fault> {
+        let most = self.most(years);
+        let mut faults = Vec::new();
+        if years > MOST_YEARS {
+            let message =
+                format!("joinpoints are sought in {MOST_YEARS} years at most, found {years}");
+            faults.push(Fault::new("", message).hint("take fewer years under [incidence]"));
+        }
+        let sets = |n: usize| self.places().sets(n, most);
+        if self.search == Search::Hudson {
+            // Each gap is a place beside each year.
+            let codes = (2 * years).saturating_sub(2 * self.years_at_ends);
+            let sets = Places { at_ends: self.years_at_ends, between: 2 * self.years_between }
+                .sets(codes, most);
+            if sets > MOST_CONTINUOUS {
+                let message = format!(
+                    "a continuous search of {most} joinpoints in {years} years fits {sets:.0} sets, more than {MOST_CONTINUOUS}"
+                );
+                let hint = "write a smaller `most`, or search = \"grid\"";
+                faults.push(Fault::new("/search", message).hint(hint));
+            }
+        }
+        let work = sets(years) * self.permutations as f64;
+        if self.selection == Selection::Permutation && work > MOST_RESAMPLED {
+            let message = format!(
+                "{} permutations of {years} years, with {:.0} sets of {most} joinpoints each, take too long",
+                self.permutations,
+                sets(years)
+            );
+            let hint =
+                "write a smaller `most`, fewer permutations, or selection = \"weighted_bic\"";
+            faults.push(Fault::new("/permutations", message).hint(hint));
+        }
+        faults
+    }
+
     pub(super) fn is_normal(&self) -> bool {
         self.scale == Scale::Count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_that_would_not_end_is_refused_with_what_to_do() {
+        let faults = |json: serde_json::Value, years: usize| {
+            let options: Options = serde_json::from_value(json).unwrap();
+            let faults = options.too_much(years);
+            faults.iter().map(|f| format!("{}: {}", f.pointer, f.message)).collect::<Vec<_>>()
+        };
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        for (text, years) in [
+            ("{}", 81),
+            ("{\"most\": 9}", 100),
+            ("{\"most\": 5, \"selection\": \"permutation\"}", 40),
+            ("{\"most\": 3, \"search\": \"hudson\"}", 40),
+            ("{\"search\": \"hudson\", \"most\": 2}", 100),
+        ] {
+            assert_eq!(faults(json(text), years), Vec::<String>::new(), "{text} {years}");
+        }
+        let one = |text: &str, years: usize, at: &str| {
+            let found = faults(json(text), years);
+            assert!(found.len() == 1 && found[0].starts_with(at), "{found:?}");
+        };
+        one("{}", 300, ": joinpoints are sought in 200 years at most, found 300");
+        one("{\"most\": 3, \"search\": \"hudson\"}", 100, "/search: a continuous search of 3");
+        one(
+            "{\"most\": 5, \"selection\": \"permutation\"}",
+            100,
+            "/permutations: 4499 permutations",
+        );
     }
 }
