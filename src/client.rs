@@ -74,7 +74,7 @@ pub enum ClientError {
     #[error("{0}")]
     Problem(Problem),
     /// A reply of another form.
-    #[error("{url}: the reply has another form than this version expects: {reason}")]
+    #[error("{url}: the reply is not in the form that this version expects: {reason}")]
     Form {
         /// Server.
         url: String,
@@ -115,7 +115,9 @@ impl Client {
     pub fn new(base: &str, ca: Option<&PathBuf>, identity: Identity) -> Result<Self, ClientError> {
         let base = base.trim_end_matches('/').to_owned();
         if !base.starts_with("https://") && !base.starts_with("http://") {
-            return Err(ClientError::Settings(format!("`{base}` is no address; wanted https://…")));
+            return Err(ClientError::Settings(format!(
+                "`{base}` is not an address; expected https://…"
+            )));
         }
         let mut tls = TlsConfig::builder();
         if let Some(path) = ca {

@@ -52,14 +52,14 @@ pub enum LedgerError {
         error: std::io::Error,
     },
     /// Another process has it.
-    #[error("{path}: another process uses this ledger; stop it first", path = path.display())]
+    #[error("{path}: another process is using this ledger; stop it first", path = path.display())]
     InUse {
         /// File.
         path: PathBuf,
     },
     /// The chain is broken.
     #[error(
-        "{place}: {reason}: the ledger was changed after it was written; keep the file and tell the other parties"
+        "{place}: {reason}: the ledger was altered after it was written; keep the file and inform the other parties"
     )]
     Broken {
         /// Line or row.
@@ -213,8 +213,8 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<Entry>, LedgerError> {
             place: format!("{}, line {}", path.display(), i + 1),
             reason,
         };
-        let entry: Entry =
-            serde_json::from_slice(line).map_err(|_| broken("this is no entry".into()))?;
+        let entry: Entry = serde_json::from_slice(line)
+            .map_err(|_| broken("this is not a ledger entry".into()))?;
         entry.follows(entries.last()).map_err(broken)?;
         entries.push(entry);
     }

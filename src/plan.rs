@@ -196,7 +196,7 @@ fn report_faults(spec: &AnalysisSpec, ready: &[ModelSpec]) -> Vec<Fault> {
             let hint = "name a regression, such as a model of kind cox";
             faults.push(Fault::new(format!("{at}/model"), message).hint(hint));
         } else if !terms.iter().any(|t| t == term) {
-            let message = format!("`{term}` is no term of `{id}`");
+            let message = format!("`{term}` is not a term of `{id}`");
             let hint = suggestion(term, &terms);
             faults.push(Fault::new(format!("{at}/term"), message).hint(hint));
         }

@@ -117,7 +117,7 @@ pub enum CohortError {
         name: String,
     },
     /// A column of another kind.
-    #[error("column `{name}` holds {found:?} values, wanted {wanted:?}")]
+    #[error("column `{name}` contains {found:?} values, expected {wanted:?}")]
     Kind {
         /// Column.
         name: String,
@@ -136,7 +136,7 @@ pub enum CohortError {
     },
     /// A table without rates of years in which patients are followed.
     #[error(
-        "the table `{table}` has no rates of {years}, in which patients are followed: add these years; where a line stands for several years, write them in its column year, as 1990-1999"
+        "the table `{table}` has no rates for {years}, in which patients are followed: add these years; if a line covers several years, write the range in the column year, as 1990-1999"
     )]
     NoRates {
         /// Table.
@@ -146,7 +146,7 @@ pub enum CohortError {
     },
     /// A table of the population that does not fit the cells of the analysis.
     #[error(
-        "the table `population`: {reason}; let `ages` of the analysis run along the table's own, or give the table by single years of age and by sex"
+        "the table `population`: {reason}; match `ages` of the analysis to the age bands of the table, or provide the table by single years of age and sex"
     )]
     Population {
         /// What is wrong.
@@ -154,14 +154,14 @@ pub enum CohortError {
     },
     /// A table of deaths that does not fit the groups of the analysis.
     #[error(
-        "the table `deaths`: {reason}; its groups are the levels of the variable that groups the cases, and every year of the analysis has a line"
+        "the table `deaths`: {reason}; its groups must be the levels of the variable that groups the cases, and every year of the analysis needs a line"
     )]
     Deaths {
         /// What is wrong.
         reason: String,
     },
     /// A value with which expected mortality cannot be looked up.
-    #[error("variable `{name}`: {reason}; correct it or leave such records out by the population")]
+    #[error("variable `{name}`: {reason}; correct it, or exclude such records under [population]")]
     Lookup {
         /// Variable.
         name: String,
@@ -170,7 +170,7 @@ pub enum CohortError {
     },
     /// Several records of one person in a model that follows each person once.
     #[error(
-        "some persons have several records, and this model follows each person once: leave one record of each by [population] of the analysis, as by a variable that numbers the tumours of a patient"
+        "some persons have several records, and this model follows each person once: keep one record per person under [population] of the analysis, for example by a variable that numbers the tumours of a patient"
     )]
     FollowedTwice,
     /// A statistic that does not fit its labels.

@@ -329,11 +329,16 @@ impl Incidence {
             (true, _) => 0,
             (false, Some(sex)) => {
                 self.sexes.iter().position(|level| sex_position(level) == Some(sex)).ok_or_else(
-                    || fault("it has a sex that the variable of the analysis lacks".into()),
+                    || {
+                        fault(
+                            "it has a sex that is not among the levels of the analysis's variable"
+                                .into(),
+                        )
+                    },
                 )?
             }
             (false, None) => {
-                return Err(fault("it does not tell males and females apart".into()));
+                return Err(fault("it does not distinguish males and females".into()));
             }
         };
         Ok(Some((sex * self.len() + year) * self.ages.len() + band))

@@ -19,7 +19,7 @@ use crate::{
 pub type Sums = BTreeMap<String, Result<Summary, String>>;
 
 /// The reason of a model whose code panicked.
-const INTERNAL: &str = "the program has a fault in this model: please report it with the analysis; the other models are not affected";
+const INTERNAL: &str = "an internal error occurred in this model: please report it with the analysis; the other models are not affected";
 
 /// Pools round `round` of every open model. `policy` is the study's; `sums` are those that hub and keyholder opened together.
 pub fn advance(run: &Run, round: usize, policy: &Policy, sums: &Sums) -> Event {
@@ -88,11 +88,11 @@ fn lost(run: &Run, model: &ModelRun) -> String {
     let list = |sites: Vec<&str>| sites.join(", ");
     let refused = list(model.refused.keys().map(SiteId::as_str).collect());
     if !refused.is_empty() {
-        return format!("held back after the first round by: {refused}");
+        return format!("withheld after the first round by: {refused}");
     }
     let late = list(run.late.iter().filter(|(_, r)| **r > 0).map(|(s, _)| s.as_str()).collect());
     format!(
-        "not heard after the first round: {late}; the sums of the others belong to another likelihood, so a new run is needed"
+        "no answer after the first round from {late}; the sums of the other sites belong to a different likelihood, so a new run is needed"
     )
 }
 
@@ -107,7 +107,7 @@ fn nobody(run: &Run, progress: &BTreeMap<String, Progress>) -> Option<String> {
         .find(|&row| flow.text(row, "site") == "all" && flow.text(row, "step") == "analysed")?;
     let empty = flow.number(last, "n") == Some(0.0);
     empty.then(|| {
-        "nobody at any site meets the population: read [population] of the analysis against the dictionary".into()
+        "no record at any site meets the conditions of the population: check [population] of the analysis against the dictionary".into()
     })
 }
 

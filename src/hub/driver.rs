@@ -27,7 +27,7 @@ const WORKERS: usize = 4;
 
 /// The reason of a run whose step panicked.
 const PANIC: &str =
-    "the hub has a fault in this step: please report it with the analysis and the hub's log";
+    "an internal error occurred in this step: please report it with the analysis and the hub's log";
 
 /// Why a step was not made.
 #[derive(Debug, thiserror::Error)]

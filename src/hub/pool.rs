@@ -40,7 +40,7 @@ pub enum PoolError {
         site: SiteId,
     },
     /// Two sites' layouts.
-    #[error("model `{model}`: site {site} sent another layout than the sites before it")]
+    #[error("model `{model}`: site {site} sent a different layout from the sites before it")]
     Layout {
         /// Model.
         model: String,
@@ -48,7 +48,7 @@ pub enum PoolError {
         site: SiteId,
     },
     /// The keyholder's signature.
-    #[error("the opening is not signed by the keyholder of the roster")]
+    #[error("the opening is not signed by the keyholder in the roster")]
     Keyholder,
     /// Another opening than was asked for.
     #[error("the opening is for another run, round, list of sites or length than was asked for")]

@@ -36,7 +36,7 @@ pub struct Keyholder {
 pub enum OpeningError {
     /// A roster that this keyholder does not have.
     #[error(
-        "roster {found} is not one of those this keyholder serves ({known}): compare the rosters before anything else"
+        "roster {found} is not one of those this keyholder serves ({known}): compare the rosters before doing anything else"
     )]
     Roster {
         /// Hash in the request.
@@ -51,7 +51,7 @@ pub enum OpeningError {
         roster: String,
     },
     /// Not signed by the hub.
-    #[error("the request is not signed by the hub of the roster")]
+    #[error("the request is not signed by the hub in the roster")]
     Hub,
     /// An envelope that does not fit.
     #[error("site {site}: {reason}")]
@@ -121,7 +121,7 @@ impl Keyholder {
         let models: BTreeSet<&str> = header.parts.iter().map(|p| p.model.as_str()).collect();
         if numbers.len() < header.parts.len() || models.len() < header.parts.len() {
             return Err(OpeningError::Form(
-                "two parts of the request have one number or one model",
+                "two parts of the request have the same number or the same model",
             ));
         }
         let seeds = self.seeds(request, roster)?;
@@ -189,7 +189,7 @@ impl Keyholder {
         let mut envelopes: BTreeMap<&SiteId, &Envelope> = BTreeMap::new();
         for envelope in &header.envelopes {
             if envelopes.insert(&envelope.binding.site, envelope).is_some() {
-                return Err(OpeningError::Form("two envelopes of one site"));
+                return Err(OpeningError::Form("two envelopes from the same site"));
             }
         }
         let mut seeds = BTreeMap::new();

@@ -73,14 +73,14 @@ pub enum DataError {
     },
     /// No kind has these columns.
     #[error(
-        "the columns {found} are of no kind that is known; wanted study and one of: events1, n1, events2, n2 | events1, time1, events2, time2 | events, n | estimate, std_error"
+        "the columns {found} match no known type of data; expected study and one of: events1, n1, events2, n2 | events1, time1, events2, time2 | events, n | estimate, std_error"
     )]
     Columns {
         /// Columns.
         found: String,
     },
     /// A cell.
-    #[error("line {line}, column `{column}`: found `{found}`, wanted {wanted}")]
+    #[error("line {line}, column `{column}`: found `{found}`, expected {wanted}")]
     Cell {
         /// Line of the file.
         line: usize,
@@ -112,7 +112,7 @@ pub enum DataError {
     },
     /// Weights that do not fit the studies.
     #[error(
-        "GENQ needs a weight of each study with an effect: found {found}, wanted {wanted}; name their column with --weights"
+        "GENQ needs a weight of each study with an effect: found {found}, expected {wanted}; give their column with --weights"
     )]
     Weights {
         /// Weights.
@@ -121,7 +121,7 @@ pub enum DataError {
         wanted: usize,
     },
     /// An outcome that a study has twice.
-    #[error("study `{study}` has the outcome `{outcome}` twice; wanted one line for each")]
+    #[error("study `{study}` has the outcome `{outcome}` twice; expected one line for each")]
     Repeated {
         /// Study.
         study: String,
@@ -137,7 +137,9 @@ pub enum DataError {
         reason: &'static str,
     },
     /// A method of another kind of data.
-    #[error("method {method} does not apply to {found} with this measure; wanted one of {wanted}")]
+    #[error(
+        "method {method} does not apply to {found} with this measure; expected one of {wanted}"
+    )]
     Method {
         /// Method.
         method: &'static str,

@@ -160,7 +160,7 @@ impl Study {
         let references: Vec<&Line> = lines.iter().filter(|l| l.ratio.is_none()).collect();
         let [reference] = references[..] else {
             return Err(fault(
-                "wanted one reference group, whose std_error is empty or 0, in each study",
+                "expected one reference group, whose std_error is empty or 0, in each study",
             ));
         };
         if lines.iter().any(|l| l.design != reference.design) {
@@ -186,7 +186,7 @@ impl Study {
         }
         let cases = lines.iter().map(|l| l.cases).sum();
         let covariance = covariance(reference.design, cases, reference.total, &groups)
-            .ok_or_else(|| fault("no table with its totals gives its ratios"))?;
+            .ok_or_else(|| fault("no table with its totals is consistent with its ratios"))?;
         Ok(Self { name, reference_dose: reference.dose, groups, covariance })
     }
 
@@ -312,13 +312,14 @@ fn spline_table(found: &MultivariateFit, places: &[f64]) -> Table {
     let mut table = Table::new("dose_spline", &columns);
     for j in 0..q {
         let (b, v) = (found.coefficients[j], found.covariance[(j, j)]);
-        let name = if j == 0 { "dose".to_owned() } else { format!("bend at {}", places[j - 1]) };
+        let name =
+            if j == 0 { "dose".to_owned() } else { format!("spline term at {}", places[j - 1]) };
         let mut row: Vec<Value> = vec![name.into(), b.into(), v.max(0.0).sqrt().into()];
         row.resize(columns.len(), Value::None);
         table.push(row);
     }
     let df = (q - 1) as f64;
-    let mut row: Vec<Value> = vec!["no bend".into(), Value::None, Value::None];
+    let mut row: Vec<Value> = vec!["linear".into(), Value::None, Value::None];
     row.extend([statistic, df, chi_squared_upper(statistic, df)].map(Value::number));
     table.push(row);
     table

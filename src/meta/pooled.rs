@@ -427,7 +427,7 @@ pub(super) fn bayes_table(
         table.push(row);
     };
     push("mean effect", posterior.mean(options.level));
-    push("between studies, τ", posterior.tau(options.level));
+    push("between-study SD, τ", posterior.tau(options.level));
     push("a new study", posterior.prediction(options.level));
     for (i, effect) in own.iter().enumerate() {
         push(&effect.study, posterior.shrunk(i, options.level));

@@ -173,7 +173,7 @@ impl Columns<'_> {
                 continue;
             }
             if self.covariates[..i].contains(name) {
-                faults.push(Fault::new(&at, format!("`{name}` is named twice")));
+                faults.push(Fault::new(&at, format!("`{name}` is listed twice")));
             }
             terms.extend(self.main(name, context, faults));
         }
@@ -195,8 +195,10 @@ impl Columns<'_> {
             let is_whole = self.covariates.iter().all(|c| context.dictionary.get(c).is_some());
             let named = [left, right].iter().all(|name| self.covariates.contains(name));
             if is_whole && (!named || left == right) {
-                let message = format!("`{left}` and `{right}` are not two covariates of the model");
-                let hint = "name both under covariates as well";
+                let message = format!(
+                    "`{left}` and `{right}` are not two different covariates of this model"
+                );
+                let hint = "list both under covariates as well";
                 faults.push(Fault::new(format!("/interactions/{i}"), message).hint(hint));
             }
             for x in &a {
@@ -222,7 +224,7 @@ impl Columns<'_> {
             let ascending = knots.windows(2).all(|w| w[0] < w[1]);
             if knots.len() < 3 || !ascending {
                 let at = format!("/splines/{name}");
-                faults.push(Fault::new(at, "a spline wants at least 3 knots in ascending order"));
+                faults.push(Fault::new(at, "a spline needs at least 3 knots in ascending order"));
                 return Vec::new();
             }
             let column = |column| DesignTerm {
@@ -233,11 +235,14 @@ impl Columns<'_> {
         };
         if self.splines.contains_key(name) {
             let at = format!("/splines/{name}");
-            faults.push(Fault::new(at, format!("`{name}` has levels; only a quantity is bent")));
+            faults.push(Fault::new(
+                at,
+                format!("`{name}` is categorical; splines apply to quantities only"),
+            ));
         }
         let reference = self.reference.get(name).unwrap_or(first).clone();
         if !levels.contains(&reference) {
-            let message = format!("`{reference}` is no level of `{name}`");
+            let message = format!("`{reference}` is not a level of `{name}`");
             let fault = Fault::new(format!("/reference/{name}"), message);
             faults.push(fault.hint(suggestion(&reference, &levels)));
         }

@@ -51,8 +51,8 @@ impl Background {
         let name = self.sex.clone().unwrap_or_default();
         let levels = context.dictionary.get(&name).map_or_else(Vec::new, |v| v.model_levels());
         if let Some(level) = levels.iter().find(|level| sex_position(level).is_none()) {
-            let message = format!("level `{level}` of `{name}` is no sex of a life table");
-            let hint = "levels are 1 and 2, m and f, or male and female; leave others out by the population";
+            let message = format!("level `{level}` of `{name}` is not a sex in life tables");
+            let hint = "levels are 1 and 2, m and f, or male and female; exclude others under [population]";
             faults.push(Fault::new(format!("{at}/sex"), message).hint(hint));
         }
         faults

@@ -121,7 +121,7 @@ impl Context<'_> {
         *own = self.followup.cloned();
         if own.is_none() {
             let hint = "add a table [followup] with time and event to the analysis";
-            return vec![Fault::new("", "a survival model needs a follow-up").hint(hint)];
+            return vec![Fault::new("", "a survival model needs follow-up").hint(hint)];
         }
         let faults = own.iter().flat_map(|followup| {
             crate::spec::followup_faults(followup, self.dictionary, "/followup")

@@ -47,7 +47,7 @@ pub fn patient_faults(
                 let message = format!("patient `{}` has no value of `{name}`", patient.name);
                 faults.push(
                     Fault::new(format!("{at}/{name}"), message)
-                        .hint(format!("`{name}` wants {wanted}")),
+                        .hint(format!("`{name}` takes {wanted}")),
                 );
             }
         }

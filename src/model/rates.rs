@@ -58,7 +58,7 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
     }
     let Some(cells) = own else {
         let hint = "add a table [incidence] with age, year, ages and years to the analysis";
-        return vec![Fault::new("", "a model of incidence needs its cells").hint(hint)];
+        return vec![Fault::new("", "a model of incidence needs ages and years").hint(hint)];
     };
     let mut faults: Vec<Fault> = [
         context.check("/incidence/age", &cells.age, &[Days, Integer, Real]),
@@ -88,14 +88,14 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
     let ascending = cells.ages.windows(2).all(|w| w[0] < w[1]);
     let beyond = cells.ages.last().is_some_and(|last| *last >= end);
     if cells.ages.is_empty() || !ascending || beyond {
-        let message = "ages are the first ages of bands, ascending and below age_end";
+        let message = "ages must be the lower ends of age bands, ascending and below age_end";
         let hint = "ages = [0, 1, 5, 10, 15] and age_end = 20";
         let field = if ascending && beyond { "age_end" } else { "ages" };
         faults.push(Fault::new(format!("/incidence/{field}"), message).hint(hint));
     }
     let [from, to] = cells.years;
     if from > to || to - from > 250 {
-        let message = format!("years {from} to {to} are no span of calendar years");
+        let message = format!("years {from} to {to} is not a valid range of calendar years");
         faults.push(Fault::new("/incidence/years", message).hint("years = [2000, 2019]"));
     }
     let shared = cells.shared;
@@ -122,8 +122,8 @@ pub fn sex_levels(
     let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
     match levels.iter().find(|level| sex_position(level).is_none()) {
         Some(level) => {
-            let message = format!("level `{level}` is no sex of a population table");
-            let hint = "levels are 1 and 2, m and f, or male and female; leave others out by the population";
+            let message = format!("level `{level}` is not a sex in population tables");
+            let hint = "levels are 1 and 2, m and f, or male and female; exclude others under [population]";
             Err(Fault::new(at, message).hint(hint))
         }
         None => Ok(levels),
@@ -153,7 +153,8 @@ pub fn period_faults(periods: &mut Vec<[i32; 2]>, cells: &Incidence) -> Vec<Faul
     let [first, last] = cells.years;
     let outside = |p: &[i32; 2]| p[0] > p[1] || p[0] < first || p[1] > last;
     let fault = |(i, p): (usize, &[i32; 2])| {
-        let message = format!("{} to {} is no span of the years {first} to {last}", p[0], p[1]);
+        let message =
+            format!("{} to {} is not a range within the years {first} to {last}", p[0], p[1]);
         Fault::new(format!("/periods/{i}"), message)
     };
     periods.iter().enumerate().filter(|(_, p)| outside(p)).map(fault).collect()

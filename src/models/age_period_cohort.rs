@@ -112,11 +112,11 @@ fn five() -> [usize; 3] {
 static CARD: ModelCard = ModelCard {
     kind: "age_period_cohort",
     title: "Age–period–cohort analysis",
-    estimates: "the drift, rates by age of a reference cohort or period, curvature of period and cohort, net and local drifts",
+    estimates: "the drift, age-specific rates in a reference cohort or period, period and cohort effects, net and local drifts",
     sends: "once: cases by sex, group, year and age band, and the person-years of its population",
-    pools: "cells add; the hub fits nested Poisson models, and least squares of log rates where cells are square",
-    differs: "not at all",
-    not_done: "which part of the drift is of period and which of cohort: no data tell",
+    pools: "cells are summed; the hub fits nested Poisson models, and least squares of log rates where cells are square",
+    differs: "none",
+    not_done: "attributing the drift to period or cohort, which no data can do",
     exchanges: Exchanges::One,
     sources: "Holford 1983; Clayton & Schifflers 1987; Carstensen 2007; Rosenberg & Anderson 2011",
     example: "id = \"apc\"\nkind = \"age_period_cohort\"\nknots = [3, 3, 3]\n\
@@ -152,24 +152,25 @@ impl Model for AgePeriodCohort {
             return faults;
         };
         if cells.age_end.is_none() {
-            let message = "an open last age band has no middle";
+            let message = "an open-ended last age band has no midpoint";
             faults.push(
-                cells_fault(cells, "age_end", message)
-                    .hint("write age_end in the cells of incidence"),
+                cells_fault(cells, "age_end", message).hint("give age_end under [incidence]"),
             );
         }
         let width = options.period_years as usize;
         if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
         {
-            let message =
-                format!("{} years do not make three or more periods of {width}", cells.len());
+            let message = format!(
+                "{} years do not divide into three or more periods of {width}",
+                cells.len()
+            );
             faults.push(Fault::new("/period_years", message));
         }
         if cells.ages.len() < 3 {
             faults.push(cells_fault(cells, "ages", "at least three age bands are needed"));
         }
         if options.reference_cohort.is_some() && options.reference_period.is_some() {
-            let message = "rates are those of a cohort or of a period, not of both";
+            let message = "the reference must be a cohort or a period, not both";
             faults.push(Fault::new("/reference_period", message));
         }
         let even = (0..cells.ages.len()).all(|i| {
@@ -177,7 +178,7 @@ impl Model for AgePeriodCohort {
             to.saturating_sub(from) == options.period_years
         });
         if options.effects == Effects::Levels && !even {
-            let message = "levels need age bands as wide as periods";
+            let message = "levels require age bands as wide as the periods";
             faults.push(
                 Fault::new("/effects", message)
                     .hint("set period_years to the width of the age bands"),

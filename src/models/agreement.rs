@@ -64,11 +64,11 @@ pub struct Ratings {
 
 static CARD: ModelCard = ModelCard {
     kind: "agreement",
-    title: "Agreement of two ratings",
+    title: "Agreement between two ratings",
     estimates: "agreement, Cohen's kappa, sensitivity, specificity and predictive values",
-    sends: "the cross-table of the two ratings",
-    pools: "cells add, or stand side by side by site; measures are computed at the hub",
-    differs: "not at all",
+    sends: "the cross-classification of the two ratings",
+    pools: "cells are summed, or shown side by side by site; measures are computed at the hub",
+    differs: "none",
     not_done: "weighted kappa; more than two ratings",
     exchanges: Exchanges::One,
     sources: "Cohen 1960; Fleiss, Cohen & Everitt 1969; Clopper & Pearson 1934",
@@ -129,14 +129,16 @@ impl Model for Agreement {
         if first != second {
             let message =
                 format!("`{}` and `{}` have different levels", options.rating, options.reference);
-            return vec![Fault::new("/reference", message).hint("two ratings use one scale")];
+            return vec![
+                Fault::new("/reference", message).hint("the two ratings must have the same levels"),
+            ];
         }
         let positive =
             options.positive.get_or_insert_with(|| first.last().cloned().unwrap_or_default());
         if first.contains(positive) {
             return Vec::new();
         }
-        let message = format!("`{positive}` is no level of `{}`", options.rating);
+        let message = format!("`{positive}` is not a level of `{}`", options.rating);
         vec![Fault::new("/positive", message).hint(suggestion(positive, &first))]
     }
 

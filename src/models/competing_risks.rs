@@ -103,10 +103,10 @@ static CARD: ModelCard = ModelCard {
     kind: "competing_risks",
     title: "Cumulative incidence",
     estimates: "the probability of each of several competing events by time, by group; Gray's test between groups",
-    sends: "its event table with events by cause: late entries, events and censored by day and group",
-    pools: "cells add; the hub forms the Aalen–Johansen estimate and Gray's test",
-    differs: "not at all on the daily grid; stratified by site, the test adds scores within sites",
-    not_done: "1 − Kaplan–Meier for one cause, which is no probability where causes compete",
+    sends: "its event table with events by cause: late entries, events and censorings by day and group",
+    pools: "cells are summed; the hub computes the Aalen–Johansen estimate and Gray's test",
+    differs: "none on the daily grid; stratified by site, the test adds scores within sites",
+    not_done: "1 − Kaplan–Meier for one cause, which is not a probability in the presence of competing causes",
     exchanges: Exchanges::One,
     sources: "Aalen & Johansen 1978; Aalen 1978; Marubini & Valsecchi 1995; Gray 1988",
     example: "id = \"incidence\"\nkind = \"competing_risks\"\ncauses = [\"1\"]\nby = \"x_hist_central\"\ntimes_years = [1, 5]\n",
@@ -168,7 +168,7 @@ fn causes(
     }
     for (at, cause) in causes {
         if !levels.contains(cause) {
-            let message = format!("`{cause}` is no level of `{}`", followup.event);
+            let message = format!("`{cause}` is not a level of `{}`", followup.event);
             faults.push(Fault::new(at, message).hint(suggestion(cause, &levels)));
         }
     }
@@ -261,14 +261,14 @@ impl Model for CompetingRisks {
         let late = followup.is_some_and(|f| f.entry.is_some() || f.window.is_some());
         if late && options.variance == Variance::InfinitesimalJackknife {
             let message =
-                "the infinitesimal jackknife wants follow-up from the start for everybody";
+                "the infinitesimal jackknife requires follow-up from time 0 for all patients";
             faults.push(Fault::new("/variance", message).hint("variance = \"aalen\""));
         }
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
             if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
-                let message = format!("{t} years does not lie between 0 and {horizon} days");
-                let hint = "report earlier times, or raise horizon_days";
+                let message = format!("{t} years is not between 0 and {horizon} days");
+                let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }

@@ -115,15 +115,15 @@ fn evaluations() -> usize {
 
 static CARD: ModelCard = ModelCard {
     kind: "count_regression",
-    title: "Regression of cases",
-    estimates: "rate ratios by age, year, sex and group, with an effect of each site, and how much sites differ",
-    sends: "in each round: log-likelihood, score and information of its counts, its own intercept at its best or integrated",
-    pools: "they add; the hub takes Newton steps",
-    differs: "not at all",
-    not_done: "effects of covariates that differ between sites",
+    title: "Regression of case counts",
+    estimates: "rate ratios by age, year, sex and group, with site effects and their heterogeneity",
+    sends: "in each round: log-likelihood, score and information of its counts, with its own intercept profiled or integrated out",
+    pools: "they are summed; the hub maximises by Newton's method",
+    differs: "none",
+    not_done: "covariate effects that vary between sites",
     exchanges: Exchanges::Several {
         usual: "5 to 8",
-        instead: "`rate_trend`, without effects of sites",
+        instead: "`rate_trend`, without site effects",
     },
     sources: "McCullagh & Nelder 1989; Lawless 1987; Pinheiro & Bates 1995",
     example: "id = \"regressed\"\nkind = \"count_regression\"\n\

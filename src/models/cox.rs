@@ -113,12 +113,12 @@ static CARD: ModelCard = ModelCard {
     title: "Cox regression",
     estimates: "log hazard ratios; tests of the model and of proportional hazards",
     sends: "log-likelihood, score and information at the broadcast coefficients; with a common baseline, risk-set sums by event day",
-    pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
-    differs: "not at all: baseline = \"site\" equals coxph(… + strata(site)), baseline = \"common\" equals coxph(…)",
-    not_done: "covariates that change over follow-up; penalties (`penalised_cox`); frailty",
+    pools: "cells are summed over a few rounds; the hub maximises by Newton's method with step halving",
+    differs: "none: baseline = \"site\" equals coxph(… + strata(site)), baseline = \"common\" equals coxph(…)",
+    not_done: "time-dependent covariates; penalties (`penalised_cox`); frailty",
     exchanges: Exchanges::Several {
         usual: "5 to 9",
-        instead: "`meta_analysis` of each site's own fit, which is visible per site and guarded by the site's floors",
+        instead: "`meta_analysis` of each site's own fit, which is visible per site and subject to the site's own floors",
     },
     sources: "Cox 1972, 1975; Efron 1977; Breslow 1974; Grambsch & Therneau 1994; Therneau & Grambsch 2000",
     example: "id = \"cox\"\nkind = \"cox\"\ncovariates = [\"x_hist_central\", \"stage\", \"age_years\"]\nties = \"efron\"\nbaseline = \"site\"\n",
@@ -153,7 +153,9 @@ impl Model for Cox {
         }
         if common && !options.strata.is_empty() {
             let hint = "write baseline = \"site\", or use the variable as a covariate";
-            faults.push(Fault::new("/strata", "strata have no common baseline").hint(hint));
+            faults.push(
+                Fault::new("/strata", "strata are not available with a common baseline").hint(hint),
+            );
         }
         for (i, name) in options.strata.iter().enumerate() {
             faults.extend(context.check(&format!("/strata/{i}"), name, &[Category, Flag]));

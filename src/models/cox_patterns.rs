@@ -100,11 +100,11 @@ const MOST_EVALUATIONS: usize = 60;
 
 static CARD: ModelCard = ModelCard {
     kind: "cox_patterns",
-    title: "Cox regression in one round",
-    estimates: "log hazard ratios with a common baseline, survival of described patients, standardised survival",
-    sends: "once: late entries, events and censored by day for every pattern of the covariates",
-    pools: "cells add; the hub forms the risk sets for any coefficients and maximises by Newton's method",
-    differs: "not at all: it equals coxph(…) on the pooled rows",
+    title: "Cox regression from covariate patterns",
+    estimates: "log hazard ratios with a common baseline, survival predictions for given patients, standardised survival",
+    sends: "once: late entries, events and censorings by day for every pattern of the covariates",
+    pools: "cells are summed; the hub computes the risk sets for any coefficients and maximises by Newton's method",
+    differs: "none: it equals coxph(…) on the pooled records",
     not_done: "quantities as covariates",
     exchanges: Exchanges::One,
     sources: "Cox 1972; Efron 1977; Breslow 1974; Gail, Lubin & Rubinstein 1981; Makuch 1982",

@@ -119,14 +119,14 @@ const PLATEAU: f64 = 20.0;
 static CARD: ModelCard = ModelCard {
     kind: "cure",
     title: "Cure model",
-    estimates: "the share of cured patients and the survival time of the others",
+    estimates: "the cure fraction and the survival of the uncured",
     sends: "its event table and sums of covariates once; then log-likelihood, score and information at the broadcast parameters",
-    pools: "cells add over a few rounds; the hub asks whether follow-up is long enough and maximises by Newton's method",
-    differs: "not at all: it equals the same likelihood on the pooled rows",
-    not_done: "semiparametric latency; covariates on the latency",
+    pools: "cells are summed over a few rounds; the hub checks whether follow-up is long enough and maximises by Newton's method",
+    differs: "none: it equals the same likelihood on the pooled records",
+    not_done: "semiparametric survival of the uncured; covariates on their survival",
     exchanges: Exchanges::Several {
         usual: "8 to 16",
-        instead: "`kaplan_meier`, whose plateau shows the cured share",
+        instead: "`kaplan_meier`, whose plateau shows the cure fraction",
     },
     sources: "Boag 1949; Farewell 1982; Maller & Zhou 1996; Chen, Ibrahim & Sinha 1999",
     example: "id = \"cured\"\nkind = \"cure\"\ncovariates = [\"x_hist_central\"]\nwithout_gate = true\n",
@@ -432,7 +432,7 @@ fn cured(options: &Options, fitted: &Fitted) -> Table {
         });
         table.push(vec![
             Value::from(&patient.name),
-            "cured share".into(),
+            "cure fraction".into(),
             options.share(eta).into(),
             se.into(),
             low.min(high).into(),
@@ -447,8 +447,8 @@ fn cured(options: &Options, fitted: &Fitted) -> Table {
     };
     let (log, se) = fitted.delta(|theta| theta[p + 1] + theta[p + 2].exp() * middle);
     table.push(vec![
-        "not cured".into(),
-        "median years".into(),
+        "uncured".into(),
+        "median, years".into(),
         log.exp().into(),
         (log.exp() * se).into(),
         (log - z * se).exp().into(),

@@ -96,10 +96,10 @@ const NODES: usize = 20;
 static CARD: ModelCard = ModelCard {
     kind: "excess_hazard",
     title: "Excess hazard regression",
-    estimates: "excess hazard ratios, constant or varying with time, and the excess hazard over follow-up",
+    estimates: "constant or time-varying excess hazard ratios, and the excess hazard over follow-up",
     sends: "its event table and sums of covariates once; then log-likelihood, score and information at the broadcast parameters",
-    pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
-    differs: "not at all: it equals the full likelihood on the pooled rows",
+    pools: "cells are summed over a few rounds; the hub maximises by Newton's method with step halving",
+    differs: "none: it equals the full likelihood on the pooled records",
     not_done: "random effects of countries",
     exchanges: Exchanges::Several {
         usual: "6 to 14",
@@ -212,7 +212,7 @@ impl Model for ExcessHazard {
             (true, n) if n >= 3 && ascending(&options.spline_years) => {}
             (is_spline, _) => {
                 let field = if is_spline { "/spline_years" } else { "/bands_years" };
-                let message = "the baseline wants either bands_years or at least 3 knots in spline_years, ascending";
+                let message = "the baseline requires either bands_years or at least 3 ascending knots in spline_years";
                 faults.push(Fault::new(field, message).hint("bands_years = [1, 2, 5]"));
                 return faults;
             }

@@ -140,10 +140,10 @@ static CARD: ModelCard = ModelCard {
     kind: "fine_gray",
     title: "Fine–Gray regression",
     estimates: "log subdistribution hazard ratios: effects on cumulative incidence",
-    sends: "its event table by kind of end and sums of covariates; weighted risk-set sums at the pooled event days; sums of residuals for the variance",
-    pools: "cells add over a few rounds; the hub forms the curve of censoring and maximises by Newton's method",
-    differs: "not at all: it equals cmprsk::crr on the pooled rows",
-    not_done: "late entry; effects that vary with time; censoring by group",
+    sends: "its event table by cause and sums of covariates; weighted risk-set sums at the pooled event days; sums of residuals for the variance",
+    pools: "cells are summed over a few rounds; the hub estimates the censoring distribution and maximises by Newton's method",
+    differs: "none: it equals cmprsk::crr on the pooled records",
+    not_done: "late entry; time-varying effects; censoring distributions by group",
     exchanges: Exchanges::Several {
         usual: "7 to 10",
         instead: "`competing_risks` with Gray's test",
@@ -190,7 +190,7 @@ impl Model for FineGray {
             context.dictionary,
         ));
         if followup.is_some_and(|f| f.entry.is_some() || f.window.is_some()) {
-            let message = "Fine and Gray's weights want follow-up from the start for everybody";
+            let message = "Fine and Gray's weights require follow-up from time 0 for all patients";
             let hint = "model the cause-specific hazard with `cox` instead";
             faults.push(Fault::new("/followup", message).hint(hint));
         }

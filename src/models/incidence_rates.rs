@@ -173,8 +173,8 @@ static CARD: ModelCard = ModelCard {
     title: "Incidence rates",
     estimates: "crude, age-specific, standardised and cumulative rates, cumulative risk and sex ratio, by group and period",
     sends: "once: cases by sex, group, year and age band, and the person-years of its population",
-    pools: "cells add; the hub forms rates with their limits",
-    differs: "not at all",
+    pools: "cells are summed; the hub computes rates with their limits",
+    differs: "none",
     not_done: "adjustment for delayed reports",
     exchanges: Exchanges::One,
     sources: "Segi 1960; Garwood 1936; Dobson et al. 1991; Fay & Feuer 1997; Tiwari, Clegg & Zou 2006; Day 1987",
@@ -240,7 +240,8 @@ impl Options {
         for (i, [from, to]) in self.truncated.iter().enumerate() {
             let starts = bands.iter().any(|b| b[0] == *from);
             if !starts || !bands.iter().any(|b| b[1] == *to) {
-                let message = format!("ages {from} to {to} do not start and end with age bands");
+                let message =
+                    format!("ages {from} to {to} do not start and end at age band boundaries");
                 faults.push(Fault::new(format!("/truncated/{i}"), message));
             }
         }
@@ -249,7 +250,7 @@ impl Options {
             if let Some((name, [from, to], _)) = without {
                 let message =
                     format!("`{name}` has no weights for the age bands from {from} to {to}");
-                let hint = "bands run along those of the standard: five years wide, the first year of life apart if it must be";
+                let hint = "use the age bands of the standard: five years wide, with the first year of life separate if needed";
                 faults.push(Fault::new("/standards", message).hint(hint));
             }
         }
@@ -277,7 +278,7 @@ impl Model for IncidenceRates {
         if options.per.get_or_insert(cells.per()).is_nan()
             || options.per.is_some_and(|per| per <= 0.0)
         {
-            faults.push(Fault::new("/per", "`per` is a positive number of person-years"));
+            faults.push(Fault::new("/per", "`per` must be a positive number of person-years"));
         }
         let usual = if cells.is_childhood() { Layout::Iicc } else { Layout::Ci5 };
         let layout = *options.layout.get_or_insert(usual);
@@ -289,7 +290,7 @@ impl Model for IncidenceRates {
             options.truncated.extend(ends.map(|age| [cells.ages[0], age]));
         }
         for level in options.icd10.keys().filter(|l| !options.groups.contains(l)) {
-            let message = format!("`{level}` is no level of the groups");
+            let message = format!("`{level}` is not a level of the groups");
             let hint = suggestion(level, &options.groups);
             faults.push(Fault::new(format!("/icd10/{level}"), message).hint(hint));
         }

@@ -34,11 +34,11 @@ pub struct Joinpoint;
 static CARD: ModelCard = ModelCard {
     kind: "joinpoint",
     title: "Joinpoint regression",
-    estimates: "the years at which the trend of incidence changes, the change per year between them and on average",
+    estimates: "the years in which the trend in incidence changes, and the annual percentage change in each segment and on average",
     sends: "once: cases by sex, group, year and age band, and the person-years of its population",
-    pools: "cells add; the hub searches for joinpoints and chooses their number",
-    differs: "not at all",
-    not_done: "autocorrelated errors; intervals of the places of joinpoints",
+    pools: "cells are summed; the hub searches for joinpoints and chooses their number",
+    differs: "none",
+    not_done: "autocorrelated errors; confidence intervals of the joinpoints",
     exchanges: Exchanges::One,
     sources: "Kim, Fay, Feuer & Midthune 2000; Hudson 1966; Kim et al. 2022; Clegg et al. 2009",
     example: "id = \"joinpoint\"\nkind = \"joinpoint\"\n\
@@ -69,25 +69,27 @@ impl Model for Joinpoint {
                 .map(|f| Fault { pointer: f.pointer.replace("/periods", "/averages"), ..f }),
         );
         if cells.len() < 5 {
-            let message = format!("joinpoints need five years, found {}", cells.len());
+            let message =
+                format!("joinpoint regression needs at least five years, found {}", cells.len());
             faults.push(cells_fault(cells, "years", message));
         }
         if options.selection == Selection::Permutation
             && (options.scale == Scale::Count || options.search == Search::Hudson)
         {
-            let message = "the permutation test permutes residuals of least squares on the grid";
+            let message =
+                "the permutation test requires least squares on log rates and a grid search";
             let hint =
                 "write scale = \"log_rate\" and search = \"grid\", or choose another selection";
             faults.push(Fault::new("/selection", message).hint(hint));
         }
         if options.search == Search::Hudson && options.most.is_some_and(|most| most > 3) {
-            let message = "a continuous search enumerates three joinpoints at most";
+            let message = "a continuous search allows at most three joinpoints";
             faults.push(Fault::new("/most", message).hint("write most = 3, or search = \"grid\""));
         }
         faults.extend(options.too_much(cells.len()));
         let resampled = options.interval == Interval::EmpiricalQuantile;
         if resampled && options.search == Search::Hudson {
-            let message = "resampled series are fitted on the grid";
+            let message = "this interval requires a grid search";
             let hint = "write search = \"grid\", or interval = \"parametric\"";
             faults.push(Fault::new("/interval", message).hint(hint));
         }

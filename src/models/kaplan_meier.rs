@@ -58,10 +58,10 @@ pub(super) fn horizon_from_dictionary(
 static CARD: ModelCard = ModelCard {
     kind: "kaplan_meier",
     title: "Kaplan–Meier survival",
-    estimates: "S(t), quantiles of survival time, restricted mean and lost survival time, conditional survival, life table and cumulative hazard, by group",
-    sends: "its event table: late entries, events and censored in each cell of the time grid, by group",
-    pools: "cells add; the hub forms the product limit and Greenwood's variance",
-    differs: "not at all on the daily grid; on a coarse grid it is the actuarial estimate (n − c/2)",
+    estimates: "survival, quantiles of survival time, restricted mean survival time and time lost, conditional survival, life table and cumulative hazard, by group",
+    sends: "its event table: late entries, events and censorings in each cell of the time grid, by group",
+    pools: "cells are summed; the hub computes the product limit and Greenwood's variance",
+    differs: "none on the daily grid; on a coarse grid it is the actuarial estimate (n − c/2)",
     not_done: "case weights",
     exchanges: Exchanges::One,
     sources: "Kaplan & Meier 1958; Greenwood 1926; Kalbfleisch & Prentice 1980; Brookmeyer & Crowley 1982; Fay & Brittain 2016",
@@ -129,12 +129,12 @@ impl Model for KaplanMeier {
         {
             faults.push(Fault::new(
                 format!("/quantiles/{i}"),
-                format!("quantile {p} does not lie between 0 and 1"),
+                format!("quantile {p} is not between 0 and 1"),
             ));
         }
         for (i, given) in options.conditional_years.iter().enumerate() {
             if !options.times_years.iter().any(|t| t > given) || *given <= 0.0 {
-                let message = format!("no time of times_years lies after {given} years");
+                let message = format!("none of times_years is later than {given} years");
                 faults.push(Fault::new(format!("/conditional_years/{i}"), message));
             }
         }
@@ -146,7 +146,7 @@ impl Model for KaplanMeier {
         for (at, t) in times.chain(tau) {
             if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
                 let message =
-                    format!("{t} years does not lie between 0 and the horizon of {horizon} days");
+                    format!("{t} years is not between 0 and the horizon of {horizon} days");
                 faults.push(Fault::new(at, message));
                 continue;
             }
@@ -328,7 +328,7 @@ impl Model for KaplanMeier {
 }
 
 pub(super) fn no_followup() -> CohortError {
-    CohortError::Question { reason: "the options name no follow-up".into() }
+    CohortError::Question { reason: "the options specify no follow-up".into() }
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -101,10 +101,10 @@ pub enum Answer {
 static CARD: ModelCard = ModelCard {
     kind: "log_rank",
     title: "Log-rank test",
-    estimates: "Peto's one-step hazard ratio of two groups; tests whether groups share one survival curve, or follow a trend",
+    estimates: "tests of equal survival between groups or of a trend across them; Peto's one-step hazard ratio for two groups",
     sends: "observed and expected events by group with their covariance; without stratification by site, its event table",
-    pools: "cells add; χ² = (O − E)' V⁻ (O − E), with as many degrees of freedom as V has rank",
-    differs: "not at all: it equals the test on the pooled rows, stratified by site or not",
+    pools: "cells are summed; χ² = (O − E)' V⁻ (O − E), with degrees of freedom equal to the rank of V",
+    differs: "none: it equals the test on the pooled records, stratified by site or not",
     not_done: "exact permutation distributions",
     exchanges: Exchanges::One,
     sources: "Mantel 1966; Gehan 1965; Tarone & Ware 1977; Peto & Peto 1972; Harrington & Fleming 1982; Yusuf et al. 1985",
@@ -318,7 +318,7 @@ impl Model for LogRank {
         let has_powers = options.rho != 0.0 || options.gamma != 0.0;
         if has_powers && options.weights != Weights::FlemingHarrington {
             let hint = "leave rho and gamma out";
-            let message = "rho and gamma belong to the weights of Fleming and Harrington";
+            let message = "rho and gamma apply to Fleming–Harrington weights only";
             faults.push(Fault::new("/weights", message).hint(hint));
         }
         options.stratum_count = 1;

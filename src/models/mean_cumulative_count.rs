@@ -85,10 +85,10 @@ const DAYS_PER_YEAR: f64 = 365.25;
 static CARD: ModelCard = ModelCard {
     kind: "mean_cumulative_count",
     title: "Mean cumulative count",
-    estimates: "how many events a patient has had on average by each time, death taken into account",
+    estimates: "the mean cumulative number of events per patient over time, with death as a terminal event",
     sends: "events, terminal events, entries and ends by day; then sums of squared influences at the reporting times",
-    pools: "cells add; the hub forms ∫ S(u−) dN / Y, and in a second round its variance",
-    differs: "not at all on the daily grid",
+    pools: "cells are summed; the hub computes ∫ S(u−) dN / Y, and in a second round its variance",
+    differs: "none on the daily grid",
     not_done: "regression",
     exchanges: Exchanges::Several { usual: "2", instead: "`competing_risks` of the first event" },
     sources: "Nelson 1988; Ghosh & Lin 2000; Dong et al. 2015",
@@ -137,8 +137,8 @@ impl Model for MeanCumulativeCount {
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, days) in options.days().iter().enumerate() {
             if *days <= 0.0 || *days > horizon {
-                let message = format!("{days} days do not lie between 0 and {horizon}");
-                let hint = "report earlier times, or raise horizon_days";
+                let message = format!("{days} days is not between 0 and {horizon}");
+                let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }

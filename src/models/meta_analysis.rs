@@ -74,11 +74,11 @@ const NO_ESTIMATE: f64 = 2.0;
 static CARD: ModelCard = ModelCard {
     kind: "meta_analysis",
     title: "Meta-analysis of the sites",
-    estimates: "a common and an average effect of the sites' own estimates, and their heterogeneity",
+    estimates: "common-effect and random-effects summaries of the sites' own estimates, and their heterogeneity",
     sends: "its own estimate of one coefficient with its variance, visible per site",
-    pools: "estimates stand side by side and are pooled by inverse variance at the hub",
-    differs: "two stages on normal approximations; sites without a finite estimate drop out and are named",
-    not_done: "regression on site characteristics",
+    pools: "estimates are shown side by side and pooled at the hub by inverse variance",
+    differs: "two-stage, with normal approximations; sites without a finite estimate are excluded and named",
+    not_done: "meta-regression on characteristics of the sites",
     exchanges: Exchanges::One,
     sources: "DerSimonian & Laird 1986; Paule & Mandel 1982; Viechtbauer 2005, 2007; Hartung & Knapp 2001; Röver, Knapp & Friede 2015; Higgins & Thompson 2002",
     example: "id = \"sites\"\nkind = \"meta_analysis\"\nof = \"cox\"\nterm = \"x_hist_central=UH\"\n",
@@ -128,7 +128,7 @@ impl Model for MetaAnalysis {
         }
         let Some(model) = context.earlier.iter().find(|m| m.kind == "cox" && m.id == options.of)
         else {
-            let message = format!("no Cox model before this one is called `{}`", options.of);
+            let message = format!("there is no earlier Cox model called `{}`", options.of);
             let hint = if fits.is_empty() {
                 "put a model of kind cox before this one".to_owned()
             } else {
@@ -141,7 +141,7 @@ impl Model for MetaAnalysis {
             Err(error) => return vec![Fault::new("/of", error.to_string())],
         };
         if fit.term(&options.term).is_none() {
-            let message = format!("`{}` is no term of `{}`", options.term, options.of);
+            let message = format!("`{}` is not a term of `{}`", options.term, options.of);
             return vec![
                 Fault::new("/term", message).hint(suggestion(&options.term, &fit.term_names())),
             ];
@@ -171,7 +171,8 @@ impl Model for MetaAnalysis {
         (): &(),
         data: &SiteData,
     ) -> Result<OwnEstimates, CohortError> {
-        let no_model = || CohortError::Question { reason: "the options name no Cox model".into() };
+        let no_model =
+            || CohortError::Question { reason: "the options specify no Cox model".into() };
         let fit = options.cox.as_ref().ok_or_else(no_model)?;
         let term = fit.term(&options.term).ok_or_else(no_model)?;
         let own = cox::fit_alone(fit, data, term)?;

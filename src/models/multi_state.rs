@@ -65,11 +65,11 @@ const DAYS_PER_YEAR: f64 = 365.25;
 
 static CARD: ModelCard = ModelCard {
     kind: "multi_state",
-    title: "Multi-state survival",
-    estimates: "the probability to be in each state over time, and the numbers of transitions",
+    title: "Multi-state model",
+    estimates: "state occupation probabilities over time, and numbers of transitions",
     sends: "by day and state: entries, ends and transitions of sojourns",
-    pools: "cells add; the hub forms the Aalen–Johansen product with Greenwood's covariance, clock forward",
-    differs: "not at all on the daily grid",
+    pools: "cells are summed; the hub computes the Aalen–Johansen product with Greenwood's covariance, clock forward",
+    differs: "none on the daily grid",
     not_done: "clock reset",
     exchanges: Exchanges::One,
     sources: "Aalen & Johansen 1978; Andersen, Borgan, Gill & Keiding 1993",
@@ -120,7 +120,7 @@ impl Model for MultiState {
         faults.extend(person.and_then(|name| context.check("/person", name, &integer)));
         for (i, name) in options.from.iter().enumerate() {
             if !options.states.contains(name) {
-                let message = format!("`{name}` is none of the states");
+                let message = format!("`{name}` is not one of the states");
                 let fault = Fault::new(format!("/from/{i}"), message);
                 faults.push(fault.hint(suggestion(name, &options.states)));
             }

@@ -32,9 +32,9 @@ static CARD: ModelCard = ModelCard {
     kind: "net_survival",
     title: "Net survival",
     estimates: "net or relative survival by group, age-standardised on request; crude probabilities of death; a test between groups",
-    sends: "by cell of the time grid: events, censored, person-time and sums of expected mortality over those at risk",
-    pools: "cells add; the hub forms Pohar Perme's, Ederer's or Hakulinen's estimate from the sums",
-    differs: "not at all on the daily grid, which has a step every day as the definition asks (relsurv: a step where somebody leaves, unless add.times names every day); on a coarse grid it is the hazard form exp(−Σ h (D − E) / Y)",
+    sends: "by cell of the time grid: events, censorings, person-time and sums of expected mortality over those at risk",
+    pools: "cells are summed; the hub computes the Pohar Perme, Ederer or Hakulinen estimate from the sums",
+    differs: "none on the daily grid, which has a step every day as the definition asks (relsurv: a step where somebody leaves, unless add.times names every day); on a coarse grid it is the hazard form exp(−Σ h (D − E) / Y)",
     not_done: "weights that depend on covariates beyond age",
     exchanges: Exchanges::One,
     sources: "Pohar Perme, Stare & Estève 2012; Ederer, Axtell & Cutler 1961; Hakulinen 1982; Brenner et al. 2004; Cronin & Feuer 2000; Grafféo et al. 2016",
@@ -94,8 +94,8 @@ impl Model for NetSurvival {
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
             if *t <= 0.0 || (t * AGE_YEAR).round() > horizon {
-                let message = format!("{t} years does not lie between 0 and {horizon} days");
-                let hint = "report earlier times, or raise horizon_days";
+                let message = format!("{t} years is not between 0 and {horizon} days");
+                let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }
@@ -104,23 +104,26 @@ impl Model for NetSurvival {
             let (days, width) = ((t * AGE_YEAR).round(), options.grid_days);
             let end = (days / width).round().max(1.0) * width;
             if (end - days).abs() > 0.5 {
-                let message =
-                    format!("{t} years are {days} days and no end of a cell of {width} days");
-                let hint =
-                    format!("report {:.4} years, or let grid_days divide them", end / AGE_YEAR);
+                let message = format!(
+                    "{t} years is {days} days, which is not the end of a cell of {width} days"
+                );
+                let hint = format!(
+                    "report {:.4} years, or choose a grid_days that divides this time",
+                    end / AGE_YEAR
+                );
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
         }
         if coarse && (options.crude_probabilities || options.test) {
             let hint = "leave grid_days at 1";
-            let message = "crude probabilities and the test want the daily grid";
+            let message = "crude probabilities and the test require the daily grid";
             faults.push(Fault::new("/grid_days", message).hint(hint));
         }
         let date = options.closing_date.as_deref().map(epoch_day);
         let wrong = match date {
-            Some(None) => Some("the closing date is no date"),
+            Some(None) => Some("the closing date is not a valid date"),
             None if options.uses(Method::Hakulinen) => {
-                Some("Hakulinen's estimate wants the day on which follow-up was closed")
+                Some("Hakulinen's estimate requires the closing date of follow-up")
             }
             None | Some(Some(_)) => None,
         };
@@ -131,8 +134,7 @@ impl Model for NetSurvival {
         if options.followup.as_ref().is_some_and(|f| f.window.is_some() || f.entry.is_some())
             && (options.uses(Method::Ederer1) || options.uses(Method::Hakulinen))
         {
-            let message =
-                "Ederer I and Hakulinen follow everybody from diagnosis; late entry is not in them";
+            let message = "Ederer I and Hakulinen follow all patients from diagnosis and do not allow late entry";
             let hint = "use pohar-perme or ederer2";
             faults.push(Fault::new("/estimators", message).hint(hint));
         }

@@ -127,15 +127,12 @@ fn sixty() -> usize {
 static CARD: ModelCard = ModelCard {
     kind: "parametric",
     title: "Parametric survival regression",
-    estimates: "effects on survival time or on the hazard, and the distribution of survival time",
+    estimates: "effects on survival time or the hazard, and the distribution of survival time",
     sends: "its event table and sums of covariates once; then log-likelihood, score and information at the broadcast parameters",
-    pools: "cells add over a few rounds; the hub maximises by Newton's method with step halving",
-    differs: "not at all: it equals survreg or flexsurvreg on the pooled rows",
+    pools: "cells are summed over a few rounds; the hub maximises by Newton's method with step halving",
+    differs: "none: it equals survreg or flexsurvreg on the pooled records",
     not_done: "covariates on shape or scale",
-    exchanges: Exchanges::Several {
-        usual: "6 to 12",
-        instead: "`poisson` with bands of follow-up",
-    },
+    exchanges: Exchanges::Several { usual: "6 to 12", instead: "`poisson` with follow-up bands" },
     sources: "Kalbfleisch & Prentice 2002; Prentice 1974",
     example: "id = \"weibull\"\nkind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"x_hist_central\", \"age_years\"]\n",
 };

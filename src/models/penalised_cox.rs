@@ -107,8 +107,8 @@ static CARD: ModelCard = ModelCard {
     title: "Penalised Cox regression",
     estimates: "log hazard ratios with profile likelihood intervals, also where all events are in one group",
     sends: "log-likelihood, score and information at several broadcast points at once",
-    pools: "cells add over several rounds; the hub differences the information for Firth's score and searches maximum and limits side by side",
-    differs: "not at all: it is the penalised model stratified by site",
+    pools: "cells are summed over several rounds; the hub differences the information for Firth's score and searches for the maximum and the limits at the same time",
+    differs: "none: it is the penalised model stratified by site",
     not_done: "a common baseline; choice of the ridge parameter",
     exchanges: Exchanges::Several {
         usual: "8 to 20",

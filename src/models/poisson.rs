@@ -100,10 +100,10 @@ const MOST_CELLS: usize = 200_000;
 static CARD: ModelCard = ModelCard {
     kind: "poisson",
     title: "Poisson regression of rates",
-    estimates: "rate ratios, excess rate ratios or relative rates, and rates by band of follow-up",
+    estimates: "rate ratios, excess rate ratios or relative rates, and rates by follow-up band",
     sends: "once: events, person-time and expected events for every combination of bands and levels",
-    pools: "cells add; the hub fits the piecewise exponential model to the pooled table",
-    differs: "not at all: the table is sufficient for the model",
+    pools: "cells are summed; the hub fits the piecewise exponential model to the pooled table",
+    differs: "none: the table is sufficient for the model",
     not_done: "quantities as covariates; overdispersion",
     exchanges: Exchanges::One,
     sources: "Holford 1980; Laird & Olivier 1981; Dickman et al. 2004; Firth 1993",
@@ -174,7 +174,7 @@ impl Model for Poisson {
         }
         let ascending = options.bands_years.windows(2).all(|w| w[0] < w[1]);
         if options.bands_years.first().is_none_or(|first| *first <= 0.0) || !ascending {
-            let message = "the ends of the bands are positive and ascend";
+            let message = "the ends of the bands must be positive and ascending";
             faults.push(Fault::new("/bands_years", message).hint("bands_years = [1, 2, 5]"));
         }
         for (i, name) in options.covariates.iter().enumerate() {
@@ -207,12 +207,12 @@ impl Model for Poisson {
             (None, Outcome::Excess | Outcome::Relative) => {
                 let hint =
                     "background = { sex = \"sex\", age = \"age\", date = \"incidence_date\" }";
-                let message = "this outcome wants the variables of the life table";
+                let message = "this outcome requires `background`, the variables of the life table";
                 faults.push(Fault::new("/outcome", message).hint(hint));
             }
         }
         if options.firth && options.outcome == Outcome::Excess {
-            let message = "Firth's penalty is for rates and relative rates";
+            let message = "Firth's penalty is available for rates and relative rates only";
             faults.push(Fault::new("/firth", message));
         }
         faults

@@ -120,14 +120,14 @@ impl Curve {
 static CARD: ModelCard = ModelCard {
     kind: "prevalence",
     title: "Limited-duration prevalence",
-    estimates: "people alive on a day with a diagnosis of the last years, and their share of the population, by age, sex and group",
-    sends: "its event table; then counts of those alive, sums of the chances of those lost to have lived on, and person-years of its population",
-    pools: "cells add over two rounds; the hub forms the pooled survival and the shares",
-    differs: "not at all",
+    estimates: "prevalent cases at an index date, diagnosed within given numbers of years, and prevalence per population, by age, sex and group",
+    sends: "its event table; then counts of those alive, sums of the probabilities that those lost survived to the index date, and the person-years of its population",
+    pools: "cells are summed over two rounds; the hub computes the pooled survival and the prevalence",
+    differs: "none",
     not_done: "people diagnosed before registration began",
     exchanges: Exchanges::Several {
         usual: "2",
-        instead: "nothing: those lost need the pooled survival",
+        instead: "none: patients lost to follow-up need the pooled survival",
     },
     sources: "Gail et al. 1999; Clegg, Gail & Feuer 2002",
     example: "id = \"alive\"\nkind = \"prevalence\"\non = \"2009-01-01\"\ndurations_years = [2, 5]\n\
@@ -186,25 +186,26 @@ impl Options {
             faults.push(cells_fault(cells, "year", message).hint(hint));
         }
         if self.days().is_none() {
-            let message = format!("`{}` is no date", self.on);
+            let message = format!("`{}` is not a date", self.on);
             faults.push(Fault::new("/on", message).hint("on = \"2015-01-01\""));
         }
         let ascending = self.durations_years.windows(2).all(|w| w[0] < w[1]);
         if self.durations_years.first().is_none_or(|d| *d == 0) || !ascending {
-            let message = "durations are whole years, ascending";
+            let message = "durations must be whole years, in ascending order";
             faults.push(Fault::new("/durations_years", message).hint("durations_years = [5, 10]"));
         }
         if cells.count.is_some() {
-            let message = "prevalence follows patients: a row stands for one";
+            let message = "prevalence needs one record per patient";
             faults.push(cells_fault(cells, "count", message).hint("leave `count` out"));
         }
         let [from, to] = self.denominators();
         if from > to || to - from > 20 {
-            let message = format!("{from} to {to} are no years of a population");
+            let message = format!("{from} to {to} is not a valid range of years of a population");
             faults.push(Fault::new("/population_years", message));
         }
         if self.followup.as_ref().is_some_and(|f| f.entry.is_some() || f.window.is_some()) {
-            let message = "prevalence wants follow-up from diagnosis, without late entry or window";
+            let message =
+                "prevalence requires follow-up from diagnosis, without late entry or a window";
             faults.push(Fault::new("/followup", message));
         }
         faults.extend(standard_weights(&self.standard, cells).err());
@@ -237,9 +238,9 @@ impl Options {
         survival: &Survival,
         strata: &[u32],
     ) -> Result<Vec<Living>, CohortError> {
-        let (index, firsts) = self
-            .days()
-            .ok_or_else(|| CohortError::Question { reason: "its index day is no date".into() })?;
+        let (index, firsts) = self.days().ok_or_else(|| CohortError::Question {
+            reason: "its index date is not a valid date".into(),
+        })?;
         let diagnosed = data.cohort.days(&cells.year)?;
         let ages = data.cohort.numbers(&cells.age)?;
         let mut found = Vec::new();

@@ -109,11 +109,11 @@ const BEYOND: f64 = 8.0;
 
 static CARD: ModelCard = ModelCard {
     kind: "profile_likelihood",
-    title: "Hazard ratio from likelihood curves",
-    estimates: "one log hazard ratio common to all sites, and its variation between sites",
-    sends: "its Cox log-likelihood as a curve of the effect, nuisance coefficients maximised at the site, also averaged over normal distributions of the effect",
-    pools: "curves add point by point; the hub reads maximum and likelihood-ratio interval off the sum",
-    differs: "it is the Cox model stratified by site with nuisance coefficients of each site's own; interpolation costs less than 1e-6",
+    title: "Hazard ratio from profile likelihood curves",
+    estimates: "one log hazard ratio common to all sites, and its heterogeneity between sites",
+    sends: "its Cox profile log-likelihood as a function of the effect, with nuisance coefficients maximised at the site, and its averages over normal distributions of the effect",
+    pools: "curves are summed point by point; the hub reads the maximum and the likelihood ratio interval from the sum",
+    differs: "the Cox model stratified by site with separate nuisance coefficients at each site; the interpolation error is below 1e-6",
     not_done: "several effects at once",
     exchanges: Exchanges::One,
     sources: "Cox 1972, 1975; Hardy & Thompson 1996; Schuemie et al. 2022",
@@ -241,11 +241,12 @@ impl Model for ProfileLikelihood {
         let of_effect = options.design.iter().filter(|t| t.variable == options.effect).count();
         if of_effect > 1 {
             let message = format!("`{}` has more than two levels", options.effect);
-            let hint = "the curve is of one effect: name a variable with two levels or a quantity";
+            let hint =
+                "the curve describes one effect: use a variable with two levels or a quantity";
             faults.push(Fault::new("/effect", message).hint(hint));
         }
         if options.per == 0.0 || !options.per.is_finite() {
-            faults.push(Fault::new("/per", "the effect of 0 units is 0"));
+            faults.push(Fault::new("/per", "per must not be 0"));
         }
         faults
     }

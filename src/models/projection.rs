@@ -133,11 +133,11 @@ fn bases() -> [usize; 2] {
 static CARD: ModelCard = ModelCard {
     kind: "projection",
     title: "Projection of incidence",
-    estimates: "rates and cases of the next periods, and what of their change population and risk make up",
-    sends: "once: cases by sex, group, year and age band, and the person-years of its population, also those forecast",
-    pools: "cells add; the hub fits age, drift, period and cohort",
-    differs: "not at all",
-    not_done: "what no trend of the past foretells, such as screening or a change of coding",
+    estimates: "rates and numbers of cases in future periods, and how much of the change is due to population and to risk",
+    sends: "once: cases by sex, group, year and age band, and the person-years of its population, including forecasts",
+    pools: "cells are summed; the hub fits age, drift, period and cohort",
+    differs: "none",
+    not_done: "changes that past trends do not foretell, such as screening or new coding rules",
     exchanges: Exchanges::One,
     sources: "Møller et al. 2003; Møller, Weedon-Fekjær & Haldorsen 2005",
     example: "id = \"future\"\nkind = \"projection\"\nbase_periods = [3, 3]\npopulation = \"constant\"\ncut_drift = [0, 0.25]\n\
@@ -169,8 +169,10 @@ impl Options {
         let width = self.period_years as usize;
         if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
         {
-            let message =
-                format!("{} years do not make three or more periods of {width}", cells.len());
+            let message = format!(
+                "{} years do not divide into three or more periods of {width}",
+                cells.len()
+            );
             faults.push(Fault::new("/period_years", message));
         }
         let uneven = (0..cells.ages.len()).find(|&i| {
@@ -188,18 +190,18 @@ impl Options {
         if !(1..=10).contains(&self.cut_drift.len())
             || self.cut_drift.iter().any(|c| !(0.0..=1.0).contains(c))
         {
-            let message = "cuts of the drift are one to ten shares between 0 and 1";
+            let message = "cut_drift must be one to ten proportions between 0 and 1";
             faults.push(Fault::new("/cut_drift", message).hint("cut_drift = [0, 0.25, 0.5]"));
         }
         let [fewest, most] = self.base_periods;
         if fewest < 3 || fewest > most {
-            let message = format!("a base of {fewest} to {most} periods is none");
+            let message = format!("{fewest} to {most} is not a valid range of base periods");
             faults.push(Fault::new("/base_periods", message).hint("base_periods = [4, 6]"));
         }
         if let Some(from) = self.model_from_age
             && !cells.ages[..cells.ages.len().saturating_sub(1)].contains(&from)
         {
-            let message = format!("no age band that others follow starts at {from}");
+            let message = format!("no age band, other than the last, starts at {from}");
             faults.push(Fault::new("/model_from_age", message));
         }
         faults.extend(standard_weights(&self.standard, cells).err());

@@ -117,11 +117,11 @@ impl Options {
 
 static CARD: ModelCard = ModelCard {
     kind: "quality_indicators",
-    title: "Quality of the data",
-    estimates: "shares of cases at stated levels of a variable, such as those verified by histology, by group and sex, and the ratio of deaths to cases",
+    title: "Data quality indicators",
+    estimates: "percentages of cases at given levels of a variable, such as microscopically verified, by group and sex, and the mortality-to-incidence ratio",
     sends: "once: cases by group and sex, those at the levels of each indicator and the others; deaths of the population if asked",
-    pools: "cells add; the hub forms shares with exact limits",
-    differs: "not at all",
+    pools: "cells are summed; the hub computes percentages with exact limits",
+    differs: "none",
     not_done: "trends of the indicators",
     exchanges: Exchanges::One,
     sources: "Bray & Parkin 2009; Clopper & Pearson 1934",
@@ -159,12 +159,13 @@ impl Model for QualityIndicators {
             faults.extend(context.check("/mortality/year", &mortality.year, &kinds));
             let [from, to] = mortality.years;
             if from > to || to - from > 250 {
-                let message = format!("years {from} to {to} are no span of calendar years");
+                let message =
+                    format!("years {from} to {to} is not a valid range of calendar years");
                 faults.push(Fault::new("/mortality/years", message));
             }
         }
         if options.indicators.is_empty() {
-            faults.push(Fault::new("/indicators", "there is no indicator"));
+            faults.push(Fault::new("/indicators", "no indicator is given"));
         }
         for (i, indicator) in options.indicators.iter().enumerate() {
             let at = format!("/indicators/{i}");
@@ -181,7 +182,7 @@ impl Model for QualityIndicators {
             for (j, level) in
                 indicator.levels.iter().enumerate().filter(|(_, l)| !known.contains(l))
             {
-                let message = format!("`{level}` is no level of `{}`", indicator.variable);
+                let message = format!("`{level}` is not a level of `{}`", indicator.variable);
                 let fault = Fault::new(format!("{at}/levels/{j}"), message);
                 faults.push(fault.hint(suggestion(level, &known)));
             }
@@ -288,7 +289,7 @@ fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError
         };
         let Some(g) = group else {
             let found = cell.group.as_deref().unwrap_or("no group").to_owned();
-            let reason = format!("it has `{found}`, which is no level of the variable");
+            let reason = format!("it has `{found}`, which is not a level of the variable");
             return Err(CohortError::Deaths { reason });
         };
         let sex = cell.sex.and_then(|s| sexes.iter().position(|l| sex_position(l) == Some(s)));

@@ -78,12 +78,12 @@ pub struct Options {
 
 static CARD: ModelCard = ModelCard {
     kind: "rate_comparison",
-    title: "Comparison of incidence",
+    title: "Comparison of incidence rates",
     estimates: "ratios and differences of rates between groups, sexes or periods: crude, Mantel–Haenszel and standardised",
     sends: "once: cases by sex, group, year and age band, and the person-years of its population",
-    pools: "cells add; the hub compares",
-    differs: "not at all",
-    not_done: "ranking of countries by standardised incidence ratios, whose weights differ",
+    pools: "cells are summed; the hub compares the rates",
+    differs: "none",
+    not_done: "ranking of countries by standardised incidence ratios, which carry different weights",
     exchanges: Exchanges::One,
     sources: "Rothman & Greenland 1998; Fay 1999; Tiwari, Clegg & Zou 2006; Smith 1987; Donner & Zou 2012",
     example: "id = \"compared\"\nkind = \"rate_comparison\"\nbetween = \"periods\"\nperiods = [[2000, 2004], [2005, 2009]]\n\
@@ -121,7 +121,7 @@ impl Model for RateComparison {
             Between::Groups | Between::Sexes | Between::Periods => None,
         };
         if let Some(what) = missing {
-            faults.push(Fault::new("/between", format!("there are no two {what}")));
+            faults.push(Fault::new("/between", format!("there are fewer than two {what}")));
         }
         faults
     }

@@ -72,12 +72,12 @@ pub(super) fn world() -> String {
 
 static CARD: ModelCard = ModelCard {
     kind: "rate_trend",
-    title: "Trend of incidence",
-    estimates: "the change of incidence per year, by Poisson, quasi-Poisson and negative binomial regression and by lines through log rates",
+    title: "Trend in incidence",
+    estimates: "the annual percentage change in incidence, by Poisson, quasi-Poisson and negative binomial regression and by linear regression of log rates",
     sends: "once: cases by sex, group, year and age band, and the person-years of its population",
-    pools: "cells add; the hub fits",
-    differs: "not at all",
-    not_done: "changes of the trend, which `joinpoint` looks for",
+    pools: "cells are summed; the hub fits the regressions",
+    differs: "none",
+    not_done: "changes in the trend (see `joinpoint`)",
     exchanges: Exchanges::One,
     sources: "Hankey et al. 2000; McCullagh & Nelder 1989; Lawless 1987",
     example: "id = \"trend\"\nkind = \"rate_trend\"\n\
@@ -98,9 +98,9 @@ pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>
         let known: Vec<String> =
             population_standards::names().iter().map(|n| (*n).to_owned()).collect();
         let message =
-            format!("`{name}` is no standard population with weights for these age bands");
+            format!("`{name}` is not a standard population with weights for these age bands");
         let hint = if known.iter().any(|k| k == name) {
-            "bands run along those of the standard: five years wide, the first year of life apart if it must be".to_owned()
+            "use the age bands of the standard: five years wide, with the first year of life separate if needed".to_owned()
         } else {
             suggestion(name, &known)
         };
@@ -125,7 +125,7 @@ impl Model for RateTrend {
             return faults;
         };
         if cells.len() < 3 {
-            let message = format!("a trend needs three years, found {}", cells.len());
+            let message = format!("a trend needs at least three years, found {}", cells.len());
             faults.push(cells_fault(cells, "years", message));
         }
         if let Err(fault) = standard_weights(&options.standard, cells) {
@@ -138,8 +138,7 @@ impl Model for RateTrend {
         let bands: Vec<[u32; 2]> = (0..cells.ages.len()).map(|i| cells.band(i)).collect();
         for (i, ages) in options.truncated.iter().enumerate() {
             if population_standards::weights(&options.standard, &bands, *ages).is_none() {
-                let message =
-                    format!("ages {} to {} do not run along the age bands", ages[0], ages[1]);
+                let message = format!("ages {} to {} do not match the age bands", ages[0], ages[1]);
                 faults.push(Fault::new(format!("/truncated/{i}"), message));
             }
         }

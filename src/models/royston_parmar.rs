@@ -105,15 +105,12 @@ const DAYS_PER_YEAR: f64 = 365.25;
 static CARD: ModelCard = ModelCard {
     kind: "royston_parmar",
     title: "Royston–Parmar survival model",
-    estimates: "log hazard ratios, constant or varying with time, and a smooth baseline hazard",
+    estimates: "constant or time-varying log hazard ratios, and a smooth baseline hazard",
     sends: "its event table and sums of covariates once; then log-likelihood, score and information at the broadcast parameters",
-    pools: "cells add over a few rounds; knots are centiles of the pooled event times; the hub maximises by Newton's method",
-    differs: "not at all: it equals flexsurvspline or stpm2 with the same knots on the pooled rows",
+    pools: "cells are summed over a few rounds; knots are centiles of the pooled event times; the hub maximises by Newton's method",
+    differs: "none: it equals flexsurvspline or stpm2 with the same knots on the pooled records",
     not_done: "odds and normal scales",
-    exchanges: Exchanges::Several {
-        usual: "6 to 12",
-        instead: "`poisson` with bands of follow-up",
-    },
+    exchanges: Exchanges::Several { usual: "6 to 12", instead: "`poisson` with follow-up bands" },
     sources: "Royston & Parmar 2002; Royston & Lambert 2011",
     example: "id = \"flexible\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"x_hist_central\"]\n",
 };
@@ -264,7 +261,7 @@ impl Model for RoystonParmar {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
         if knots.len() < 2 {
-            let reason = format!("{} knots, 2 or more are wanted", knots.len());
+            let reason = format!("{} knots; at least 2 are needed", knots.len());
             return Err(CohortError::Question { reason });
         }
         let names = rows.names(&options.all_terms(knots.len()), theta, centre)?;

@@ -80,12 +80,12 @@ fn seed() -> u64 {
 
 static CARD: ModelCard = ModelCard {
     kind: "site_rates",
-    title: "Incidence of the sites",
-    estimates: "observed over expected cases of each site, tests of one common ratio, funnel limits, shrunk ratios",
+    title: "Incidence by site",
+    estimates: "observed-to-expected ratios by site, tests of heterogeneity, funnel limits and shrunken ratios",
     sends: "its number of cases, visible per site, with person-years and expected cases of its population",
-    pools: "sites stand side by side; the hub tests whether they differ and shrinks their ratios",
-    differs: "not at all where no site's number is hidden",
-    not_done: "ranking: the ratios of two sites have different weights",
+    pools: "sites are shown side by side; the hub tests for heterogeneity and shrinks the ratios",
+    differs: "none where no site's number is withheld",
+    not_done: "ranking: indirectly standardised ratios of two sites have different weights",
     exchanges: Exchanges::One,
     sources: "Breslow & Day 1987; Potthoff & Whittinghill 1966; Spiegelhalter 2005; Marshall 1991; Clayton & Kaldor 1987; Larsen & Merlo 2005",
     example: "id = \"side_by_side\"\nkind = \"site_rates\"\n\

@@ -82,12 +82,12 @@ const DAYS_PER_YEAR: f64 = 365.25;
 
 static CARD: ModelCard = ModelCard {
     kind: "standardised_ratio",
-    title: "Standardised ratio and excess",
-    estimates: "observed over expected events and excess events per person-time, by group and time since diagnosis",
+    title: "Standardised ratio and excess risk",
+    estimates: "observed-to-expected ratios and excess rates, by group and time since diagnosis",
     sends: "once: observed events, person-years and expected events by group and band",
-    pools: "cells add; the hub forms ratios and excess rates with exact limits, and tests heterogeneity and trend",
-    differs: "not at all",
-    not_done: "rules for multiple primaries, which belong to the registry",
+    pools: "cells are summed; the hub computes ratios and excess rates with exact limits, and tests for heterogeneity and trend",
+    differs: "none",
+    not_done: "rules for multiple primaries, which are up to the registry",
     exchanges: Exchanges::One,
     sources: "Breslow & Day 1987; Garwood 1936; Travis et al. 2006",
     example: "id = \"sir\"\nkind = \"standardised_ratio\"\nbackground = { age = \"age_months\", date = \"incidence_date\" }\nbands_years = [5, 10]\n",
@@ -126,7 +126,7 @@ impl Model for StandardisedRatio {
             || first.is_none_or(|f| *f <= options.latency_years)
             || !ascending
         {
-            let message = "bands_years ascend and end after latency_years";
+            let message = "bands_years must be ascending and end after latency_years";
             faults.push(Fault::new("/bands_years", message).hint("bands_years = [10, 20, 30]"));
         }
         options.groups = vec!["all".to_owned()];

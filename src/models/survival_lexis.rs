@@ -91,9 +91,9 @@ static CARD: ModelCard = ModelCard {
     title: "Cohort, complete, period and hybrid survival",
     estimates: "observed and relative survival for any choice of diagnosis and follow-up years",
     sends: "once: deaths, person-days and expected deaths by year of diagnosis, calendar year and interval of follow-up",
-    pools: "cells add; the hub adds the cells that an approach admits and forms exp(−Σ h D / Y)",
-    differs: "not at all for the hazard form on these intervals",
-    not_done: "Pohar Perme's weights, for which `net_survival` has windows",
+    pools: "cells are summed; the hub sums the cells of each approach and computes exp(−Σ h D / Y)",
+    differs: "none for the hazard form on these intervals",
+    not_done: "Pohar Perme weights (see the windows of `net_survival`)",
     exchanges: Exchanges::One,
     sources: "Brenner & Gefeller 1996; Brenner & Rachet 2004",
     example: "id = \"lexis\"\nkind = \"survival_lexis\"\ndate = \"incidence_date\"\nyears = [1980, 1999]\nfollowup_years = 5\napproaches = [{ name = \"complete\", diagnosed = [1980, 1999] }]\n",
@@ -145,7 +145,7 @@ impl Model for SurvivalLexis {
         let [from, to] = options.years;
         if !(1900..=2100).contains(&from) || to < from || to > 2100 {
             faults.push(
-                Fault::new("/years", "wanted the first and the last calendar year")
+                Fault::new("/years", "expected the first and the last calendar year")
                     .hint("years = [1990, 2020]"),
             );
             return faults;
@@ -166,12 +166,13 @@ impl Model for SurvivalLexis {
             ];
             for (field, [a, b]) in windows.into_iter().filter_map(|(f, w)| Some((f, w?))) {
                 if a > b || a < from || b > to {
-                    let message = format!("{a} to {b} is no span of the years {from} to {to}");
+                    let message =
+                        format!("{a} to {b} is not a range within the years {from} to {to}");
                     faults.push(Fault::new(format!("/approaches/{i}/{field}"), message));
                 }
             }
             if approach.early_years.is_some() != approach.early_followed.is_some() {
-                let message = "early_years and early_followed go together";
+                let message = "early_years and early_followed must be given together";
                 faults.push(Fault::new(format!("/approaches/{i}"), message));
             }
         }

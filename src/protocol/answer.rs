@@ -131,7 +131,7 @@ pub enum AnswerError {
         error: WordError,
     },
     /// An array that does not add.
-    #[error("model `{model}` stacks sites, so it cannot be sealed")]
+    #[error("model `{model}` is by site, so it cannot be sealed")]
     Stacked {
         /// Model.
         model: String,
@@ -144,7 +144,7 @@ pub enum AnswerError {
     },
     /// Made with another roster: a key was swapped, or a copy is old.
     #[error(
-        "the answer was made with roster {found}, wanted {wanted}: compare the rosters before anything else"
+        "the answer was made with roster {found}, expected {wanted}: compare the rosters before doing anything else"
     )]
     Roster {
         /// Hash in the answer.
@@ -153,7 +153,7 @@ pub enum AnswerError {
         wanted: String,
     },
     /// For another specification.
-    #[error("the answer is for specification {found}, wanted {wanted}")]
+    #[error("the answer is for specification {found}, expected {wanted}")]
     Specification {
         /// Hash in the answer.
         found: String,
@@ -172,7 +172,7 @@ pub enum AnswerError {
         site: SiteId,
     },
     /// For another round.
-    #[error("the answer is for round {found}, wanted {wanted}")]
+    #[error("the answer is for round {found}, expected {wanted}")]
     Round {
         /// Round of the answer.
         found: usize,
@@ -333,12 +333,12 @@ impl AnswerFile {
                         return Err(wrong("its number is not its place in the analysis"));
                     }
                     if layout.iter().any(|l| l.rule == Rule::Stack) {
-                        return Err(wrong("an array stacks sites, so it has no sum"));
+                        return Err(wrong("an array is by site, so it has no sum"));
                     }
                 }
                 (Part::Visible { .. }, Visibility::EachSite) | (Part::HeldBack { .. }, _) => {}
                 (Part::Visible { .. }, Visibility::SumOnly) => {
-                    return Err(wrong("it must be sealed: nobody may read one site's part"));
+                    return Err(wrong("it must be sealed: no one may read a single site's part"));
                 }
                 (Part::Sealed { .. }, Visibility::EachSite) => {
                     return Err(wrong("it is read per site, so it cannot be sealed"));

@@ -77,7 +77,7 @@ pub enum DocumentError {
         detail: String,
     },
     /// The payload is not the one that was signed.
-    #[error("the payload is not the one that the header describes: the file was cut or changed")]
+    #[error("the payload does not match the header: the file was truncated or altered")]
     Payload,
     /// Signature.
     #[error(transparent)]

@@ -69,7 +69,7 @@ impl OpeningRule {
     /// The rule in words.
     pub fn words(self) -> &'static str {
         match self {
-            Self::MinSites => "the keyholder opens no sum of so few sites",
+            Self::MinSites => "the keyholder does not open sums of so few sites",
             Self::Isolates => {
                 "the keyholder has opened this question for another list of sites, and the difference would isolate too few \
                  of them"

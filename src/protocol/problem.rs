@@ -55,20 +55,20 @@ macro_rules! kinds {
 
 kinds! {
     BadRequest 400 "bad-request" "The request cannot be read",
-        "A part of the request has another form than the description of this interface says. The detail names the part.";
-    Unauthenticated 401 "unauthenticated" "Who asks is not known",
-        "Send a token as `Authorization: Bearer …`, or sign the request with the key that stands in the study's roster. A token that was withdrawn or has expired does not count.";
+        "A part of the request does not have the form described in the API. The detail names the part.";
+    Unauthenticated 401 "unauthenticated" "Not authenticated",
+        "Send a token as `Authorization: Bearer …`, or sign the request with the key in the study's roster. A token that was revoked or has expired is not valid.";
     ClockSkew 401 "clock-skew" "The clocks differ too much",
         "The request was signed more than five minutes away from the time here. Set the clock; the agent does so by itself from the `Date` field of the reply.";
-    Forbidden 403 "forbidden" "The role does not allow this",
+    Forbidden 403 "forbidden" "This role does not permit the request",
         "The detail names the role that is needed. An administrator can give it.";
-    NotFound 404 "not-found" "There is no such thing",
+    NotFound 404 "not-found" "Not found",
         "The address names something that is not here. Lists are at /v1/studies and /v1/runs.";
-    MethodNotAllowed 405 "method-not-allowed" "This method is not for this address",
+    MethodNotAllowed 405 "method-not-allowed" "Method not allowed",
         "The `Allow` field of the reply lists the methods.";
-    Conflict 409 "conflict" "It does not fit the state of things",
+    Conflict 409 "conflict" "Conflict with the current state",
         "Something else happened first; the detail says what. Read the current state and decide again.";
-    ConflictingAnswer 409 "conflicting-answer" "The site has answered this round with something else",
+    ConflictingAnswer 409 "conflicting-answer" "The site has already given a different answer to this round",
         "An answer is given once. The same answer may be sent again as often as needed; another one is not taken. If the first was wrong, cancel the run and open a new one.";
     WrongRound 409 "wrong-round" "Another round is open",
         "The answer is for a round that is over or has not begun. Ask for the open question.";
@@ -83,11 +83,11 @@ kinds! {
     MalformedDocument 422 "malformed-document" "The document is damaged or of another version",
         "A signed document is line by line what its writer wrote. The detail names the part; send the file again.";
     TruncatedPayload 422 "truncated-payload" "The payload is not the one that was signed",
-        "The words of the document were cut or changed on the way. Send the file again.";
-    BadSignature 422 "bad-signature" "The signature does not hold",
+        "The document was truncated or altered in transit. Send the file again.";
+    BadSignature 422 "bad-signature" "The signature is not valid",
         "The document was changed, or signed with a key other than the one in the roster. If keys were renewed, all parties need the new roster.";
     WrongRoster 422 "wrong-roster" "Another roster was used",
-        "A party has another copy of the roster: an old one, or one in which a key was swapped. Compare the fingerprints over another channel (`tributary roster show`) before anything is sent.";
+        "A party has a different copy of the roster: an old one, or one in which a key was swapped. Compare the fingerprints over a second channel (`tributary roster show`) before anything is sent.";
     WrongSpecification 422 "wrong-specification" "Another specification was answered",
         "An approval and an answer cover exactly one specification, by its hash. The one in the document is another.";
     WrongQuestion 422 "wrong-question" "Another question was answered",
@@ -95,8 +95,8 @@ kinds! {
     WrongAddress 422 "wrong-address" "The document is for something else",
         "The run, analysis or site named in the document is not the one in the address.";
     WrongModels 422 "wrong-models" "The answer has other models than were asked for",
-        "Each open model is answered, sealed or visible as the model's card says, or held back.";
-    LayoutDiffers 422 "layout-differs" "The arrays have another form than those of the other sites",
+        "Each open model is answered, sealed or visible according to the model's card, or withheld.";
+    LayoutDiffers 422 "layout-differs" "The layout of the arrays differs from that of the other sites",
         "All sites must send the same arrays with the same axes and levels. Usually one site runs another version of the program.";
     PolicyLoosened 422 "policy-loosened" "The answer was released under looser rules than the study's",
         "A site may tighten the study's rules, never loosen them.";

@@ -28,7 +28,7 @@ pub struct SignedRequest {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     /// The time is no RFC 3339 time.
-    #[error("tributary-time is no RFC 3339 time")]
+    #[error("tributary-time is not an RFC 3339 time")]
     Time,
     /// The clocks differ too much.
     #[error(
@@ -41,7 +41,7 @@ pub enum RequestError {
         now: Timestamp,
     },
     /// Not signed by the party.
-    #[error("the signature of the request does not hold for {party}")]
+    #[error("the signature of the request is not valid for {party}")]
     Signature {
         /// Who it says it is.
         party: String,

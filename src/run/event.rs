@@ -256,7 +256,7 @@ pub enum RunError {
         round: usize,
     },
     /// A site that is not waited for any more.
-    #[error("site {site} declined, or was late, and is not part of this run any more")]
+    #[error("site {site} declined or was late, and is no longer part of this run")]
     Gone {
         /// Site.
         site: SiteId,
@@ -275,7 +275,7 @@ pub enum RunError {
     },
     /// Not the form of the other sites' answers.
     #[error(
-        "the answer of site {site} for model `{model}` has another layout than those of the other sites"
+        "the answer of site {site} for model `{model}` has a different layout from those of the other sites"
     )]
     Layout {
         /// Site.
@@ -292,7 +292,7 @@ pub enum RunError {
         state: RunState,
     },
     /// Answers to other models than were asked for.
-    #[error("answers for models {found:?}, wanted {wanted:?}")]
+    #[error("answers for models {found:?}, expected {wanted:?}")]
     Models {
         /// Models answered.
         found: Vec<String>,

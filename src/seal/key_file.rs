@@ -37,7 +37,7 @@ pub enum KeyFileError {
         path: PathBuf,
     },
     /// Another form.
-    #[error("{path}: this is no key file of the kind wanted here", path = path.display())]
+    #[error("{path}: this is not a key file of the expected kind", path = path.display())]
     Form {
         /// File.
         path: PathBuf,

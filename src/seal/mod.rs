@@ -50,16 +50,16 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The system gives no random bytes.
-    #[error("the system's random source gives no bytes")]
+    #[error("the system's random source provides no bytes")]
     Random,
     /// A key of another form.
-    #[error("a key of another form was given, wanted {wanted}")]
+    #[error("a key of another form was given, expected {wanted}")]
     Key {
         /// What was wanted.
         wanted: &'static str,
     },
     /// Not signed by the key it should be signed by, or changed since.
-    #[error("the signature does not hold: the message was changed, or another key signed it")]
+    #[error("the signature is not valid: the message was altered, or signed with another key")]
     Signature,
     /// Sealed to another key, or bound to something else.
     #[error(

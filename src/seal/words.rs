@@ -13,26 +13,26 @@ const FRACTION_BITS: i32 = 64;
 pub enum WordError {
     /// Larger than a sum over all members could hold.
     #[error(
-        "array `{array}` holds a number too large to be summed under the seal; use larger units"
+        "array `{array}` contains a number too large to be summed under the seal; use larger units"
     )]
     Range {
         /// Array.
         array: String,
     },
     /// A count with a fraction.
-    #[error("array `{array}` holds a count that is not whole")]
+    #[error("array `{array}` contains a count that is not whole")]
     NotWhole {
         /// Array.
         array: String,
     },
     /// Estimates are not summed.
-    #[error("array `{array}` holds estimates, which are not summed")]
+    #[error("array `{array}` contains estimates, which are not summed")]
     Estimate {
         /// Array.
         array: String,
     },
     /// Hidden cells have no word.
-    #[error("array `{array}` has hidden cells, which cannot be summed")]
+    #[error("array `{array}` has withheld cells, which cannot be summed")]
     Hidden {
         /// Array.
         array: String,

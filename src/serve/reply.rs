@@ -237,6 +237,6 @@ fn default_detail(kind: ProblemKind, method: &Method) -> String {
         ProblemKind::NotFound => "nothing is at this address".into(),
         ProblemKind::TooLarge => "the body is over the limit of this server".into(),
         ProblemKind::Timeout => "the server gave up waiting".into(),
-        _ => "the request has another form than the description of this interface says".into(),
+        _ => "the request does not have the form described in the API".into(),
     }
 }

@@ -189,7 +189,7 @@ impl fmt::Display for Checked {
             let n = records.spread.len();
             writeln!(
                 f,
-                "{n} records have a field over several lines, the first one on line {first}"
+                "{n} records have a field that spans several lines, the first on line {first}"
             )?;
         }
         let mut kinds: BTreeMap<(bool, &str, &str), Vec<&RowFault>> = BTreeMap::new();
@@ -199,7 +199,7 @@ impl fmt::Display for Checked {
         }
         for ((is_kept, variable, reason), faults) in &kinds {
             let so =
-                if *is_kept { "the value counts as unknown" } else { "the record is left out" };
+                if *is_kept { "the value is treated as unknown" } else { "the record is excluded" };
             writeln!(f, "  {} × `{variable}` {reason}: {so}", faults.len())?;
         }
         for ((_, variable, reason), faults) in &kinds {
@@ -212,11 +212,14 @@ impl fmt::Display for Checked {
         }
         for (variable, places) in &records.disagreements {
             let n = places.len();
-            writeln!(f, "`{variable}` as stated differs from the dates in {n} records")?;
+            writeln!(
+                f,
+                "`{variable}` as recorded differs from the value derived from the dates in {n} records"
+            )?;
             for place in places.iter().take(LISTED) {
                 writeln!(
                     f,
-                    "  {unit} {place}: `{variable}` differs from what follows from the dates"
+                    "  {unit} {place}: `{variable}` differs from the value derived from the dates"
                 )?;
             }
             if n > LISTED {
@@ -229,7 +232,7 @@ impl fmt::Display for Checked {
             for place in places.iter().take(LISTED) {
                 writeln!(
                     f,
-                    "  {unit} {place}: `{variable}` is not that of an earlier record of the patient"
+                    "  {unit} {place}: `{variable}` differs from an earlier record of the patient"
                 )?;
             }
             if n > LISTED {

@@ -18,10 +18,11 @@ pub(super) fn read_deaths(
     file: &PopulationFile,
 ) -> Result<Vec<DeathCell>, SiteError> {
     let path = &folder.join(&file.path);
-    let delimiter = u8::try_from(file.delimiter)
-        .map_err(|_| fault(path, "the delimiter is not one byte", "write delimiter = \",\""))?;
+    let delimiter = u8::try_from(file.delimiter).map_err(|_| {
+        fault(path, "the delimiter is not a single-byte character", "write delimiter = \",\"")
+    })?;
     let raw = read(path, &TextFormat { encoding: "utf-8".into(), delimiter })?;
-    let wanted = "columns are year, deaths and, where they are told apart, sex and group";
+    let wanted = "the columns are year, deaths and, optionally, sex and group";
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
             let names = raw.names(&["year", "deaths", "sex", "group"]);
@@ -37,13 +38,13 @@ pub(super) fn read_deaths(
         let n = text(deaths).trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0);
         let (Some(year), Some(deaths)) = (year, n) else {
             let reason = format!("line {}: year or deaths cannot be read", raw.place(row));
-            return Err(fault(path, reason, "deaths are whole numbers, 0 or more"));
+            return Err(fault(path, reason, "deaths must be whole numbers of 0 or more"));
         };
         let group = groups.map(|g| text(g).trim().to_owned());
         let sex = sexes.map(|s| sex_position(&text(s)));
         if sex == Some(None) {
             let reason = format!("line {}: sex cannot be read", raw.place(row));
-            return Err(fault(path, reason, "sex is 1 or 2 (male, female)"));
+            return Err(fault(path, reason, "sex must be 1 or 2 (male, female)"));
         }
         cells.push(DeathCell { year, sex: sex.flatten(), group, deaths });
     }

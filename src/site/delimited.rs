@@ -38,7 +38,7 @@ pub(super) struct Unsplit {
 const QUOTES: &str = "close the quotation mark or write it twice, take line breaks out of the field, or write quote = \"\" under [file] \
                       of the mapping if the file uses no quotation marks";
 const COUNTS: &str = "every line needs as many fields as the header: look for a delimiter inside a field and for a line that was cut \
-                      off, and check `delimiter` under [file] of the mapping";
+                      off, and check `delimiter` under [file] in the mapping";
 
 /// Splits `text`, whose first line that is not blank names the columns.
 pub(super) fn split(text: &str, dialect: Dialect) -> Result<Split, Unsplit> {
@@ -47,8 +47,8 @@ pub(super) fn split(text: &str, dialect: Dialect) -> Result<Split, Unsplit> {
     let mut fields = Vec::new();
     let mut header = loop {
         if cursor.record(&mut fields)?.is_none() {
-            let hint = "a header line and at least one record are wanted";
-            return Err(Unsplit { reason: "the file holds no records".into(), hint });
+            let hint = "the file needs a header line and at least one record";
+            return Err(Unsplit { reason: "the file contains no records".into(), hint });
         }
         if fields.iter().any(|field| !field.is_empty()) {
             break std::mem::take(&mut fields);
@@ -89,7 +89,7 @@ pub(super) fn unique(header: &[String]) -> Result<(), Unsplit> {
     for (i, name) in header.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
         if let Some(first) = seen.insert(name, i) {
             let reason = format!("columns {} and {} have the same name", first + 1, i + 1);
-            let hint = "the first line must give every column a name of its own; blanks before and after it do not count";
+            let hint = "every column needs a unique name in the first line; leading and trailing blanks are ignored";
             return Err(Unsplit { reason, hint });
         }
     }
@@ -237,8 +237,7 @@ impl Cursor<'_> {
         let end = loop {
             match self.peek() {
                 None => {
-                    let reason =
-                        format!("line {opened}: a quotation mark opens a field that is not closed");
+                    let reason = format!("line {opened}: a quoted field is opened and not closed");
                     return Err(Unsplit { reason, hint: QUOTES });
                 }
                 byte if byte == quote => {
@@ -263,10 +262,10 @@ impl Cursor<'_> {
         let closed = self.line;
         if self.peek().is_some_and(|b| b != delimiter && b != b'\n' && b != b'\r') {
             let reason = if closed == opened {
-                format!("line {opened}: text follows the quotation mark that closes a field")
+                format!("line {opened}: text follows the closing quotation mark of a field")
             } else {
                 format!(
-                    "line {opened}: a quotation mark opens a field that is closed on line {closed}, where text follows it"
+                    "line {opened}: a quoted field is closed on line {closed}, where text follows the closing quotation mark"
                 )
             };
             return Err(Unsplit { reason, hint: QUOTES });
@@ -276,7 +275,7 @@ impl Cursor<'_> {
             self.spread = true;
             if self.swallows(inner) {
                 let reason = format!(
-                    "line {opened}: a quotation mark opens a field that is closed on line {closed}, and what lies between looks like records"
+                    "line {opened}: a quoted field is closed on line {closed}, and the text in between looks like records"
                 );
                 return Err(Unsplit { reason, hint: QUOTES });
             }
@@ -377,16 +376,14 @@ mod tests {
         for (text, closed) in [(middle, 4), (last, 3)] {
             let said = refused(text);
             assert!(
-                said.contains(&format!(
-                    "line 2: a quotation mark opens a field that is closed on line {closed}"
-                )),
+                said.contains(&format!("line 2: a quoted field is closed on line {closed}")),
                 "{said}"
             );
             assert!(said.contains("looks like records") && !said.contains("Bob"), "{said}");
         }
         assert!(
             refused("a,b\n1,\"x\n2,y\n")
-                .contains("line 2: a quotation mark opens a field that is not closed")
+                .contains("line 2: a quoted field is opened and not closed")
         );
         assert!(refused("a,b\n1,\"x\" y\n").contains("line 2: text follows"));
         assert!(refused("a,b\n1,\"x\n2,\"y\"\n").contains("closed on line 3, where text follows"));

@@ -167,8 +167,8 @@ fn today() -> Date {
 fn closing(text: &str, today: Date) -> Result<Date, Fault> {
     let fault =
         |message: &str| Fault::new("/closing_date", message).hint("closing_date = \"2022-12-31\"");
-    let date: Date = text.parse().map_err(|_| fault("the closing date is no date"))?;
-    if date > today { Err(fault("the closing date lies in the future")) } else { Ok(date) }
+    let date: Date = text.parse().map_err(|_| fault("the closing date is not a valid date"))?;
+    if date > today { Err(fault("the closing date is in the future")) } else { Ok(date) }
 }
 
 /// Reads a text file, or says which one is missing.
@@ -176,7 +176,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, SiteError> {
     fs::read_to_string(path).map_err(|error| SiteError::File {
         path: path.display().to_string(),
         reason: error.to_string(),
-        hint: "name it in site.toml by a path relative to the site folder".into(),
+        hint: "give its path in site.toml, relative to the site folder".into(),
     })
 }
 
@@ -192,7 +192,7 @@ impl SiteFolder {
         let text = fs::read_to_string(&path).map_err(|error| SiteError::File {
             path: path.display().to_string(),
             reason: error.to_string(),
-            hint: "a site folder holds site.toml and the files it names".into(),
+            hint: "a site folder contains site.toml and the files named in it".into(),
         })?;
         let source = Source::parse(&path.display().to_string(), &text)?;
         let file: SiteFile = source.read(&Self::schema())?;
@@ -204,7 +204,7 @@ impl SiteFolder {
         let is_iso =
             file.country.len() == 2 && file.country.chars().all(|c| c.is_ascii_uppercase());
         if !is_iso {
-            let message = format!("`{}` is no two-letter ISO 3166 code", file.country);
+            let message = format!("`{}` is not a two-letter ISO 3166 code", file.country);
             faults.push(Fault::new("/country", message).hint("country = \"FR\""));
         }
         let closing_date = file.closing_date.as_deref().map(|text| closing(text, today()));

@@ -8,7 +8,7 @@ use super::reader::RawTable;
 use crate::spec::Fault;
 
 /// A number with a point where the decimal sign is the comma: it may be a thousand times as large as it looks.
-pub(super) const AMBIGUOUS_NUMBER: &str = "holds a point, but the decimal sign is the comma";
+pub(super) const AMBIGUOUS_NUMBER: &str = "contains a point, but the decimal sign is a comma";
 
 pub(super) const NOT_THE_DATE_FORM: &str =
     "is not a date in the form that [file] date_format gives";
@@ -40,16 +40,20 @@ pub(super) struct FileFormat {
 impl FileFormat {
     pub(super) fn check(&self, faults: &mut Vec<Fault>) {
         if self.delimiter.len() != 1 {
-            let message = "the delimiter is one character, such as \";\" or \"\\t\"";
+            let message = "the delimiter must be one character, such as \";\" or \"\\t\"";
             faults.push(Fault::new("/file/delimiter", message));
         }
         if self.quote.len() > 1 || self.quote == self.delimiter {
-            let message = "the quotation mark is one character, or empty where the file uses none";
+            let message =
+                "the quotation mark must be one character, or empty if the file uses none";
             let fault = Fault::new("/file/quote", message);
-            faults.push(fault.hint("quote = \"\" reads quotation marks as they stand"));
+            faults.push(
+                fault.hint("with quote = \"\", quotation marks are read as ordinary characters"),
+            );
         }
         if self.decimal != "." && self.decimal != "," {
-            let message = format!("the decimal sign is \".\" or \",\", found {:?}", self.decimal);
+            let message =
+                format!("the decimal sign must be \".\" or \",\", found {:?}", self.decimal);
             faults.push(Fault::new("/file/decimal", message));
         }
         if let Some(sign) = &self.thousands {
@@ -57,14 +61,14 @@ impl FileFormat {
                 sign.chars().count() == 1 && !sign.contains(|c: char| c.is_alphanumeric());
             if !is_sign || *sign == self.decimal || sign == "-" {
                 let message =
-                    "the sign between thousands is one character other than the decimal sign";
+                    "the thousands separator must be one character, other than the decimal sign";
                 let hint =
                     "thousands = \".\" beside decimal = \",\"; leave it out if there is none";
                 faults.push(Fault::new("/file/thousands", message).hint(hint));
             }
         }
         if self.has_two_digit_years() && self.two_digit_years_from.is_none() {
-            let message = "years of two digits do not say which century they are of";
+            let message = "two-digit years do not show the century";
             let hint = "write two_digit_years_from = 1925 under [file] if they are those of 1925 to 2024; a column with years of four \
                         digits is safer";
             faults.push(Fault::new("/file/date_format", message).hint(hint));

@@ -122,15 +122,15 @@ pub(super) fn read_rates(folder: &Path, file: &RateFile) -> Result<RateTable, Si
     let (lines, measure) = match file.format {
         RateFormat::Hmd => {
             if file.population.is_some() {
-                let hint = "take `population` out of site.toml";
-                return Err(fault(&path, "a file of the HMD holds one population", hint));
+                let hint = "remove `population` from site.toml";
+                return Err(fault(&path, "an HMD file contains a single population", hint));
             }
             let female = file.female.as_ref().map(|female| folder.join(female));
             (hmd(&path, female.as_ref())?, Measure::HazardPerYear)
         }
         RateFormat::Long | RateFormat::Nordcan | RateFormat::Ratetable => {
             if file.female.is_some() {
-                let hint = "take `female` out of site.toml, or write format = \"hmd\"";
+                let hint = "remove `female` from site.toml, or write format = \"hmd\"";
                 let reason = "a file of the females of its own belongs to the format hmd alone";
                 return Err(fault(&path, reason, hint));
             }
@@ -151,8 +151,9 @@ const LONG: [Reading; 4] = [
 ];
 
 fn delimited(path: &Path, file: &RateFile) -> Result<(Lines, Measure), SiteError> {
-    let delimiter = u8::try_from(file.delimiter)
-        .map_err(|_| fault(path, "the delimiter is not one byte", "write delimiter = \",\""))?;
+    let delimiter = u8::try_from(file.delimiter).map_err(|_| {
+        fault(path, "the delimiter is not a single-byte character", "write delimiter = \",\"")
+    })?;
     let raw = read(path, &TextFormat { encoding: "utf-8".into(), delimiter })?;
     let readings: &[Reading] = match file.format {
         RateFormat::Nordcan => &[("prob", Measure::Survival)],
@@ -195,8 +196,8 @@ fn delimited(path: &Path, file: &RateFile) -> Result<(Lines, Measure), SiteError
         let line = Line { number: raw.place(row), value, closing_rate };
         if lines.insert((sex, year, age), line).is_some() {
             let reason =
-                format!("line {}: this sex, year and age were given before", raw.place(row));
-            let hint = "name the population in site.toml if the file holds several";
+                format!("line {}: this sex, year and age occur in an earlier line", raw.place(row));
+            let hint = "name the population in site.toml if the file contains several";
             return Err(fault(path, reason, hint));
         }
     }
@@ -215,13 +216,13 @@ fn population<'a>(
             let column = raw.columns.get("population").ok_or_else(|| {
                 let reason =
                     "site.toml names a population, and the file has no column `population`";
-                fault(path, reason, "take `population` out of site.toml, or add the column")
+                fault(path, reason, "remove `population` from site.toml, or add the column")
             })?;
             if !column.iter().any(|cell| cell.as_deref() == Some(wanted)) {
                 let known: BTreeSet<&str> = column.iter().flatten().map(String::as_str).collect();
                 let known: Vec<&str> = known.into_iter().take(20).collect();
-                let reason = format!("no line is of the population `{wanted}`");
-                let hint = format!("the file holds: {}", known.join(", "));
+                let reason = format!("no line belongs to the population `{wanted}`");
+                let hint = format!("the file contains: {}", known.join(", "));
                 return Err(fault(path, reason, &hint));
             }
             Some((column, wanted))
@@ -244,7 +245,7 @@ fn hmd(path: &Path, female: Option<&PathBuf>) -> Result<Lines, SiteError> {
 
 fn hmd_file(path: &Path, of: usize, found: &mut Lines) -> Result<(), SiteError> {
     let text = read_text(path)?;
-    let wanted = "a file of the Human Mortality Database as it was downloaded is wanted";
+    let wanted = "use a file of the Human Mortality Database exactly as downloaded";
     let mut lines = text.lines().enumerate().skip_while(|(_, l)| !l.trim().starts_with("Year"));
     let (_, head) =
         lines.next().ok_or_else(|| fault(path, "no line starts with `Year`", wanted))?;
@@ -273,7 +274,7 @@ fn hmd_file(path: &Path, of: usize, found: &mut Lines) -> Result<(), SiteError> 
                     _ => {
                         let reason =
                             format!("line {number}: this year has no rate at its first age");
-                        let hint = "take out the years up to the last one without rates";
+                        let hint = "remove the years up to the last one without rates";
                         return Err(fault(path, reason, hint));
                     }
                 },
@@ -286,7 +287,8 @@ fn hmd_file(path: &Path, of: usize, found: &mut Lines) -> Result<(), SiteError> 
             before.insert(sex, (year, value));
             let line = Line { number, value, closing_rate: None };
             if found.insert((sex, year, age), line).is_some() {
-                let reason = format!("line {number}: this sex, year and age were given before");
+                let reason =
+                    format!("line {number}: this sex, year and age occur in an earlier line");
                 return Err(fault(path, reason, wanted));
             }
         }
@@ -326,12 +328,11 @@ impl Measure {
 fn unfit(path: &Path, name: &str, unfit: &Unfit) -> SiteError {
     match unfit {
         Unfit::Gap(span) => {
-            let hint =
-                "add the lines that are missing; ages that stand for several years say so, as 1-4";
+            let hint = "add the missing lines; write ages that cover several years as 1-4";
             fault(path, format!("{name} {} are missing", span_name(*span)), hint)
         }
         Unfit::Overlap(at) => {
-            let hint = "every year of age and of the calendar lies in one line of each sex";
+            let hint = "each age and calendar year must be in one line only for each sex";
             fault(path, format!("{name} of two lines overlap at {at}"), hint)
         }
     }
@@ -355,11 +356,11 @@ fn table(
         let date = i16::try_from(year).ok().and_then(|y| jiff::civil::Date::new(y, 1, 1).ok());
         let day = date.and_then(|d| d.since(jiff::civil::date(1970, 1, 1)).ok());
         day.map(|span| span.get_days()).ok_or_else(|| {
-            fault(path, format!("{year} is no calendar year"), "years have four digits")
+            fault(path, format!("{year} is not a calendar year"), "write years with four digits")
         })
     };
     let (Some((_, last)), Some((_, [0, _]))) = (years.last(), ages.first()) else {
-        return Err(fault(path, "the table does not start at age 0", "ages run from 0 upwards"));
+        return Err(fault(path, "the table does not start at age 0", "ages must start at 0"));
     };
     let end = first_day(last[1])?;
     let starts =
@@ -383,14 +384,14 @@ fn table(
                     let word = ["males", "females"][sex];
                     let (age, year) = (span_name(*age_span), span_name(*year_span));
                     let reason = format!("{word} of age {age} in {year} are missing");
-                    return Err(fault(path, reason, "every sex, year and age needs a rate"));
+                    return Err(fault(path, reason, "each sex, year and age needs a rate"));
                 };
                 let Line { number, value, closing_rate } = *line;
                 let found = measure.hazard(value, *width).ok_or_else(|| {
                     let (what, hint) = if measure.is_probability() {
-                        ("probability", "a probability lies between 0 and 1: not in percent, not per 1,000 or 100,000")
+                        ("probability", "a probability must be between 0 and 1: not in per cent, nor per 1,000 or 100,000")
                     } else {
-                        ("rate", "a rate is a number that is not negative")
+                        ("rate", "a rate must be a non-negative number")
                     };
                     fault(path, format!("line {number}: there is no {what}"), hint)
                 })?;
@@ -398,9 +399,9 @@ fn table(
                     (Hazard::Of(rate), None) => hazard.push(rate),
                     (Hazard::Of(_), Some(before)) => {
                         let reason = format!(
-                            "line {before}: nobody lives on after this age, and the table goes on at line {number}"
+                            "line {before}: nobody survives this age, but the table continues in line {number}"
                         );
-                        let hint = "only the last ages of a table may close it with a probability of death of 1";
+                        let hint = "a probability of death of 1 is allowed at the last ages of a table only";
                         return Err(fault(path, reason, hint));
                     }
                     (Hazard::Closes, _) => {
@@ -409,9 +410,12 @@ fn table(
                         let below = (age_span[0] > 0).then(|| hazard.last().copied()).flatten();
                         let known = closing_rate.map(|rate| rate / AGE_YEAR).or(below);
                         hazard.push(known.ok_or_else(|| {
-                            let reason =
-                                format!("line {number}: nobody lives on after the first age");
-                            fault(path, reason, "a life table has finite rates below its last age")
+                            let reason = format!("line {number}: nobody survives the first age");
+                            fault(
+                                path,
+                                reason,
+                                "a life table needs finite rates below its last age",
+                            )
                         })?);
                     }
                 }
@@ -432,7 +436,7 @@ fn table(
     }
     if let Some(age) = closing.first() {
         notes.push(format!(
-            "closes with a probability of death of 1 from age {age}: the rate `mx`, 1 / `ex`, or else the hazard of the age below stands there"
+            "closes with a probability of death of 1 from age {age}: the rate `mx`, 1 / `ex` or, failing these, the hazard of the age below is used there"
         ));
     }
     if !gaps.is_empty() {

@@ -178,11 +178,11 @@ impl Mapping {
                     Some(Err(error)) => {
                         faults.push(Fault::new(
                             format!("{at}/match"),
-                            format!("no regular expression: {error}"),
+                            format!("not a valid regular expression: {error}"),
                         ));
                     }
                     Some(Ok(pattern)) if pattern.captures_len() < 2 => {
-                        let hint = "put what is to be kept in parentheses: \"^([0-9]{4})\"";
+                        let hint = "put the part to be kept in parentheses: \"^([0-9]{4})\"";
                         faults.push(
                             Fault::new(format!("{at}/match"), "the pattern has no group")
                                 .hint(hint),
@@ -195,8 +195,7 @@ impl Mapping {
                 let is_date = dictionary.get(base).is_some_and(|v| v.kind == VariableKind::Date);
                 let direct = file.columns.get(base).is_some_and(|c| c.base_date().is_none());
                 if !is_date || !direct {
-                    let message =
-                        format!("`{base}` is not a date that this mapping reads from the file");
+                    let message = format!("`{base}` is not a date variable in this mapping");
                     faults.push(Fault::new(format!("{at}/add_days_to"), message));
                 }
             }
@@ -231,7 +230,7 @@ impl Mapping {
             asked.iter().filter(|name| !is_there(name)).map(|name| name.as_str()).collect();
         if 2 * absent.len() > asked.len() {
             let message = format!(
-                "{file} has {} of the {} columns that the mapping asks for in its first line; it lacks `{}`",
+                "{file} has {} of the {} columns that the mapping asks for in its first line; `{}` is missing",
                 asked.len() - absent.len(),
                 asked.len(),
                 absent.join("`, `")
@@ -251,7 +250,7 @@ impl Mapping {
                 let at = format!("/columns/{name}");
                 if let Some(holds) = table.unreadable(input) {
                     let message = format!(
-                        "column `{input}` of {file} holds {holds}, not text, numbers or dates"
+                        "column `{input}` of {file} contains {holds}, not text, numbers or dates"
                     );
                     faults.push(Fault::new(at, message).hint("store plain values"));
                 } else if !table.columns.contains_key(input) {
@@ -276,32 +275,32 @@ impl Mapping {
         let list = |of: &[&Widespread]| of.iter().map(|w| count(w)).collect::<Vec<_>>().join(", ");
         if !dates.is_empty() {
             let form = &self.file.file.date_format;
-            let message = format!("{} have another form than {form:?}", list(&dates));
-            let hint = "date_format under [file] says how dates are written, such as \"%d.%m.%Y\" for 31.12.1999";
+            let message = format!("{} do not have the form {form:?}", list(&dates));
+            let hint = "give the form of dates in date_format under [file], such as \"%d.%m.%Y\" for 31.12.1999";
             faults.push(Fault::new("/file/date_format", message).hint(hint));
         }
         if !numbers.is_empty() {
             let message = format!(
-                "{} hold a point, which may be a decimal sign or stand between thousands",
+                "{} contain a point, which may be a decimal point or a thousands separator",
                 list(&numbers)
             );
-            let hint = "write thousands = \".\" beside decimal = \",\" if points stand between thousands, and decimal = \".\" if they are \
+            let hint = "write thousands = \".\" beside decimal = \",\" if points are thousands separators, and decimal = \".\" if they are \
                         decimal signs";
             faults.push(Fault::new("/file/decimal", message).hint(hint));
         }
         for w in rest {
             let table = if self.is_constant(&w.variable) { "constants" } else { "columns" };
             let message = format!(
-                "`{}` {} in {} of {} records that give it, first in {}",
+                "`{}` {} in {} of {} records with a value, first in {}",
                 w.variable, w.reason, w.faults, w.known, w.first
             );
             let hint = match dictionary.get(&w.variable) {
                 Some(variable) if w.reason == NOT_A_CODE => format!(
-                    "give the codes of the file under [recode.{}]; the dictionary has {}; `_other = \"\"` makes all other codes unknown",
+                    "give the codes of the file under [recode.{}]; the dictionary has {}; `_other = \"\"` treats all other codes as unknown",
                     w.variable,
                     variable.levels.join(", ")
                 ),
-                _ => "the mapping reads another column than was meant, or needs a step".into(),
+                _ => "the mapping may read the wrong column, or need a further step".into(),
             };
             faults.push(Fault::new(format!("/{table}/{}", w.variable), message).hint(hint));
         }
@@ -377,7 +376,7 @@ impl Mapping {
                         let days =
                             days.and_then(nearly_whole).ok_or("is not a whole number of days")?;
                         let start: Date = start.parse().map_err(|_| "is not a date")?;
-                        let far = "is more days than a calendar has";
+                        let far = "is outside the calendar";
                         let span = jiff::Span::new().try_days(days as i64).map_err(|_| far)?;
                         Ok(Some(start.checked_add(span).map_err(|_| far)?.to_string()))
                     })
@@ -399,7 +398,7 @@ impl Mapping {
         }
         if let Some(pattern) = pattern {
             let found = pattern.captures(&cell).and_then(|c| c.get(1));
-            let kept = found.ok_or("does not have the form that `match` asks for")?;
+            let kept = found.ok_or("does not match the pattern in `match`")?;
             cell = String::from(kept.as_str());
             // Part of an ISO date, such as its year, is no date any more.
             typed.is_date = false;

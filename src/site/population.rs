@@ -58,7 +58,11 @@ fn ages_of(
             let line = ages.iter().filter(|(label, _)| label.first() == at).map(|(_, l)| l.0).max();
             let line = line.unwrap_or_default();
             let reason = format!("line {line}: ages of {year} overlap those of another line");
-            return Err(fault(path, reason, "every sex, year and age stands in one line"));
+            return Err(fault(
+                path,
+                reason,
+                "each combination of sex, year and age must be in one line only",
+            ));
         }
     };
     let ranged = own.iter().any(|label| matches!(label, Label::Range(..)));
@@ -75,7 +79,7 @@ fn ages_of(
             .collect()),
         Err(_) => {
             let reason = format!("ages {} of {year} are missing", span_name(gap));
-            let hint = "add their lines; ages that stand for several years say so, as 5-9";
+            let hint = "add the missing lines; write ages that cover several years as 5-9";
             Err(fault(path, reason, hint))
         }
     }
@@ -87,10 +91,11 @@ pub(super) fn read_population(
     file: &PopulationFile,
 ) -> Result<PersonYears, SiteError> {
     let path = &folder.join(&file.path);
-    let delimiter = u8::try_from(file.delimiter)
-        .map_err(|_| fault(path, "the delimiter is not one byte", "write delimiter = \",\""))?;
+    let delimiter = u8::try_from(file.delimiter).map_err(|_| {
+        fault(path, "the delimiter is not a single-byte character", "write delimiter = \",\"")
+    })?;
     let raw = read(path, &TextFormat { encoding: "utf-8".into(), delimiter })?;
-    let wanted = "columns are sex, year, age and person_years (or population)";
+    let wanted = "the columns are sex, year, age and person_years (or population)";
     let column = |name: &str| {
         raw.columns.get(name).ok_or_else(|| {
             let names = raw.names(&["sex", "year", "age", "person_years", "population"]);
@@ -116,14 +121,17 @@ pub(super) fn read_population(
         let (Some(sex), Some(year), Some(age), Some(value)) = key else {
             let reason =
                 format!("line {}: sex, year, age or person-years cannot be read", raw.place(row));
-            let hint =
-                "sex is 1 or 2 (male, female), age is 7, 5-9 or 85+, person-years are not negative";
+            let hint = "sex must be 1 or 2 (male, female), age such as 7, 5-9 or 85+, and person-years not negative";
             return Err(fault(path, reason, hint));
         };
         if lines.entry((sex, year)).or_default().insert(age, (raw.place(row), value)).is_some() {
             let reason =
                 format!("line {}: ages of {year} overlap those of another line", raw.place(row));
-            return Err(fault(path, reason, "every sex, year and age stands in one line"));
+            return Err(fault(
+                path,
+                reason,
+                "each combination of sex, year and age must be in one line only",
+            ));
         }
     }
     let all: BTreeSet<Label> = lines.values().flat_map(|ages| ages.keys().copied()).collect();
@@ -142,7 +150,11 @@ pub(super) fn read_population(
             let line = ages.iter().find(|(label, _)| label.first() == pair[1].from);
             let line = line.map_or(0, |(_, (line, _))| *line);
             let reason = format!("line {line}: ages of {year} overlap those of another line");
-            return Err(fault(path, reason, "every sex, year and age stands in one line"));
+            return Err(fault(
+                path,
+                reason,
+                "each combination of sex, year and age must be in one line only",
+            ));
         }
         cells.extend(found);
     }

@@ -104,8 +104,8 @@ pub(super) fn read_quoted(
     if table.columns.is_empty() || table.rows == 0 {
         return Err(error(
             path,
-            "the file holds no records",
-            "a header line and at least one record are wanted",
+            "the file contains no records",
+            "the file needs a header line and at least one record",
         ));
     }
     Ok(table)
@@ -117,7 +117,7 @@ fn read_parquet(path: &Path) -> Result<RawTable, SiteError> {
     // The reason is told without polars' text, which may quote cells. A spoilt file may make it panic.
     let finish = || ParquetReader::new(file).finish().ok();
     let frame = catch_unwind(AssertUnwindSafe(finish)).ok().flatten().ok_or_else(|| {
-        let hint = "it may be cut off or of another format: export it again";
+        let hint = "it may be truncated or in another format: export it again";
         error(path, "the file is not readable as Parquet", hint)
     })?;
     let mut table = RawTable {
@@ -262,13 +262,13 @@ fn read_text(path: &Path, format: &TextFormat, quote: Option<u8>) -> Result<RawT
         return Err(error(path, "the file is a spreadsheet, not delimited text", hint));
     }
     if bytes.starts_with(b"PAR1") {
-        let hint = "give its name the ending .parquet";
+        let hint = "give the file the extension .parquet";
         return Err(error(path, "the file is Parquet, not delimited text", hint));
     }
     let label = &format.encoding;
     let Some(encoding) = Encoding::for_label(label.as_bytes()) else {
-        let hint = "write encoding = \"utf-8\" or \"iso-8859-1\" under [file] of the mapping";
-        return Err(error(path, format!("the encoding `{label}` is not known"), hint));
+        let hint = "write encoding = \"utf-8\" or \"iso-8859-1\" under [file] in the mapping";
+        return Err(error(path, format!("the encoding `{label}` is unknown"), hint));
     };
     let (text, _, broken) = encoding.decode(&bytes);
     if broken {
@@ -276,14 +276,14 @@ fn read_text(path: &Path, format: &TextFormat, quote: Option<u8>) -> Result<RawT
         let line = place.map(|e| bytes[..e.valid_up_to()].split(|b| *b == b'\n').count());
         let what = line.map_or_else(|| "the file".to_owned(), |line| format!("line {line}"));
         let hint =
-            "write the file's own encoding under [file] of the mapping, such as \"iso-8859-1\"";
+            "give the encoding of the file under [file] in the mapping, such as \"iso-8859-1\"";
         return Err(error(path, format!("{what} is not valid {label}"), hint));
     }
     if text.trim().is_empty() {
         return Err(error(
             path,
             "the file is empty",
-            "a header line and at least one record are wanted",
+            "the file needs a header line and at least one record",
         ));
     }
     let dialect = Dialect { delimiter: format.delimiter, quote };

@@ -295,7 +295,9 @@ impl Found<'_> {
                 }
                 let reason = match &dates {
                     Some([from, to]) => {
-                        format!("is missing, because `{from}` or `{to}` is, from which it follows")
+                        format!(
+                            "is missing, because `{from}` or `{to}`, from which it is derived, is missing"
+                        )
                     }
                     None => "is missing".to_owned(),
                 };
@@ -354,7 +356,9 @@ impl Column<'_, '_> {
     fn read(mut self, cells: Vec<Mapped>, few: usize, wide: &mut Vec<Widespread>) -> Values {
         let range = self.variable.range;
         let in_range = move |x: f64| match range {
-            Some([low, high]) if x < low || x > high => Err("lies outside the dictionary's range"),
+            Some([low, high]) if x < low || x > high => {
+                Err("is outside the range in the dictionary")
+            }
             _ => Ok(x),
         };
         let number = |text: &str| {
@@ -364,12 +368,12 @@ impl Column<'_, '_> {
         let whole = |text: &str| {
             let x = nearly_whole(number(text)?).ok_or("is not a whole number")?;
             if x.abs() > MOST_EXACT {
-                return Err("has more digits than can be told apart; make it a text");
+                return Err("has too many digits for a number; declare it as text");
             }
             in_range(x)
         };
         let days = |text: &str| match whole(text)? {
-            x if x.abs() > MOST_DAYS => Err("is more than a million days"),
+            x if x.abs() > MOST_DAYS => Err("exceeds one million days"),
             x => Ok(x as i32),
         };
         let variable = self.variable;
@@ -392,13 +396,13 @@ impl Column<'_, '_> {
             VariableKind::Date => Values::Days(self.each(cells, few, wide, |text| {
                 let date: Date = text.parse().map_err(|_| "is not a date")?;
                 if date.year() < FIRST_YEAR {
-                    return Err("has a year before 1800; years are written with four digits");
+                    return Err("has a year before 1800; write years with four digits");
                 }
                 if today.is_some_and(|today| date > today) {
-                    return Err("lies in the future");
+                    return Err("is in the future");
                 }
                 if closing.is_some_and(|closing| date > closing) {
-                    return Err("lies after the closing date of site.toml");
+                    return Err("is after the closing date in site.toml");
                 }
                 Ok(day_number(date))
             })),
@@ -411,7 +415,7 @@ impl Column<'_, '_> {
                 let pattern = variable.pattern.as_ref().and_then(|p| regex::Regex::new(p).ok());
                 let texts = self.each(cells, few, wide, |text| match &pattern {
                     Some(pattern) if !pattern.is_match(text) => {
-                        Err("does not have the form of the dictionary's pattern")
+                        Err("does not match the pattern in the dictionary")
                     }
                     _ => Ok(text.to_owned()),
                 });
@@ -430,7 +434,7 @@ impl Column<'_, '_> {
             if let Some(text) = text
                 && !seen.insert(text.as_str())
             {
-                self.faults.add(row, self.name, "is the same as in an earlier record", true);
+                self.faults.add(row, self.name, "repeats the value of an earlier record", true);
             }
         }
     }
@@ -492,7 +496,7 @@ fn derive(
     for (row, x) in derived.iter_mut().enumerate() {
         let outside = |[low, high]: [f64; 2]| x.is_some_and(|x| x < low || x > high);
         if variable.range.is_some_and(outside) {
-            let reason = "follows from two dates and lies outside the dictionary's range";
+            let reason = "follows from two dates and is outside the range in the dictionary";
             faults.add(row, name, reason, variable.required);
             *x = None;
         }

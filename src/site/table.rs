@@ -101,13 +101,13 @@ impl Registry {
         let mut lines = Vec::new();
         if records.unmapped() > 0 {
             lines.push(format!(
-                "{} of {} records could not be mapped and are in no result",
+                "{} of {} records could not be mapped and are excluded from all results",
                 records.unmapped(),
                 records.received
             ));
         }
         for ((variable, reason), n) in records.unknown() {
-            lines.push(format!("{n} values of `{variable}` count as unknown: each {reason}"));
+            lines.push(format!("{n} values of `{variable}` are treated as unknown: each {reason}"));
         }
         lines
     }
@@ -147,7 +147,7 @@ impl Registry {
                         || need.kind == ColumnKind::Category
                 })
             }),
-            "models ask for variables of the dictionary, in their own kind"
+            "models can use variables of the dictionary, each in its own type"
         );
         let flow = Flow { received: records.received as u64, excluded };
         Ok(SiteData { cohort, flow, tables: self.tables.clone() })

@@ -235,7 +235,7 @@ impl AnalysisSpec {
             Err(error) => return (None, vec![Fault::new("", error.to_string())]),
         };
         if file.study != study.id {
-            let message = format!("the study beside this file is `{}`", study.id);
+            let message = format!("the study.toml in this folder is for study `{}`", study.id);
             faults.push(
                 Fault::new("/study", message).hint(format!("write study = \"{}\"", study.id)),
             );
@@ -254,13 +254,14 @@ impl AnalysisSpec {
             let pointer = format!("/model/{i}");
             let Some((id, kind)) = id.zip(kind) else {
                 faults.push(
-                    Fault::new(&pointer, "a model needs `id` and `kind`, both text").at_key(),
+                    Fault::new(&pointer, "a model needs `id` and `kind`, both as text").at_key(),
                 );
                 continue;
             };
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
             if id.is_empty() || !id.chars().all(plain) {
-                let message = format!("`{id}` names files: letters, digits, `-` and `_` only");
+                let message =
+                    format!("`{id}` is used in file names: use letters, digits, `-` and `_` only");
                 faults.push(Fault::new(format!("{pointer}/id"), message));
             }
             if models.iter().any(|m| m.id == id) {
@@ -327,14 +328,14 @@ pub(crate) fn followup_faults(
     let mut faults = Vec::new();
     let levels = dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
     for (i, level) in followup.event_is.iter().enumerate().filter(|(_, l)| !levels.contains(l)) {
-        let message = format!("`{level}` is no level of `{}`", followup.event);
+        let message = format!("`{level}` is not a level of `{}`", followup.event);
         let fault = Fault::new(format!("{pointer}/event_is/{i}"), message);
         faults.push(fault.hint(suggestion(level, &levels)));
     }
     if let Some(window) = &followup.window {
         wanted.push(("window/date", &window.date, VariableKind::Date));
         if window.days().is_none_or(|[from, end]| from >= end) {
-            let message = "the window does not run from one date to a later one";
+            let message = "the window must run from one date to a later date";
             let hint = "write from = \"2008-01-01\" and to = \"2012-12-31\"";
             faults.push(Fault::new(format!("{pointer}/window"), message).hint(hint));
         }
@@ -366,7 +367,8 @@ fn report_faults(report: &ReportSpec, models: &[ModelSpec]) -> Vec<Fault> {
         .into_iter()
         .filter(|(_, name)| !ids.contains(name))
         .map(|(at, name)| {
-            Fault::new(at, format!("no model is called `{name}`")).hint(suggestion(name, &ids))
+            Fault::new(at, format!("there is no model called `{name}`"))
+                .hint(suggestion(name, &ids))
         })
         .collect()
 }

@@ -196,8 +196,7 @@ fn check(expression: &Expr, dictionary: &Dictionary, problems: &mut Vec<Problem>
             };
             let (column, kind) = column(left, dictionary, problems)?;
             if operator != Operator::Equal && !is_ordered(kind) {
-                let message =
-                    format!("`{column}` has codes without an order: `{op}` means nothing");
+                let message = format!("`{column}` has unordered codes: `{op}` does not apply");
                 problems.push((message, "use = or IN".into()));
                 return None;
             }
@@ -252,7 +251,7 @@ fn column(
     problems: &mut Vec<Problem>,
 ) -> Option<(String, VariableKind)> {
     let Expr::Identifier(name) = expression else {
-        let message = format!("`{expression}` stands where a variable is wanted");
+        let message = format!("`{expression}` is where a variable is expected");
         problems.push((message, "write the variable first: age_years < 15".into()));
         return None;
     };
@@ -324,7 +323,7 @@ fn literal_problem(
     wanted: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<Scalar> {
-    let message = format!("`{column}` is compared with {expression}, wanted {wanted}");
+    let message = format!("`{column}` is compared with {expression}, expected {wanted}");
     problems.push((message, "see the variable in the study's dictionary".into()));
     None
 }

@@ -152,7 +152,7 @@ impl Variable {
             faults.push(Fault::new(format!("{pointer}/level_labels"), message));
         }
         if self.patient && !self.names_records() {
-            let message = "the patient is named by an identifier of type text or integer";
+            let message = "the patient must be an identifier of type text or integer";
             let fault = Fault::new(format!("{pointer}/patient"), message);
             faults.push(fault.hint("type = \"text\", identifier = true"));
         }
@@ -163,7 +163,7 @@ impl Variable {
         if let Some(pattern) = &self.pattern
             && let Err(error) = regex::Regex::new(pattern)
         {
-            let message = format!("the pattern is no regular expression: {error}");
+            let message = format!("the pattern is not a valid regular expression: {error}");
             faults.push(Fault::new(format!("{pointer}/pattern"), message));
         }
         for name in self.derive.iter().flat_map(|d| d.dates()) {
@@ -232,7 +232,7 @@ impl Dictionary {
         }
         let wanted: Vec<String> = kinds.iter().map(|k| format!("{k:?}").to_lowercase()).collect();
         let found = format!("{:?}", variable.kind).to_lowercase();
-        let message = format!("`{name}` is of type {found}, wanted {}", wanted.join(" or "));
+        let message = format!("`{name}` is of type {found}, expected {}", wanted.join(" or "));
         let fits = self.iter().filter(|(_, v)| kinds.contains(&v.kind) && !v.identifier);
         let names: Vec<&str> = fits.map(|(name, _)| name).collect();
         Err((message, format!("variables that fit: {}", names.join(", "))))
@@ -250,10 +250,11 @@ impl Dictionary {
             let message = format!("{} are all marked as the patient's", marked.join(" and "));
             faults.push(Fault::new(format!("{pointer}/{}/patient", marked[1]), message));
         } else if marked.is_empty() && name.len() > 1 {
-            let message =
-                format!("{} are identifiers: which one names the patient?", name.join(" and "));
-            let hint =
-                "write patient = true under it: rules on few persons count patients, not records";
+            let message = format!(
+                "{} are identifiers, but none is marked as the patient's",
+                name.join(" and ")
+            );
+            let hint = "write patient = true under the right one: disclosure rules count patients, not records";
             faults.push(Fault::new(format!("{pointer}/{}", name[0]), message).hint(hint));
         }
         faults

@@ -144,10 +144,10 @@ impl Shape<'_> {
         let found = described(value);
         let hint = match value.as_str() {
             Some(word) if !allowed.is_empty() => suggestion(word, &allowed),
-            _ if allowed.is_empty() => "see `tributary models` for the shape of this option".into(),
+            _ if allowed.is_empty() => "see `tributary models` for the form of this option".into(),
             _ => format!("allowed: {}", allowed.join(", ")),
         };
-        let message = format!("found {found}, which is not one of the values allowed here");
+        let message = format!("found {found}, which is not an allowed value");
         Fault::new(pointer, message).hint(hint)
     }
 

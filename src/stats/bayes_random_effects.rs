@@ -263,7 +263,7 @@ mod tests {
     const V: [f64; 6] = [0.3593718, 0.3095760, 0.7750000, 0.2078161, 0.4121591, 2.3372623];
 
     fn close(found: f64, wanted: f64, tolerance: f64) {
-        assert!((found - wanted).abs() <= tolerance, "found {found}, wanted {wanted}");
+        assert!((found - wanted).abs() <= tolerance, "found {found}, expected {wanted}");
     }
 
     /// Acute rejection (Crins et al. 2014) as `bayesmeta` gives it; its own grid is accurate to 1e-2 in the divergence of its steps.

@@ -180,7 +180,7 @@ mod tests {
     fn close(found: f64, wanted: f64) {
         assert!(
             (found - wanted).abs() <= 1e-12 * wanted.abs(),
-            "found {found:e}, wanted {wanted:e}"
+            "found {found:e}, expected {wanted:e}"
         );
     }
 

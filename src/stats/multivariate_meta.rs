@@ -212,7 +212,7 @@ mod tests {
             })
             .collect();
         let close = |found: f64, wanted: f64, tolerance: f64| {
-            assert!((found - wanted).abs() <= tolerance, "found {found}, wanted {wanted}");
+            assert!((found - wanted).abs() <= tolerance, "found {found}, expected {wanted}");
         };
         let common = fit(&studies, 2, Structure::Common, true).unwrap();
         close(common.coefficients[0], 0.3072186, 1e-7);

@@ -347,7 +347,7 @@ mod tests {
     use super::*;
 
     fn close(found: f64, wanted: f64, tolerance: f64) {
-        assert!((found - wanted).abs() <= tolerance, "found {found}, wanted {wanted}");
+        assert!((found - wanted).abs() <= tolerance, "found {found}, expected {wanted}");
     }
 
     /// Three studies whose restricted likelihood has two modes; metafor and meta stop with an error on it.

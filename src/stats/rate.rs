@@ -218,7 +218,7 @@ mod tests {
         for (f, w) in found.iter().zip(wanted) {
             assert!(
                 (f - w).abs() <= tolerance * w.abs().max(1e-300),
-                "found {found:?}, wanted {wanted:?}"
+                "found {found:?}, expected {wanted:?}"
             );
         }
     }

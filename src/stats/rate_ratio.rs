@@ -231,7 +231,7 @@ mod tests {
     fn close(found: f64, wanted: f64, tolerance: f64) {
         assert!(
             (found - wanted).abs() <= tolerance * wanted.abs(),
-            "found {found}, wanted {wanted}"
+            "found {found}, expected {wanted}"
         );
     }
 

@@ -160,7 +160,7 @@ struct RawArray {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LayoutError {
     /// Cells and axes do not fit.
-    #[error("array `{array}` has {found} cells, its axes ask for {wanted}")]
+    #[error("array `{array}` has {found} cells, its axes need {wanted}")]
     Cells {
         /// Array.
         array: String,
@@ -170,7 +170,7 @@ pub enum LayoutError {
         wanted: usize,
     },
     /// A cell is not a number.
-    #[error("array `{array}` holds a value that is not finite")]
+    #[error("array `{array}` contains a value that is not finite")]
     NotFinite {
         /// Array.
         array: String,
@@ -182,19 +182,19 @@ pub enum LayoutError {
         array: String,
     },
     /// A hidden cell where the model needs a number.
-    #[error("array `{array}` has hidden cells")]
+    #[error("array `{array}` has withheld cells")]
     HiddenCells {
         /// Array.
         array: String,
     },
     /// An axis of another form.
-    #[error("axis `{axis}` wants either levels or a number of positions, at most 4194304")]
+    #[error("axis `{axis}` needs either levels or a number of positions, at most 4194304")]
     Axis {
         /// Axis.
         axis: String,
     },
     /// A site code of another form.
-    #[error("site code `{found}`: wanted 1 to 16 letters, digits, `-` or `_`")]
+    #[error("site code `{found}`: expected 1 to 16 letters, digits, `-` or `_`")]
     SiteCode {
         /// What was given.
         found: String,

@@ -14,7 +14,7 @@ use crate::stats::sum::neumaier;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CombineError {
     /// Fewer sites than the policy asks for.
-    #[error("{found} sites answered, a pooled sum needs {wanted}")]
+    #[error("{found} sites answered; a pooled sum needs {wanted}")]
     TooFewSites {
         /// Sites that answered.
         found: usize,
@@ -22,7 +22,7 @@ pub enum CombineError {
         wanted: u32,
     },
     /// Two sites sent arrays of different form.
-    #[error("array `{array}` of site {site} has another layout than that of site {other}")]
+    #[error("array `{array}` of site {site} has a different layout from that of site {other}")]
     Layout {
         /// Array.
         array: String,
@@ -32,7 +32,7 @@ pub enum CombineError {
         other: SiteId,
     },
     /// An array that stands side by side cannot be summed.
-    #[error("array `{array}` stacks sites, so it has no sum")]
+    #[error("array `{array}` is by site, so it has no sum")]
     Stacked {
         /// Array.
         array: String,

@@ -87,23 +87,23 @@ impl std::fmt::Display for Refusal {
         let Self { rule, found, limit } = self;
         match rule {
             RefusalRule::MinPersons => {
-                write!(f, "rests on {found} persons, the policy asks for {limit}")
+                write!(f, "is based on {found} persons; the policy requires {limit}")
             }
             RefusalRule::MinPersonsInSum => {
-                write!(f, "rests on {found} persons, the policy asks for {limit} in a sum")
+                write!(f, "is based on {found} persons; the policy requires {limit} in a sum")
             }
             RefusalRule::MinEvents => {
-                write!(f, "rests on {found} events, the policy asks for {limit}")
+                write!(f, "is based on {found} events; the policy requires {limit}")
             }
             RefusalRule::MaxParametersPerEvent => {
-                write!(f, "has {found:.3} parameters per event, the policy allows {limit}")
+                write!(f, "has {found:.3} parameters per event; the policy allows {limit}")
             }
             RefusalRule::MaxRounds => {
-                write!(f, "would be round {found}, the policy allows {limit}")
+                write!(f, "would be round {found}; the policy allows {limit}")
             }
-            RefusalRule::EachSite => f.write_str("would be visible, the policy allows sums only"),
+            RefusalRule::EachSite => f.write_str("would be visible; the policy allows sums only"),
             RefusalRule::TooLarge => {
-                f.write_str("holds a number too large to be summed under the seal")
+                f.write_str("contains a number too large to be summed under the seal")
             }
         }
     }

@@ -144,7 +144,7 @@ fn a_record_given_twice_is_not_counted_twice() {
     let text = fs::read_to_string(study.file(XA)).unwrap();
     let line = text.lines().nth(1).unwrap().to_owned();
     fs::write(study.file(XA), format!("{text}{line}\n")).unwrap();
-    study.fails(&["`tumour_id` is the same as in an earlier record", "line 1532"]);
+    study.fails(&["`tumour_id` repeats the value of an earlier record", "line 1532"]);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn an_unknown_model_and_a_misspelt_option_are_told_together_at_their_lines() {
         "unknown field `covariate`",
         "did you mean `covariates`?",
         "field `covariates` is missing",
-        "50 years does not lie between 0 and the horizon",
+        "50 years is not between 0 and the horizon",
         "wilms.toml:",
     ]);
     assert!(message.matches("error").count() >= 4, "{message}");
@@ -239,7 +239,7 @@ fn names_and_levels_that_the_dictionary_lacks_are_told_with_what_it_has() {
         "no variable `stgae`",
         "did you mean `stage`?",
         "`topography` is of type text",
-        "`UX` is no level",
+        "`UX` is not a level",
     ]);
 }
 
@@ -248,14 +248,14 @@ fn conditions_are_held_against_the_dictionary_and_the_allow_list() {
     for (condition, words) in [
         ("morphologie = '8960'", vec!["no variable `morphologie`", "did you mean `morphology`?"]),
         ("stage = '5'", vec!["`stage` is compared with '5'", "one of '1', '2', '3', '4'"]),
-        ("stage > '2'", vec!["has codes without an order"]),
-        ("age_years < 'ten'", vec!["`age_years` is compared with 'ten', wanted a number"]),
-        ("incidence_date > 1985", vec!["wanted a date such as '1985-01-31'"]),
+        ("stage > '2'", vec!["has unordered codes"]),
+        ("age_years < 'ten'", vec!["`age_years` is compared with 'ten', expected a number"]),
+        ("incidence_date > 1985", vec!["expected a date such as '1985-01-31'"]),
         ("birth_date > '1980-01-01'", vec!["`birth_date` identifies a person"]),
-        ("abs(age_years) < 3", vec!["stands where a variable is wanted"]),
-        ("age_years + 1 < 3", vec!["stands where a variable is wanted"]),
+        ("abs(age_years) < 3", vec!["is where a variable is expected"]),
+        ("age_years + 1 < 3", vec!["is where a variable is expected"]),
         ("age_years LIKE '3%'", vec!["is not allowed in a condition", "allowed are"]),
-        ("(SELECT 1) = 1", vec!["stands where a variable is wanted"]),
+        ("(SELECT 1) = 1", vec!["is where a variable is expected"]),
         ("age_years <", vec!["not a condition"]),
         ("1 = 1; DROP TABLE x", vec!["not a condition"]),
     ] {
@@ -273,7 +273,7 @@ fn conditions_are_held_against_the_dictionary_and_the_allow_list() {
 fn a_population_with_nobody_stops_the_run() {
     let study = Study::new();
     study.edit("wilms.toml", "ages = { to = 19 }", "ages = { from = 90 }");
-    study.fails(&["nobody at any site meets the population"]);
+    study.fails(&["no record at any site meets the conditions of the population"]);
 }
 
 #[test]

@@ -178,7 +178,7 @@ fn a_registry_lists_shows_previews_and_decides() {
     let said = run(&["site", "approve", &agent, &id, "--by", "Dr Martin"], 0);
     assert!(said.contains("approved") && said.contains(&live.parties.plan.hash), "{said}");
     let said = run(&["site", "decline", &agent, &id, "--by", "Dr Martin"], 2);
-    assert!(said.contains("a decision stands"), "{said}");
+    assert!(said.contains("a decision cannot be changed"), "{said}");
     let said = run(&["site", "pending", &agent], 0);
     assert!(said.contains("approved by Dr Martin"), "{said}");
     let mut all = agents(&live);

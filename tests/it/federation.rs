@@ -49,7 +49,7 @@ fn problem<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Problem {
 
 fn is<T: std::fmt::Debug>(result: Result<T, ClientError>, kind: ProblemKind) -> Problem {
     let found = problem(result);
-    assert!(found.is(kind), "{found:?}, wanted {}", kind.slug());
+    assert!(found.is(kind), "{found:?}, expected {}", kind.slug());
     assert_eq!(found.status, kind.status());
     assert!(found.request_id.is_some());
     found

@@ -155,8 +155,8 @@ fn a_bad_code_in_an_optional_variable_costs_the_value_and_not_the_record() {
         1,
         &[
             "records received  40\nrecords mapped    39",
-            "3 × `stage` is not a code of the dictionary: the value counts as unknown",
-            "1 × `time` is not a number: the record is left out",
+            "3 × `stage` is not a code of the dictionary: the value is treated as unknown",
+            "1 × `time` is not a number: the record is excluded",
             "line 5: `stage` is not a code",
             "line 22: `time` is not a number",
         ],
@@ -171,7 +171,7 @@ fn a_bad_code_in_an_optional_variable_costs_the_value_and_not_the_record() {
     let (code, said) = small.run();
     assert_eq!(code, 0, "{said}");
     for words in [
-        "site S1: 1 of 40 records could not be mapped and are in no result",
+        "site S1: 1 of 40 records could not be mapped and are excluded from all results",
         "site S1: 3 values of `stage` count as unknown: each is not a code of the dictionary",
     ] {
         assert!(said.contains(words), "{said}");
@@ -234,11 +234,8 @@ fn lines_of_another_length_two_columns_of_one_name_and_swallowed_records_are_ref
         record.push_str(if i < 4 { ",5\" nail" } else { ",X" });
     }
     let data = with_header(&records).replace("stage\n", "stage,name\n");
-    let words = [
-        "line 6: a quotation mark opens a field that is closed on line 22",
-        "looks like records",
-        "quote = \"\"",
-    ];
+    let words =
+        ["line 6: a quoted field is closed on line 22", "looks like records", "quote = \"\""];
     let small = Small::survival(&data);
     small.says(2, &words, "SECRET");
     small.write(
@@ -262,7 +259,7 @@ fn ways_to_write_a_file_that_hide_nothing_are_read() {
         .replace(",2\n", ",2,\n");
     let words = [
         "records mapped    40",
-        "20 records have a field over several lines, the first one on line 2",
+        "20 records have a field that spans several lines, the first on line 2",
     ];
     Small::survival(&note).says(0, &words, "");
 }
@@ -327,8 +324,8 @@ fn the_quality_report_lists_a_hundred_of_each_kind_and_counts_the_rest() {
     let data = format!("time,event,stage,birth,day,age\n{}\n", rows.join("\n"));
     let small = Small::new(&dictionary, &given, &data);
     let words = [
-        "`age` as stated differs from the dates in 150 records",
-        "line 3: `age` differs from what follows from the dates",
+        "`age` as recorded differs from the value derived from the dates in 150 records",
+        "line 3: `age` differs from the value derived from the dates",
         "… and 50 more",
     ];
     small.says(1, &words, "");
@@ -379,8 +376,8 @@ fn a_point_under_a_decimal_comma_is_no_decimal_point() {
     small.says(1, &["2 × `dose` is not a number", "line 3", "line 4"], "");
     for (from, to, words) in [
         ("decimal = \",\"", "decimal = \";\"", "the decimal sign is"),
-        ("decimal = \",\"", "thousands = \",\"\ndecimal = \",\"", "sign between thousands"),
-        ("decimal = \",\"", "quote = \"''\"", "quotation mark is one character"),
+        ("decimal = \",\"", "thousands = \",\"\ndecimal = \",\"", "thousands separator"),
+        ("decimal = \",\"", "quote = \"''\"", "quotation mark must be one character"),
     ] {
         small.write("S1/mapping.toml", &mapping.replace(from, to));
         small.says(2, &[words], "");
@@ -394,10 +391,10 @@ fn days_beyond_all_measure_are_faults_and_lines_are_counted_through_quoted_break
     let mapping = "[file]\ndelimiter = \";\"\n[columns]\ndose = \"dose\"\ndays = \"days\"\n";
     let data = "dose;days\n1;99999999999\n2;30\n\"3\n\";40\nx;50\n1;-2000000\n";
     let words = [
-        "line 2: `days` is more than a million days",
+        "line 2: `days` exceeds one million days",
         "line 6: `dose` is not a number",
-        "line 7: `days` is more than a million days",
-        "the first one on line 4",
+        "line 7: `days` exceeds one million days",
+        "the first on line 4",
     ];
     Small::new(DOSE, mapping, data).says(1, &words, "");
 }
@@ -444,7 +441,7 @@ fn dates_in_the_future_and_years_of_two_digits_are_told() {
     Small::new(dictionary, mapping, &data).says(
         1,
         &[
-            "3 × `day` lies in the future",
+            "3 × `day` is in the future",
             "2 × `day` has a year before 1800",
             "line 22: ",
             "line 23: ",
@@ -472,5 +469,5 @@ fn dates_in_the_future_and_years_of_two_digits_are_told() {
         "S1/mapping.toml",
         &mapping.replace("[columns]", "two_digit_years_from = 1961\n[columns]"),
     );
-    small.says(2, &["`day` lies in the future in 20 of 21"], "");
+    small.says(2, &["`day` is in the future in 20 of 21"], "");
 }

@@ -73,9 +73,9 @@ fn late_entry_divides_by_the_survival_at_entry_in_every_family() {
         check_terms(&spline, "royston_parmar");
         let cure = fit("kind = \"cure\"\nwithout_gate = true\n", sites);
         check_terms(&cure, "mixture");
-        let share = [("quantity", "cured share")];
+        let share = [("quantity", "cure fraction")];
         check_row(&cure, "cured", &share, "mixture/share");
-        check_row(&cure, "cured", &[("quantity", "median years")], "mixture/median");
+        check_row(&cure, "cured", &[("quantity", "median, years")], "mixture/median");
         for years in ["1", "5"] {
             let at = [("time_years", years)];
             check_row(&weibull, "predicted", &at, &format!("weibull/{years}"));

@@ -221,7 +221,7 @@ fn times_between_the_cells_of_a_coarse_grid_are_refused() {
     let text = format!("id = \"t\"\ntitle = \"T\"\nquestion = \"?\"\nstudy = \"test\"\n{model}");
     let faults =
         tributary::plan::Plan::check("a.toml", &text, colrec().study).unwrap_err().to_string();
-    assert!(faults.contains("1826 days and no end of a cell of 30 days"), "{faults}");
+    assert!(faults.contains("1826 days, which is not the end of a cell of 30 days"), "{faults}");
     assert!(faults.contains("report 5.0104 years"), "{faults}");
 }
 

@@ -276,6 +276,6 @@ pub fn close(found: f64, wanted: f64, tolerance: f64, what: &str) {
     let distance = (found - wanted).abs();
     assert!(
         distance <= tolerance * wanted.abs().max(1e-6),
-        "{what}: found {found:.15}, wanted {wanted:.15}"
+        "{what}: found {found:.15}, expected {wanted:.15}"
     );
 }

@@ -72,7 +72,7 @@ fn heterogeneity_is_the_maximum_of_the_integrated_likelihood() {
         let Some(rest) = key.strip_prefix("hetero/") else { continue };
         let (quantity, column) = rest.split_once('/').unwrap();
         let found = number(&p, "heterogeneity", &[("quantity", quantity)], column);
-        assert!((found - wanted).abs() < 0.01, "{key}: {found}, wanted {wanted}");
+        assert!((found - wanted).abs() < 0.01, "{key}: {found}, expected {wanted}");
     }
 }
 

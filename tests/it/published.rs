@@ -178,7 +178,7 @@ fn faults_name_line_column_and_what_is_wanted() {
         (
             "study,estimate,std_error\nA,1,1\nB,1,1\n",
             vec!["--method", "MH"],
-            "wanted one of EE, DL, GENQ",
+            "expected one of EE, DL, GENQ",
         ),
         ("study,estimate,std_error\nA,1,1\nB,1,1\n", vec!["--method", "XX"], "expected one of"),
         (

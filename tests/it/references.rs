@@ -62,7 +62,7 @@ fn a_report_names_terms_that_its_models_have() {
         (
             "[report]\nanswer = { model = \"cox\", term = \"stage=5\" }\n",
             "stage=5",
-            "`stage=5` is no term of `cox`",
+            "`stage=5` is not a term of `cox`",
         ),
         (
             "[report]\nanswer = { model = \"km\", term = \"stage=3\" }\n",
@@ -77,7 +77,7 @@ fn a_report_names_terms_that_its_models_have() {
         (
             "[[report.comparison]]\ntitle = \"t\"\nestimates = [{ model = \"cox\", term = \"mycn=amplified\", label = \"l\" }]\n",
             "mycn",
-            "`mycn=amplified` is no term of `cox`",
+            "`mycn=amplified` is not a term of `cox`",
         ),
     ] {
         let text = of(report);

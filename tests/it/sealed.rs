@@ -169,7 +169,7 @@ pub fn same(found: &BTreeMap<String, Estimate>, wanted: &BTreeMap<String, Estima
                     }
                     (x, y) => x == y,
                 };
-                assert!(agree, "{what}: {model}, {}, cell {i}: {x:?}, wanted {y:?}", a.name);
+                assert!(agree, "{what}: {model}, {}, cell {i}: {x:?}, expected {y:?}", a.name);
             }
         }
     }
@@ -337,7 +337,7 @@ fn a_million_words_are_summed_exactly() {
         let wanted: f64 = (0..3).map(|s| value(s, i)).sum();
         assert!(
             (x - wanted).abs() <= 1e-15 * wanted.abs().max(1.0),
-            "cell {i}: {x}, wanted {wanted}"
+            "cell {i}: {x}, expected {wanted}"
         );
     }
 }

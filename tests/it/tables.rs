@@ -219,7 +219,7 @@ fn a_life_table_with_years_or_ages_missing_is_refused() {
     let years: Vec<i32> = (1990..2020).filter(|y| !(2000..=2011).contains(y)).collect();
     let outcome = net(&life_table("qx", &years, &all, q), "").run();
     assert_eq!(outcome.code, 2);
-    assert!(outcome.told.contains("has no rates of 2000–2011, in which"), "{}", outcome.told);
+    assert!(outcome.told.contains("has no rates for 2000–2011, in which"), "{}", outcome.told);
     // Years that nobody of the study has lived through as a patient may be missing, as in the tables of long ago.
     let years: Vec<i32> = [1930, 1948, 1952].into_iter().chain(2000..2014).collect();
     let folder = net(&life_table("qx", &years, &all, q), "");
@@ -340,7 +340,7 @@ fn years_after_the_closing_date_have_no_person_years() {
     assert_eq!((outcome.code, rate(&outcome)), (1, (2.0, 30_000.0)), "{}", outcome.told);
     assert_eq!(outcome.notice("r", "population-gaps", "cells").unwrap(), "2002–2003");
     assert_eq!(outcome.notice("r", "cases-without-population", "n").unwrap(), "3");
-    for (date, said) in [("2001-31-12", "is no date"), ("2999-12-31", "lies in the future")] {
+    for (date, said) in [("2001-31-12", "is no date"), ("2999-12-31", "is in the future")] {
         folder.site_with(&format!("closing_date = \"{date}\"\n"), table);
         let outcome = folder.run();
         assert_eq!(outcome.code, 2);
@@ -360,10 +360,7 @@ fn dates_after_the_closing_date_are_faults() {
     folder.site_with("closing_date = \"2001-12-31\"\n", "");
     let (code, told) = folder.check();
     assert_eq!(code, 1, "{told}");
-    assert!(
-        told.contains("line 3: `diagnosis` lies after the closing date of site.toml"),
-        "{told}"
-    );
+    assert!(told.contains("line 3: `diagnosis` is after the closing date in site.toml"), "{told}");
 }
 
 /// Both sexes together: a year that has one of them only is not covered.

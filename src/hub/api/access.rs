@@ -55,7 +55,7 @@ impl FromRequestParts<Hub> for Person {
         if let Some(token) = bearer(&parts.headers) {
             return match hub.account_by_token(token, now).await? {
                 Some(account) => Ok(Self(account)),
-                None => Err(problem(ProblemKind::Unauthenticated, "this token does not count")),
+                None => Err(problem(ProblemKind::Unauthenticated, "this token is not valid")),
             };
         }
         let Some(cookie) = session(&parts.headers) else {
@@ -68,12 +68,12 @@ impl FromRequestParts<Hub> for Person {
         if parts.method != Method::GET && parts.method != Method::HEAD {
             return Err(problem(
                 ProblemKind::Forbidden,
-                "a browser session reads; changes need a token",
+                "a browser session is read-only; changes need a token",
             ));
         }
         match hub.store().account_by_session(cookie, now).await? {
             Some(account) => Ok(Self(account)),
-            None => Err(problem(ProblemKind::Unauthenticated, "the session is over")),
+            None => Err(problem(ProblemKind::Unauthenticated, "the session has expired")),
         }
     }
 }

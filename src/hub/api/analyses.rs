@@ -78,7 +78,7 @@ async fn put_analysis(
     .map_err(|error| Failure::internal(&error))?
     .map_err(invalid)?;
     if plan.spec.id != id {
-        let detail = "the analysis in the file has another id than the address";
+        let detail = "the id of the analysis in the file differs from that in the address";
         return Err(problem(ProblemKind::WrongAddress, detail));
     }
     store(&hub).put_analysis(&plan, &file, person.name(), hub.now()).await?;

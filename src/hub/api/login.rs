@@ -127,18 +127,17 @@ async fn callback(
     let config = oidc(&hub)?;
     let refused = |detail: &str| problem(ProblemKind::Unauthenticated, detail);
     let (Some(code), Some(state)) = (found.code, found.state) else {
-        return Err(refused("the provider did not log you in"));
+        return Err(refused("the provider did not confirm the login"));
     };
     let cookies = headers.get(header::COOKIE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let same = cookies.split(';').any(|pair| pair.trim() == format!("tributary_login={state}"));
     if !same {
-        return Err(refused("this login was not begun in this browser; begin again at /login"));
+        return Err(refused("this login was not started in this browser; start again at /login"));
     }
     let now = hub.now();
-    let (nonce, verifier) = store(&hub)
-        .end_login(&state, now)
-        .await?
-        .ok_or_else(|| refused("this login is over or was used before; begin again at /login"))?;
+    let (nonce, verifier) = store(&hub).end_login(&state, now).await?.ok_or_else(|| {
+        refused("this login has expired or was already used; start again at /login")
+    })?;
     let id = ClientId::new(config.client_id.clone());
     let client = CoreClient::from_provider_metadata(provider(config).await?, id, secret(config)?)
         .set_redirect_uri(redirect(config)?);
@@ -156,7 +155,7 @@ async fn callback(
     let claims =
         token.claims(&client.id_token_verifier(), &Nonce::new(nonce)).map_err(|error| {
             tracing::warn!(cause = %error, "the id token does not hold");
-            refused("what the provider says of you does not hold")
+            refused("the identity stated by the provider is not valid")
         })?;
     let subject = claims.subject().as_str();
     let account = store(&hub).account_of(subject).await?.ok_or_else(|| {

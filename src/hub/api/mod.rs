@@ -121,7 +121,7 @@ impl Page {
         match self.limit.unwrap_or(50) {
             limit @ 1..=LARGEST_PAGE => Ok(limit),
             other => Err(ProblemKind::BadRequest
-                .with(format!("limit is {other}, wanted 1 to {LARGEST_PAGE}"))
+                .with(format!("limit is {other}, expected 1 to {LARGEST_PAGE}"))
                 .into()),
         }
     }
@@ -148,7 +148,7 @@ fn plain<'a>(what: &str, name: &'a str) -> Result<&'a str, Failure> {
     let fine = (1..=128).contains(&name.len()) && !name.chars().any(char::is_control);
     let problem = || {
         ProblemKind::BadRequest
-            .with(format!("{what}: wanted 1 to 128 characters, none of them control characters"))
+            .with(format!("{what}: expected 1 to 128 characters, none of them control characters"))
     };
     fine.then_some(name).ok_or_else(|| problem().into())
 }
@@ -157,7 +157,7 @@ fn plain<'a>(what: &str, name: &'a str) -> Result<&'a str, Failure> {
 fn file_text(headers: &HeaderMap, body: &[u8]) -> Result<String, Failure> {
     let text = document_text(headers, body.to_vec())?;
     if text.contains('\0') {
-        return Err(ProblemKind::InvalidSpecification.with("the file holds a zero byte").into());
+        return Err(ProblemKind::InvalidSpecification.with("the file contains a zero byte").into());
     }
     Ok(text)
 }

@@ -91,7 +91,7 @@ async fn put_user(
         plain("subject", subject)?;
     }
     if name == person.name() && (disabled || role < Role::Administrator) {
-        let detail = "administrators cannot take their own rights away: another one does";
+        let detail = "administrators cannot remove their own rights: ask another administrator";
         return Err(problem(ProblemKind::Conflict, detail));
     }
     let name = plain("user", &name)?;
@@ -131,7 +131,7 @@ async fn give_token(
         person.needs(Role::Administrator)?;
     }
     if !(1..=366).contains(&days) {
-        return Err(problem(ProblemKind::BadRequest, format!("days is {days}, wanted 1 to 366")));
+        return Err(problem(ProblemKind::BadRequest, format!("days is {days}, expected 1 to 366")));
     }
     let (name, label) = (plain("user", &name)?, plain("label", &label)?);
     let token = store(&hub).give_token(name, label, days, person.name(), hub.now()).await?;
@@ -192,8 +192,8 @@ async fn audit(
     person.needs(Role::Administrator)?;
     let limit = page.limit()?;
     let after = if page.after().is_empty() { Ok(0) } else { page.after().parse::<u32>() };
-    let after =
-        after.map_err(|_| problem(ProblemKind::BadRequest, "after is no number of an entry"))?;
+    let after = after
+        .map_err(|_| problem(ProblemKind::BadRequest, "after is not the number of an entry"))?;
     let items: Vec<AuditEntry> = store(&hub)
         .audit_after(after.into(), limit)
         .await?

@@ -65,9 +65,8 @@ struct Wait {
 }
 
 fn site_id(code: &str) -> Result<SiteId, Failure> {
-    SiteId::new(code).map_err(|_| {
-        problem(ProblemKind::BadRequest, "the site code in the address has another form")
-    })
+    SiteId::new(code)
+        .map_err(|_| problem(ProblemKind::BadRequest, "the site code in the address is not valid"))
 }
 
 /// What is asked of `site` in the study, in the order of runs.
@@ -151,7 +150,7 @@ async fn question(
     let (round, questions) = match record.run.state {
         RunState::Consent => (None, Vec::new()),
         RunState::Asking { round } => (Some(round), record.run.questions()),
-        _ => return Err(problem(ProblemKind::RunClosed, "the run asks nothing now")),
+        _ => return Err(problem(ProblemKind::RunClosed, "the run has no open question")),
     };
     let header = QuestionHeader {
         study: record.row.study.clone(),
@@ -293,7 +292,7 @@ async fn answer(
         if known == hash {
             return Ok(Json(Receipt { sha256: known, received_at }));
         }
-        let detail = format!("site {site} has answered round {round} with something else");
+        let detail = format!("site {site} has already given a different answer to round {round}");
         return Err(problem(ProblemKind::ConflictingAnswer, detail));
     }
     if record.run.state != (RunState::Asking { round }) {
@@ -305,7 +304,7 @@ async fn answer(
         if answer.header.site != site {
             return Err(problem(
                 ProblemKind::WrongAddress,
-                "the answer is another site's than the address",
+                "the site of the answer differs from that in the address",
             ));
         }
         let policy = &record.plan.study.policy;

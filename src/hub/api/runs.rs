@@ -176,7 +176,7 @@ async fn open_run(
     let key = match headers.get("idempotency-key") {
         None => None,
         Some(key) => {
-            let key = key.to_str().map_err(|_| bad("idempotency-key is no plain text".into()))?;
+            let key = key.to_str().map_err(|_| bad("idempotency-key is not plain text".into()))?;
             Some(format!("{}:{}", person.name(), plain("idempotency-key", key)?))
         }
     };
@@ -211,7 +211,7 @@ async fn open_run(
     let periods = hub.periods();
     let period = |name: &str, given: Option<i64>, usual: i64| match given.unwrap_or(usual) {
         seconds @ 1..=31_536_000 => Ok(seconds),
-        other => Err(bad(format!("{name} is {other}, wanted 1 to 31536000 seconds"))),
+        other => Err(bad(format!("{name} is {other}, expected 1 to 31536000 seconds"))),
     };
     let (text, file) = (study.file.clone(), analysis.file.clone());
     let plan = tokio::task::spawn_blocking(move || {
@@ -310,7 +310,7 @@ fn event_reply(seq: i64, at: Timestamp, event: &Event) -> EventReply {
 
 fn after_number(page: &Page) -> Result<i64, Failure> {
     let number = if page.after().is_empty() { Ok(0) } else { page.after().parse() };
-    number.map_err(|_| problem(ProblemKind::BadRequest, "after is no number of an event"))
+    number.map_err(|_| problem(ProblemKind::BadRequest, "after is not the number of an event"))
 }
 
 /// What happened to a run

@@ -68,7 +68,7 @@ async fn put_study(
     let study = Study::parse("study.toml", &file)
         .map_err(|faults| problem(ProblemKind::InvalidSpecification, faults.to_string()))?;
     if study.id != id {
-        let detail = "the study in the file has another id than the address";
+        let detail = "the id of the study in the file differs from that in the address";
         return Err(problem(ProblemKind::WrongAddress, detail));
     }
     store(&hub).put_study(&study, &file, person.name(), hub.now()).await?;
@@ -117,7 +117,7 @@ async fn put_roster(
     let file = file_text(&headers, &body)?;
     let roster = Roster::parse("roster.toml", &file).map_err(|error| invalid(error.to_string()))?;
     if roster.study != id {
-        let detail = "the roster in the file is of another study than the address";
+        let detail = "the study of the roster in the file differs from that in the address";
         return Err(problem(ProblemKind::WrongAddress, detail));
     }
     if roster.hub.signing_key != hub.key().public() {

@@ -121,7 +121,7 @@ async fn problems() -> Result<Html<String>, Failure> {
     responses((status = 200, body = String, content_type = "text/html"), (status = "default", body = Problem, content_type = "application/problem+json")))]
 async fn problem_page(Path(slug): Path<String>) -> Result<Html<String>, Failure> {
     let found = ProblemKind::ALL.iter().find(|k| k.slug() == slug);
-    let found =
-        found.ok_or_else(|| problem(ProblemKind::NotFound, "there is no such kind of problem"))?;
+    let found = found
+        .ok_or_else(|| problem(ProblemKind::NotFound, "there is no problem type of this name"))?;
     page("problems.html", json!({ "kinds": [kind(*found)] }))
 }

@@ -62,7 +62,7 @@ pub enum StoreError {
     #[error(transparent)]
     Run(#[from] crate::run::RunError),
     /// A site that has answered with something else.
-    #[error("site {site} has answered round {round} with something else")]
+    #[error("site {site} has already given a different answer to round {round}")]
     Conflict {
         /// Site.
         site: String,
@@ -229,5 +229,6 @@ fn read<T: serde::de::DeserializeOwned>(what: &'static str, text: &str) -> Resul
 }
 
 fn time(what: &'static str, text: &str) -> Result<Timestamp, StoreError> {
-    text.parse().map_err(|_| StoreError::Unreadable { what, reason: "this is no time".into() })
+    text.parse()
+        .map_err(|_| StoreError::Unreadable { what, reason: "this is not a valid time".into() })
 }

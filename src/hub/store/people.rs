@@ -91,7 +91,7 @@ fn account(row: &sqlx::any::AnyRow) -> Result<Account, StoreError> {
 pub(crate) fn random_text() -> Result<String, StoreError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|_| StoreError::Differs("the system gives no random bytes".into()))?;
+        .map_err(|_| StoreError::Differs("the system provides no random bytes".into()))?;
     Ok(Base64UrlUnpadded::encode_string(&bytes))
 }
 

@@ -180,33 +180,34 @@ impl Options {
         let common = self.baseline == Baseline::Common;
         if common && self.is_weighted() {
             let hint = "write baseline = \"site\"";
-            let message = "weights and offset want each site's own baseline";
+            let message = "weights and an offset require a separate baseline for each site";
             faults.push(Fault::new("/baseline", message).hint(hint));
         }
         if common && self.variance != Variance::Model {
-            let message = "this variance wants each site's own baseline";
+            let message = "this variance requires a separate baseline for each site";
             faults.push(Fault::new("/variance", message).hint("write baseline = \"site\""));
         }
         if self.weights.is_some()
             && self.weight_type == WeightType::Sampling
             && self.variance == Variance::Model
         {
-            let message = "the inverse information is no variance under sampling weights";
+            let message = "the inverse information is not a valid variance under sampling weights";
             faults.push(Fault::new("/variance", message).hint("write variance = \"robust\""));
         }
         if self.is_weighted() && self.transform() != TimeTransform::None {
-            let message = "proportional hazards are not tested with weights or offset";
+            let message =
+                "the test of proportional hazards is not available with weights or an offset";
             let hint = "write proportional_hazards = \"none\"";
             faults.push(Fault::new("/proportional_hazards", message).hint(hint));
         }
         let bands = &self.time_bands_years;
         if bands.is_empty() != self.time_varying.is_empty() {
-            let message = "time_bands_years and time_varying go together";
+            let message = "time_bands_years and time_varying must be given together";
             let hint = "time_bands_years = [1], time_varying = [\"age_years\"]";
             faults.push(Fault::new("/time_bands_years", message).hint(hint));
         }
         if bands.first().is_some_and(|b| *b <= 0.0) || !bands.windows(2).all(|w| w[0] < w[1]) {
-            let message = "the starts of the bands are positive and ascend";
+            let message = "the starts of the bands must be positive and ascending";
             faults.push(Fault::new("/time_bands_years", message));
         }
         let varying = self.time_varying.iter().enumerate();

@@ -185,7 +185,7 @@ impl Options {
         }
         let starts = self.age_from.first().is_some_and(|a| *a == 0.0);
         if !starts || !self.age_from.windows(2).all(|w| w[0] < w[1]) {
-            let message = "age bands start at 0 and ascend";
+            let message = "age bands must start at 0 and be ascending";
             return vec![Fault::new("/age_from", message).hint("age_from = [0, 5, 10]")];
         }
         let n = self.age_weights.len();
@@ -194,7 +194,7 @@ impl Options {
             && (n != self.age_from.len() || self.age_weights.iter().any(|w| *w < 0.0) || sum <= 0.0)
         {
             let message = format!("{n} weights for {} age bands", self.age_from.len());
-            let hint = "one weight per band, none negative";
+            let hint = "give one non-negative weight per band";
             return vec![Fault::new("/age_weights", message).hint(hint)];
         }
         self.bands.clone_from(&self.age_from);

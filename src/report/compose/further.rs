@@ -236,7 +236,7 @@ impl Composer<'_> {
 
     fn number(&self, column: &str, table: &Table, row: usize, x: f64, percent: bool) -> String {
         let is_time = column.ends_with("_years") && column != "person_years";
-        let median = table.text(row, "quantity") == "median years";
+        let median = table.text(row, "quantity") == "median, years";
         match column {
             _ if column.ends_with("p_value") => self.locale.p_value(x),
             "statistic" | "deviance" => self.locale.decimals(x, 2),

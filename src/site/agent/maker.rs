@@ -126,7 +126,7 @@ impl Maker {
         let answers = answer(plan, &snapshot.registry, *round, questions)?;
         for (model, refusal) in &answers.refusals {
             let rule = refusal.public().rule;
-            tracing::info!(%site, model, ?rule, "held back; `tributary site preview` shows why");
+            tracing::info!(%site, model, ?rule, "withheld; `tributary site preview` shows why");
         }
         let Answers { outgoing, policy, refusals: _ } = answers;
         let seed = Seed::fresh()?;

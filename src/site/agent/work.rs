@@ -47,10 +47,10 @@ pub enum AgentError {
         reason: String,
     },
     /// A run whose name cannot name a file.
-    #[error("the run has a name that is not plain: letters, digits and `-` only")]
+    #[error("the name of the run may contain letters, digits and `-` only")]
     Run,
     /// A decision was taken before.
-    #[error("run {run} was {} before; a decision stands", if *approves { "approved" } else { "declined" })]
+    #[error("run {run} was {} before; a decision cannot be changed", if *approves { "approved" } else { "declined" })]
     Decided {
         /// Run.
         run: String,
@@ -59,7 +59,7 @@ pub enum AgentError {
     },
     /// The hub's roster is not this site's.
     #[error(
-        "the question is for roster {found}, this site holds {wanted}: a key may have been swapped; compare the rosters over another channel before anything is sent"
+        "the question refers to roster {found}, this site has {wanted}: a key may have been swapped; compare the rosters over a second channel before anything is sent"
     )]
     Roster {
         /// Hash in the question.
@@ -68,14 +68,14 @@ pub enum AgentError {
         wanted: String,
     },
     /// The key of this site is not the one in the roster.
-    #[error("the roster knows site {site} by another key than the one in this agent's folder")]
+    #[error("the key of site {site} in the roster differs from the one in this agent's folder")]
     Key {
         /// Site.
         site: SiteId,
     },
     /// The hash is not that of the files.
     #[error(
-        "the files that came have hash {found}, the hub says {wanted}: this question is not answered"
+        "the files received have hash {found}, the hub states {wanted}: this question is not answered"
     )]
     Specification {
         /// Hash computed here.
@@ -91,7 +91,7 @@ pub enum AgentError {
     },
     /// Answered before, and what was sent is gone.
     #[error(
-        "round {round} of run {run} was answered before, and the file with the answer is gone: a second, different answer is not given; put the file back, or let the run end without this site"
+        "round {round} of run {run} has already been answered, but the file with the answer is missing: a second, different answer is not given; restore the file, or let the run end without this site"
     )]
     Answered {
         /// Run.
@@ -101,7 +101,7 @@ pub enum AgentError {
     },
     /// A file of the site folder changed within a run.
     #[error(
-        "{files} changed since the first answer to run {run}: its rounds would mix two versions; put the earlier files back, or let the run end without this site"
+        "{files} changed since the first answer to run {run}: its rounds would mix two versions; restore the earlier files, or let the run end without this site"
     )]
     Changed {
         /// Run.

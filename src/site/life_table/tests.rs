@@ -165,7 +165,7 @@ fn a_population_that_the_file_does_not_hold_is_a_fault() {
     };
     assert!(read_rates(folder.path(), &of("SVN")).is_ok());
     let error = read_rates(folder.path(), &of("SLO")).unwrap_err().to_string();
-    assert!(error.contains("population `SLO`; the file holds: SVN"), "{error}");
+    assert!(error.contains("population `SLO`; the file contains: SVN"), "{error}");
     let (folder, name) = write("u.csv", "sex,year,age,qx\n1,2000,0,0.02\n2,2000,0,0.02\n");
     let error = read_rates(folder.path(), &RateFile { path: name, ..of("SVN") }).unwrap_err();
     assert!(error.to_string().contains("no column `population`"), "{error}");
@@ -175,7 +175,7 @@ fn a_population_that_the_file_does_not_hold_is_a_fault() {
 fn faults_name_the_line_and_what_is_wanted() {
     for (text, wanted) in [
         ("sex,year,age,qx\n1,2000,0,0.02\n3,2000,0,0.02\n", "line 3"),
-        ("sex,year,age,qx\n1,2000,0,0.02\n1,2000,0,0.02\n", "given before"),
+        ("sex,year,age,qx\n1,2000,0,0.02\n1,2000,0,0.02\n", "occur in an earlier line"),
         ("sex,year,age,qx\n1,2000,0,0.02\n", "females of age 0 in 2000 are missing"),
         ("sex,year,age,rate\n1,2000,0,0.02\n", "none of the columns"),
         ("sex,year,age,qx\n1,2000,5,0.02\n", "age 0"),
@@ -184,7 +184,7 @@ fn faults_name_the_line_and_what_is_wanted() {
         ("sex,year,age,mx\n1,2000,0,inf\n2,2000,0,0.02\n", "line 2: there is no rate"),
         (
             "sex,year,age,qx\n1,2000,0,0.1\n1,2000,1,1\n1,2000,2,0.1\n2,2000,0,0.1\n2,2000,1,0.1\n2,2000,2,0.1\n",
-            "line 3: nobody lives on after this age, and the table goes on at line 4",
+            "line 3: nobody survives this age, but the table continues in line 4",
         ),
     ] {
         let (folder, name) = write("t.csv", text);

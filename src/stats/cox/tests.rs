@@ -18,7 +18,7 @@ fn data() -> RiskData {
 fn close(found: f64, wanted: f64) {
     assert!(
         (found - wanted).abs() <= 1e-12 * wanted.abs().max(1.0),
-        "found {found}, wanted {wanted}"
+        "found {found}, expected {wanted}"
     );
 }
 
