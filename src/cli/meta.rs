@@ -11,8 +11,9 @@ use crate::{
     estimate::{Estimate, Status, Table, Value},
     limits::ConfidenceLevel,
     meta::{
-        Dataset, Method, Options, TestRule, analyse,
+        Covariances, Dataset, Method, Options, Prediction, TestRule, analyse,
         dose::{self, Doses},
+        text_of,
     },
     report::table_csv,
     stats::{
@@ -42,6 +43,15 @@ pub(super) enum To {
     Only0,
     /// All studies
     All,
+}
+
+/// Limits of prediction intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PredictionLimits {
+    /// By t with k − 1 degrees of freedom, whatever the test
+    TK1,
+    /// As the test of the average has them: normal with z, else by t with k − 1 degrees of freedom, as metafor
+    AsTest,
 }
 
 /// Family of the prior of τ.
@@ -83,15 +93,21 @@ pub(super) struct MetaArguments {
     /// counts where a cell is zero, BAYES for two to four studies (with REML from three on), otherwise REML]
     #[arg(long, value_delimiter = ',')]
     method: Vec<String>,
-    /// Tests and intervals: z t hksj hksj-floor [default: hksj-floor; z for two studies]
+    /// Intervals: z t hksj hksj-floor; hksj-floor if absent, z for two studies and for EE. They apply to EE, GENQ and the estimators of the
+    /// between-study variance; MH, PETO and BETABIN have normal limits, the others limits of their own. The first method and test are those
+    /// of single studies, subgroups and moderators too
     #[arg(long, value_delimiter = ',')]
     test: Vec<String>,
-    /// Continuity correction: the number added to cells of the studies chosen by --to
-    #[arg(long, default_value_t = 0.5)]
-    add: f64,
-    /// Studies to which the continuity correction applies
-    #[arg(long, default_value = "none")]
-    to: To,
+    /// Prediction intervals
+    #[arg(long)]
+    prediction: Option<PredictionLimits>,
+    /// What is added to cells of the studies that --to names; 0.5 if absent. It is for the studies' own effects: methods that take the
+    /// counts themselves (MH, PETO, EXACT, GLMM, BETABIN) take them as they are
+    #[arg(long, requires = "to")]
+    add: Option<f64>,
+    /// To which studies it is added [default: none]
+    #[arg(long)]
+    to: Option<To>,
     /// Columns with moderators
     #[arg(long, value_delimiter = ',')]
     moderators: Vec<String>,
@@ -107,18 +123,22 @@ pub(super) struct MetaArguments {
     /// Column with weights, for GENQ
     #[arg(long)]
     weights: Option<String>,
-    /// Column that names outcomes: multivariate meta-analysis (REML), one line per study and outcome
-    #[arg(long)]
+    /// Column of outcomes: studies with several are pooled together (REML, or ML if it is named), one line per study and outcome
+    #[arg(long, conflicts_with_all = ["moderators", "subgroup", "cluster", "order", "permutations", "weights"])]
     outcome: Option<String>,
-    /// Within-study correlation of the estimates of two outcomes
-    #[arg(long, default_value_t = 0.5)]
-    correlation: f64,
-    /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG diagonal, NONE none
-    #[arg(long, default_value = "UN", ignore_case = true)]
-    structure: String,
-    /// Column with doses, for dose–response meta-analysis: ratios by dose (study, cases, n or time, estimate and std_error on the log scale; both empty for each study's
+    /// Correlation of the errors of two outcomes of a study, the same in all studies; 0.5 if absent
+    #[arg(long, requires = "outcome")]
+    correlation: Option<f64>,
+    /// Covariances of these errors by study, in place of one correlation: comma-separated file with study, outcome, with, covariance, a
+    /// line for each pair of outcomes of a study
+    #[arg(long, value_name = "FILE", requires = "outcome", conflicts_with = "correlation")]
+    covariance: Option<std::path::PathBuf>,
+    /// Between-study covariance of outcomes: UN unstructured, CS compound symmetric, DIAG no correlation, NONE; UN if absent
+    #[arg(long, ignore_case = true, requires = "outcome")]
+    structure: Option<String>,
+    /// Column of doses: ratios by dose (study, cases, n or time, estimate and std_error on the log scale; both empty for each study's
     /// reference group; design cc, ci or ir where the columns do not say) are pooled as slopes per unit of dose
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["outcome", "moderators", "subgroup", "cluster", "order", "weights", "to"])]
     dose: Option<String>,
     /// Knots of a spline of dose, fitted as well as the line: 3 to 5
     #[arg(long, requires = "dose", value_parser = clap::value_parser!(u64).range(3..=5))]
@@ -126,18 +146,18 @@ pub(super) struct MetaArguments {
     /// Number of permutations for p-values; up to 16 studies, all sign changes are enumerated
     #[arg(long, default_value_t = 0)]
     permutations: usize,
-    /// Seed of the random number generator
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Prior distribution of τ, the standard deviation between studies
-    #[arg(long, default_value = "half-normal")]
-    prior: Prior,
-    /// Scale of the prior distribution
-    #[arg(long, default_value_t = 0.5)]
-    prior_scale: f64,
-    /// Quadrature points in models of counts; 1 is the Laplace approximation
-    #[arg(long, default_value_t = 21)]
-    nodes: usize,
+    /// Seed of the permutations; 1 if absent
+    #[arg(long, requires = "permutations")]
+    seed: Option<u64>,
+    /// Prior of the standard deviation between studies, for BAYES; half-normal if absent
+    #[arg(long)]
+    prior: Option<Prior>,
+    /// Scale of the prior; 0.5 if absent
+    #[arg(long)]
+    prior_scale: Option<f64>,
+    /// Quadrature points of models of counts (GLMM); 1 is Laplace's approximation, 21 if absent
+    #[arg(long)]
+    nodes: Option<usize>,
     /// Confidence level
     #[arg(long, default_value_t)]
     level: ConfidenceLevel,
@@ -145,10 +165,12 @@ pub(super) struct MetaArguments {
     #[arg(long, default_value = "text")]
     format: Format,
     /// Title of the report [default: the name of the file]
-    #[arg(long)]
+    #[cfg_attr(feature = "hub", arg(long, requires = "out"))]
+    #[cfg_attr(not(feature = "hub"), arg(long))]
     title: Option<String>,
     /// Question that the report answers
-    #[arg(long)]
+    #[cfg_attr(feature = "hub", arg(long, requires = "out"))]
+    #[cfg_attr(not(feature = "hub"), arg(long))]
     question: Option<String>,
     /// Folder for the full report
     #[cfg(feature = "hub")]
@@ -172,10 +194,14 @@ fn named<T: Copy>(what: &str, word: &str, names: &[(&str, T)]) -> anyhow::Result
     Ok(*value)
 }
 
+fn read(path: &std::path::Path) -> anyhow::Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    text_of(&bytes).with_context(|| path.display().to_string())
+}
+
 pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
     let path = &arguments.data;
-    let text =
-        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = read(path)?;
     let in_file = || path.display().to_string();
     let doses = arguments.dose.as_ref().map(|column| Doses::parse(&text, column)).transpose();
     let doses = doses.with_context(in_file)?;
@@ -211,25 +237,36 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
     };
     let methods = Method::ALL.map(|m| (m.word(), m));
     let tests = TestRule::ALL.map(|t| (t.word(), t));
-    if arguments.prior_scale.is_nan() || arguments.prior_scale <= 0.0 {
-        bail!("--prior-scale is {}, expected a number above 0", arguments.prior_scale);
+    let scale = arguments.prior_scale.unwrap_or(0.5);
+    if !(scale > 0.0 && scale.is_finite()) {
+        bail!("--prior-scale is {scale}, expected a number above 0");
     }
-    if !(1..=201).contains(&arguments.nodes) {
-        bail!("--nodes is {}, expected 1 to 201", arguments.nodes);
+    if let Some(nodes) = arguments.nodes.filter(|nodes| !(1..=201).contains(nodes)) {
+        bail!("--nodes is {nodes}, expected 1 to 201");
     }
-    if arguments.add.is_nan() || arguments.add < 0.0 {
-        bail!("--add is {}, expected a number of 0 or more", arguments.add);
+    let usual = Options::new(measure);
+    let correlation = arguments.correlation.unwrap_or(usual.correlation);
+    if !(-1.0 < correlation && correlation < 1.0) {
+        bail!("--correlation is {correlation}, expected a number between -1 and 1");
     }
-    if !(-1.0 < arguments.correlation && arguments.correlation < 1.0) {
-        bail!("--correlation is {}, expected a number between -1 and 1", arguments.correlation);
-    }
+    let covariances = match &arguments.covariance {
+        None => None,
+        Some(path) => {
+            Some(Covariances::parse(&read(path)?).with_context(|| path.display().to_string())?)
+        }
+    };
     let structures = [
         ("UN", Structure::Unstructured),
         ("CS", Structure::CompoundSymmetric),
         ("DIAG", Structure::Diagonal),
         ("NONE", Structure::Common),
     ];
-    let scale = arguments.prior_scale;
+    let family = arguments.prior.unwrap_or(Prior::HalfNormal);
+    let prior = match family {
+        Prior::HalfNormal => TauPrior::HalfNormal(scale),
+        Prior::HalfCauchy => TauPrior::HalfCauchy(scale),
+    };
+    let correction = correction(arguments)?;
     Ok(Options {
         measure,
         methods: arguments
@@ -238,23 +275,25 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
             .map(|w| named("method", w, &methods))
             .collect::<Result<_, _>>()?,
         tests: arguments.test.iter().map(|w| named("test", w, &tests)).collect::<Result<_, _>>()?,
-        correction: correction(arguments),
+        correction,
         level: arguments.level.share(),
         moderators: arguments.moderators.clone(),
         subgroup: arguments.subgroup.clone(),
         cluster: arguments.cluster.clone(),
         order: arguments.order.clone(),
         permutations: arguments.permutations,
-        seed: arguments.seed,
-        weights: weights(arguments, data, measure)?,
+        seed: arguments.seed.unwrap_or(usual.seed),
+        weights: weights(arguments, data, measure, correction)?,
         outcome: arguments.outcome.clone(),
-        correlation: arguments.correlation,
-        structure: named("structure", &arguments.structure, &structures)?,
-        prior: match arguments.prior {
-            Prior::HalfNormal => TauPrior::HalfNormal(scale),
-            Prior::HalfCauchy => TauPrior::HalfCauchy(scale),
-        },
+        correlation,
+        covariances,
+        structure: named("structure", arguments.structure.as_deref().unwrap_or("UN"), &structures)?,
+        prior: (arguments.prior.is_some() || arguments.prior_scale.is_some()).then_some(prior),
         nodes: arguments.nodes,
+        prediction: match arguments.prediction {
+            Some(PredictionLimits::AsTest) => Prediction::AsTest,
+            Some(PredictionLimits::TK1) | None => Prediction::TK1,
+        },
     })
 }
 
@@ -263,35 +302,39 @@ fn weights(
     arguments: &MetaArguments,
     data: &Dataset,
     measure: Measure,
+    correction: Correction,
 ) -> anyhow::Result<Vec<f64>> {
     let Some(name) = &arguments.weights else { return Ok(Vec::new()) };
     let cells = data.column(name)?;
-    let correction = correction(arguments);
     let mut found = Vec::new();
-    for (row, ((_, study), cell)) in data.studies.iter().zip(cells).enumerate() {
+    for (line, ((_, study), cell)) in data.lines.iter().zip(data.studies.iter().zip(cells)) {
         if effect(measure, study, correction).is_none() {
             continue;
         }
         match cell.parse::<f64>() {
             Ok(weight) if weight > 0.0 && weight.is_finite() => found.push(weight),
             _ => {
-                bail!(
-                    "line {}, column `{name}`: found `{cell}`, expected a weight above 0",
-                    row + 2
-                )
+                bail!("line {line}, column `{name}`: found `{cell}`, expected a weight above 0")
             }
         }
     }
     Ok(found)
 }
 
-fn correction(arguments: &MetaArguments) -> Correction {
+fn correction(arguments: &MetaArguments) -> anyhow::Result<Correction> {
+    let add = arguments.add.unwrap_or(0.5);
+    if !(add >= 0.0 && add.is_finite()) {
+        bail!("--add is {add}, wanted a number of 0 or more");
+    }
     let to = match arguments.to {
-        To::None => AddTo::None,
-        To::Only0 => AddTo::OnlyZero,
-        To::All => AddTo::All,
+        Some(To::Only0) => AddTo::OnlyZero,
+        Some(To::All) => AddTo::All,
+        Some(To::None) | None => AddTo::None,
     };
-    Correction { add: if to == AddTo::None { 0.0 } else { arguments.add }, to }
+    if to == AddTo::None && arguments.add.is_some() {
+        bail!("--add has no effect with --to none; write --to only0 or --to all");
+    }
+    Ok(Correction { add: if to == AddTo::None { 0.0 } else { add }, to })
 }
 
 /// Tables that are printed beside `pooled`; the rest are in the JSON and the report.

@@ -28,7 +28,7 @@ pub(super) fn add(
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let names: Vec<&str> = own.iter().map(|&i| effects[i].study.as_str()).collect();
     let estimator = estimator_of(methods);
-    let rule = options.tests.first().copied().unwrap_or(TestRule::HksjFloor);
+    let rule = options.first_test();
     if own.len() >= 3 {
         let rows = leave_one_out(&y, &v, estimator, rule.test(), options.level);
         estimate.tables.push(without_table("leave_one_out", &names, &rows));
@@ -44,7 +44,13 @@ pub(super) fn add(
         let pick = |x: &[f64]| order.iter().map(|&i| x[i]).collect::<Vec<f64>>();
         let rows = cumulative(&pick(&y), &pick(&v), estimator, rule.test(), options.level);
         let names: Vec<&str> = order.iter().map(|&i| names[i]).collect();
-        estimate.tables.push(without_table("cumulative_analysis", &names, &rows));
+        let mut table = without_table("cumulative_analysis", &names, &rows);
+        table.columns.push("test".into());
+        for (i, row) in table.rows.iter_mut().enumerate() {
+            // Of one or two effects t says nothing.
+            row.push(if i < 2 { TestRule::Z } else { rule }.word().into());
+        }
+        estimate.tables.push(table);
     }
     if own.len() >= 4 {
         subsets(&y, &v, estimate);
@@ -170,9 +176,14 @@ fn asymmetry(
     push("Egger", egger(y, v, estimator));
     push("Begg", begg(y, v));
     let tables = two_arm_tables(effects);
+    let mut wanted = 2;
     if tables.len() >= FEWEST {
         push("Harbord", harbord(&tables));
         push("Peters", peters(&tables));
+        wanted = 4;
+    }
+    if table.rows.len() < wanted {
+        estimate.notices.push(Notice::new(Status::NotIdentified, "asymmetry-same-errors", &[]));
     }
     estimate.tables.push(table);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::sheet::Sheet;
 use crate::stats::effect_size::{Measure, StudyData};
 
 /// What a file reports per study.
@@ -65,6 +66,54 @@ impl Kind {
 /// What is wrong with a file or what is asked of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DataError {
+    /// The file is no text.
+    #[error(
+        "the file is {found}, expected comma-separated text in UTF-8: export the table as CSV (UTF-8) and give that file"
+    )]
+    Other {
+        /// What it is.
+        found: &'static str,
+    },
+    /// Text in another encoding.
+    #[error("line {line} is not UTF-8 text: save the file as CSV (UTF-8)")]
+    Encoding {
+        /// Line of the file.
+        line: usize,
+    },
+    /// Another delimiter.
+    #[error(
+        "line 1: the columns are separated by {found}, expected commas: save the file as comma-separated text, with points in decimal numbers such as 0.25"
+    )]
+    Delimiter {
+        /// Delimiter.
+        found: &'static str,
+    },
+    /// A line with more or fewer fields than the header.
+    #[error(
+        "line {line}: found {found} fields, expected {wanted} as in the header: quote a field that contains a comma, and leave a missing one empty between its commas"
+    )]
+    Fields {
+        /// Line of the file.
+        line: usize,
+        /// Fields there are.
+        found: usize,
+        /// Fields of the header.
+        wanted: usize,
+    },
+    /// A field with a line break.
+    #[error(
+        "line {line}: a field runs over several lines: close its quote on the line, or take the quote away"
+    )]
+    Quote {
+        /// Line of the file.
+        line: usize,
+    },
+    /// A column name that occurs twice.
+    #[error("line 1: two columns are called `{name}`: rename one of them")]
+    Twice {
+        /// Name.
+        name: String,
+    },
     /// The file is no table.
     #[error("the file cannot be read as comma-separated text: {reason}")]
     Table {
@@ -73,11 +122,13 @@ pub enum DataError {
     },
     /// No kind has these columns.
     #[error(
-        "the columns {found} match no known type of data; expected study and one of: events1, n1, events2, n2 | events1, time1, events2, time2 | events, n | estimate, std_error"
+        "line 1: the columns are {found}{missing}; expected study and one of: events1, n1, events2, n2 | events1, time1, events2, time2 | events, n | estimate, std_error"
     )]
     Columns {
         /// Columns.
         found: String,
+        /// What the nearest kind lacks, in words.
+        missing: String,
     },
     /// A cell.
     #[error("line {line}, column `{column}`: found `{found}`, expected {wanted}")]
@@ -136,6 +187,24 @@ pub enum DataError {
         /// What is wrong, and what was wanted.
         reason: &'static str,
     },
+    /// An option that nothing uses.
+    #[error("{option} has no effect here: {reason}")]
+    Unused {
+        /// Option.
+        option: &'static str,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A covariance of two outcomes of a study that is missing or cannot be.
+    #[error("the covariances of study `{study}`{place}: {reason}")]
+    Covariance {
+        /// Study.
+        study: String,
+        /// Line of the file, in words; nothing where none is at fault.
+        place: String,
+        /// What is wrong, and what was wanted.
+        reason: String,
+    },
     /// A method of another kind of data.
     #[error(
         "method {method} does not apply to {found} with this measure; expected one of {wanted}"
@@ -159,6 +228,24 @@ pub struct Dataset {
     pub studies: Vec<(String, StudyData)>,
     /// All columns by name, as they are written.
     pub columns: BTreeMap<String, Vec<String>>,
+    /// Line of the file of each study.
+    pub lines: Vec<usize>,
+}
+
+/// What the kind lacks that has most of these columns.
+fn missing(head: &[String]) -> String {
+    let has = |name: &str| head.iter().any(|h| h == name);
+    let lacks = |columns: &[&'static str]| -> Vec<&'static str> {
+        std::iter::once("study").chain(columns.iter().copied()).filter(|c| !has(c)).collect()
+    };
+    let known = |columns: &[&str]| columns.iter().filter(|c| has(c)).count();
+    let nearest = COLUMNS.iter().rev().max_by_key(|(_, columns)| known(columns));
+    match nearest.filter(|(_, columns)| known(columns) > 0) {
+        Some((kind, columns)) => {
+            format!("; {} lack {}", kind.words(), lacks(columns).join(", "))
+        }
+        None => String::new(),
+    }
 }
 
 impl Dataset {
@@ -167,47 +254,35 @@ impl Dataset {
     /// # Errors
     /// If it has other columns, or a number cannot be.
     pub fn parse(text: &str) -> Result<Self, DataError> {
-        let table = |error: csv::Error| DataError::Table { reason: error.to_string() };
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let head: Vec<String> =
-            reader.headers().map_err(table)?.iter().map(str::to_owned).collect();
+        let sheet = Sheet::read(text)?;
+        let head = &sheet.head;
         let found = COLUMNS.iter().find(|(_, columns)| {
             columns.iter().all(|c| head.iter().any(|h| h == c)) && head.iter().any(|h| h == "study")
         });
         let Some((kind, wanted)) = found else {
-            return Err(DataError::Columns { found: head.join(", ") });
+            return Err(DataError::Columns { found: head.join(", "), missing: missing(head) });
         };
+        let places =
+            wanted.iter().map(|name| sheet.column(name)).collect::<Result<Vec<usize>, _>>()?;
+        let study = sheet.column("study")?;
         let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut studies = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(table)?;
-            let line = record.position().map_or(0, |p| p.line() as usize);
-            let cell = |name: &str| {
-                let at = head.iter().position(|h| h == name).unwrap_or(0);
-                record.get(at).unwrap_or_default()
-            };
-            let mut numbers = Vec::new();
-            for column in *wanted {
-                let text = cell(column);
-                let number = text.parse::<f64>().ok().filter(|x| x.is_finite());
-                numbers.push(number.ok_or_else(|| DataError::Cell {
-                    line,
-                    column: (*column).to_owned(),
-                    found: text.to_owned(),
-                    wanted: "a number",
-                })?);
-            }
-            check(*kind, wanted, &numbers, line)?;
-            studies.push((cell("study").to_owned(), data_of(*kind, &numbers)));
-            for name in &head {
-                columns.entry(name.clone()).or_default().push(cell(name).to_owned());
+        for row in &sheet.rows {
+            let numbers = places
+                .iter()
+                .map(|&at| sheet.number(row, at, "a number"))
+                .collect::<Result<Vec<f64>, _>>()?;
+            check(*kind, wanted, &numbers, row.line)?;
+            studies.push((row.cell(study).to_owned(), data_of(*kind, &numbers)));
+            for (at, name) in head.iter().enumerate() {
+                columns.entry(name.clone()).or_default().push(row.cell(at).to_owned());
             }
         }
         if studies.is_empty() {
             return Err(DataError::Empty);
         }
-        Ok(Self { kind: *kind, studies, columns })
+        let lines = sheet.rows.iter().map(|row| row.line).collect();
+        Ok(Self { kind: *kind, studies, columns, lines })
     }
 
     /// A column as it is written.

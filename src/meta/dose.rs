@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{DataError, Dataset, Kind, Options, outcomes::at_border};
+use super::{
+    DataError, Dataset, Kind, Options, outcomes::at_border, regression::estimator_of, sheet::Sheet,
+};
 use crate::{
     estimate::{Estimate, Notice, Status, Table, Value},
     stats::{
-        distribution::{chi_squared_upper, normal_point, quantile},
+        distribution::{chi_squared_upper, normal_point, quantile, student_point},
         dose_response::{Design, Group, covariance, gls},
         effect_size::StudyData,
         matrix::invert,
         multivariate_meta::{MultivariateFit, Structure, StudyOutcomes, fit},
-        random_effects::{Tau2Estimator, Test, pool, tau2},
+        random_effects::{Test, pool, tau2},
         spline::harrell,
     },
 };
@@ -51,16 +53,8 @@ impl Doses {
     /// # Errors
     /// If a column is missing, a number cannot be, or a study has no reference group or more than one.
     pub fn parse(text: &str, dose: &str) -> Result<Self, DataError> {
-        let table = |error: csv::Error| DataError::Table { reason: error.to_string() };
-        let mut reader =
-            csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
-        let head: Vec<String> =
-            reader.headers().map_err(table)?.iter().map(str::to_owned).collect();
-        let known = || head.join(", ");
-        let place = |name: &str| {
-            let missing = || DataError::Column { name: name.to_owned(), known: known() };
-            head.iter().position(|h| h == name).ok_or_else(missing)
-        };
+        let sheet = Sheet::read(text)?;
+        let place = |name: &str| sheet.column(name);
         let (study, at_dose, cases) = (place("study")?, place(dose)?, place("cases")?);
         let (estimate, std_error) = (place("estimate")?, place("std_error")?);
         let by_time = place("time").is_ok();
@@ -68,23 +62,13 @@ impl Doses {
         let design = place("design").ok();
         let mut order: Vec<String> = Vec::new();
         let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
-        for record in reader.records() {
-            let record = record.map_err(table)?;
-            let number = record.position().map_or(0, |p| p.line() as usize);
-            let cell = |at: usize| record.get(at).unwrap_or_default();
-            let fault = |at: usize, wanted: &'static str| DataError::Cell {
-                line: number,
-                column: head[at].clone(),
-                found: cell(at).to_owned(),
-                wanted,
-            };
-            let real = |at: usize, wanted: &'static str| {
-                let found = cell(at).parse::<f64>().ok().filter(|x| x.is_finite());
-                found.ok_or_else(|| fault(at, wanted))
-            };
+        for row in &sheet.rows {
+            let cell = |at: usize| row.cell(at);
+            let real = |at: usize, wanted: &'static str| sheet.number(row, at, wanted);
             let positive = |at: usize| {
-                let found = real(at, "a number above 0")?;
-                if found > 0.0 { Ok(found) } else { Err(fault(at, "a number above 0")) }
+                let wanted = "a number above 0";
+                let found = real(at, wanted)?;
+                if found > 0.0 { Ok(found) } else { Err(sheet.fault(row, at, wanted)) }
             };
             let reference = matches!(cell(std_error), "" | "0" | "0.0");
             let ratio = if reference {
@@ -93,13 +77,15 @@ impl Doses {
                 Some((real(estimate, "a log ratio")?, positive(std_error)?))
             };
             let line = Line {
-                number,
+                number: row.line,
                 design: match design.map(cell) {
                     Some("cc") => Design::CaseControl,
                     None if by_time => Design::IncidenceRate,
                     Some("ci") | None => Design::CumulativeIncidence,
                     Some("ir") => Design::IncidenceRate,
-                    Some(_) => return Err(fault(design.unwrap_or(0), "cc, ci or ir")),
+                    Some(_) => {
+                        return Err(sheet.fault(row, design.unwrap_or(0), "cc, ci or ir"));
+                    }
                 },
                 dose: real(at_dose, "a dose")?,
                 cases: positive(cases)?,
@@ -139,7 +125,7 @@ impl Doses {
             let data = StudyData::Estimate { estimate: slope[0], variance: variance[(0, 0)] };
             studies.push((study.name.clone(), data));
         }
-        Ok(Dataset { kind: Kind::Generic, studies, columns: BTreeMap::new() })
+        Ok(Dataset { kind: Kind::Generic, studies, columns: BTreeMap::new(), lines: Vec::new() })
     }
 
     /// Doses of all groups, ascending.
@@ -237,8 +223,8 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
     let grid: Vec<f64> =
         (0..=20).map(|i| reference + (last - reference) * f64::from(i) / 20.0).collect();
     let z = normal_point(options.level);
-    let mut push = |form: &str, dose: f64, value: f64, variance: f64| {
-        let around = z * variance.max(0.0).sqrt();
+    let mut push = |form: &str, dose: f64, value: f64, (point, variance): (f64, f64)| {
+        let around = point * variance.max(0.0).sqrt();
         let ratios = [value, value - around, value + around].map(f64::exp);
         table.push(
             [form.into(), dose.into()].into_iter().chain(ratios.map(Value::number)).collect(),
@@ -246,11 +232,14 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
     };
     let (y, v): (Vec<f64>, Vec<f64>) =
         fits.filter_map(|(_, f)| f.map(|(b, v, _)| (b[0], v[(0, 0)]))).unzip();
-    let between = if y.len() >= 2 { tau2(&y, &v, Tau2Estimator::Reml).value } else { 0.0 };
-    let line = pool(&y, &v, between, Test::Z, options.level);
+    let estimator = estimator_of(&options.methods);
+    let between = if y.len() >= 2 { tau2(&y, &v, estimator).value } else { 0.0 };
+    let test = options.tests.first().map_or(Test::Z, |rule| rule.test());
+    let line = pool(&y, &v, between, test, options.level);
+    let line_point = if line.df.is_finite() { student_point(options.level, line.df) } else { z };
     for &dose in &grid {
         let d = dose - reference;
-        push("line", dose, line.estimate * d, (line.std_error * d).powi(2));
+        push("line", dose, line.estimate * d, (line_point, (line.std_error * d).powi(2)));
     }
     if let Some(n) = n_knots {
         let places = knots(&all, n);
@@ -263,7 +252,7 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
                         harrell(dose, &places).iter().zip(&zero).map(|(a, b)| a - b),
                     );
                     let variance = (row.transpose() * &found.covariance * &row)[(0, 0)];
-                    push("spline", dose, row.dot(&found.coefficients), variance);
+                    push("spline", dose, row.dot(&found.coefficients), (z, variance));
                 }
                 if at_border(&found, v.iter().copied().fold(f64::INFINITY, f64::min)) {
                     let notice = Notice::new(Status::Boundary, "dose-at-border", &[]);

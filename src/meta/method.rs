@@ -239,3 +239,28 @@ impl TestRule {
         }
     }
 }
+
+/// Limits of prediction intervals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prediction {
+    /// t with k − 1 degrees of freedom whatever the test (Higgins, Thompson & Spiegelhalter 2009, with the degrees of `meta`).
+    #[default]
+    #[serde(rename = "t-k-1")]
+    TK1,
+    /// As the test of the average has them: normal with z, else t with k − 1 degrees of freedom, as `metafor`.
+    AsTest,
+}
+
+impl Prediction {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::TK1, Self::AsTest];
+
+    /// Its name on the command line and in the method card.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::TK1 => "t-k-1",
+            Self::AsTest => "as-test",
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Meta-analysis of published or stacked study results: effects, pooled in one table, and what else a reader asks of them.
 
+mod applies;
 mod checks;
+mod covariance;
 mod data;
 pub mod dose;
 mod method;
@@ -8,11 +10,15 @@ mod outcomes;
 mod pooled;
 mod rare;
 mod regression;
+mod sheet;
 mod stages;
 
+pub use applies::check_tests;
+pub use covariance::Covariances;
 pub use data::{DataError, Dataset, Kind};
-pub use method::{Method, TestRule};
+pub use method::{Method, Prediction, TestRule};
 pub use pooled::{POOLED, heterogeneity_table, pooled_table, studies_table};
+pub use sheet::text_of;
 
 use crate::{
     estimate::{Estimate, Exactness, Notice, Status},
@@ -55,12 +61,16 @@ pub struct Options {
     pub outcome: Option<String>,
     /// Correlation of the errors of two outcomes of a study.
     pub correlation: f64,
+    /// Covariances of these errors by study, in place of one correlation.
+    pub covariances: Option<Covariances>,
     /// Form of the between-study covariance of outcomes.
     pub structure: Structure,
-    /// Prior of τ in Bayesian analysis.
-    pub prior: TauPrior,
-    /// Quadrature points of rare-event models.
-    pub nodes: usize,
+    /// Prior of τ in Bayesian analysis; [`TauPrior::HalfNormal`] with scale 0.5 if none.
+    pub prior: Option<TauPrior>,
+    /// Quadrature points of rare-event models, 21 if none.
+    pub nodes: Option<usize>,
+    /// Prediction intervals.
+    pub prediction: Prediction,
 }
 
 impl Options {
@@ -81,10 +91,25 @@ impl Options {
             weights: Vec::new(),
             outcome: None,
             correlation: 0.5,
+            covariances: None,
             structure: Structure::Unstructured,
-            prior: TauPrior::HalfNormal(0.5),
-            nodes: 21,
+            prior: None,
+            nodes: None,
+            prediction: Prediction::default(),
         }
+    }
+
+    fn prior(&self) -> TauPrior {
+        self.prior.unwrap_or(TauPrior::HalfNormal(0.5))
+    }
+
+    fn nodes(&self) -> usize {
+        self.nodes.unwrap_or(21)
+    }
+
+    /// Test of single studies, subgroups and moderators: the first one.
+    fn first_test(&self) -> TestRule {
+        self.tests.first().copied().unwrap_or(TestRule::HksjFloor)
     }
 }
 
@@ -152,6 +177,7 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
             wanted: fitting.map(Method::word).collect::<Vec<_>>().join(", "),
         });
     }
+    applies::check(data, options, &methods, stages::apply(data, options, &effects))?;
     let mut estimate = Estimate::new(Exactness::TwoStage, 0);
     card_lines(&mut estimate, options, &methods);
     let without: Vec<&str> =
@@ -197,10 +223,15 @@ fn card_lines(estimate: &mut Estimate, options: &Options, methods: &[Method]) {
     };
     estimate.line("zero-cells", correction, &[("add", options.correction.add.to_string())]);
     estimate.line("tau2-interval", "q-profile", &[]);
-    estimate.line("prediction", "t-k-1", &[]);
+    estimate.line("prediction", options.prediction.word(), &[]);
+    let by = [
+        ("method", regression::method_of(methods).word().to_owned()),
+        ("test", options.first_test().word().to_owned()),
+    ];
+    estimate.line("single-studies", "named", &by);
     estimate.line("i2", "from-tau2", &[]);
     if methods.contains(&Method::Bayes) {
-        let (family, scale) = match options.prior {
+        let (family, scale) = match options.prior() {
             TauPrior::HalfNormal(scale) => ("half-normal", scale),
             TauPrior::HalfCauchy(scale) => ("half-cauchy", scale),
             TauPrior::LogNormalTau2(mean, _) => ("log-normal", mean),
@@ -208,6 +239,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options, methods: &[Method]) {
         estimate.line("tau-prior", family, &[("scale", scale.to_string())]);
     }
     if methods.iter().any(|m| m.is_glmm()) {
-        estimate.line("quadrature", "adaptive", &[("nodes", options.nodes.to_string())]);
+        estimate.line("quadrature", "adaptive", &[("nodes", options.nodes().to_string())]);
     }
 }

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{DataError, Dataset, Effect, Options};
+use super::{DataError, Dataset, Effect, Method, Options, covariance::Covariances};
 use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     stats::{
@@ -56,26 +56,52 @@ impl Gathered<'_> {
         lines.filter(|line| line.0 == outcome).map(|line| (line.1, line.2)).unzip()
     }
 
-    /// The model's data: errors of one study are correlated by `correlation`, and a mean is estimated for each outcome.
-    fn designed(&self, correlation: f64) -> Vec<StudyOutcomes> {
-        let design = |lines: &Vec<Line>| {
+    /// The model's data: errors of one study have the covariances of a file, or one correlation, and a mean is estimated for each
+    /// outcome.
+    fn designed(&self, options: &Options) -> Result<Vec<StudyOutcomes>, DataError> {
+        if let Some(covariances) = &options.covariances {
+            covariances.check(&|study, outcome| {
+                let lines = &self.studies.iter().find(|(s, _)| *s == study)?.1;
+                lines.iter().find(|line| self.outcomes[line.0] == outcome).map(|line| line.2)
+            })?;
+        }
+        let design = |(study, lines): &(&str, Vec<Line>)| {
             let n = lines.len();
-            StudyOutcomes {
+            let mut s = DMatrix::from_fn(n, n, |i, j| {
+                let rho = if i == j { 1.0 } else { options.correlation };
+                rho * (lines[i].2 * lines[j].2).sqrt()
+            });
+            if let Some(covariances) = &options.covariances {
+                for i in 0..n {
+                    for j in 0..i {
+                        let [a, b] = [i, j].map(|i| self.outcomes[lines[i].0]);
+                        s[(i, j)] = covariances.of(study, a, b)?;
+                        s[(j, i)] = s[(i, j)];
+                    }
+                }
+                if s.clone().cholesky().is_none() {
+                    return Err(Covariances::impossible(study));
+                }
+            }
+            Ok(StudyOutcomes {
                 outcomes: lines.iter().map(|line| line.0).collect(),
                 y: DVector::from_fn(n, |i, _| lines[i].1),
-                s: DMatrix::from_fn(n, n, |i, j| {
-                    let rho = if i == j { 1.0 } else { correlation };
-                    rho * (lines[i].2 * lines[j].2).sqrt()
-                }),
+                s,
                 x: DMatrix::from_fn(n, self.outcomes.len(), |i, j| {
                     f64::from(u8::from(lines[i].0 == j))
                 }),
-            }
+            })
         };
-        self.studies.iter().map(|(_, lines)| design(lines)).collect()
+        self.studies.iter().map(design).collect()
     }
 
-    fn estimates(&self, fitted: Option<&MultivariateFit>, status: Status, level: f64) -> Table {
+    fn estimates(
+        &self,
+        fitted: Option<&MultivariateFit>,
+        status: Status,
+        restricted: bool,
+        level: f64,
+    ) -> Table {
         let columns = [
             "outcome",
             "k",
@@ -103,7 +129,9 @@ impl Gathered<'_> {
                 }
                 None => row.resize(columns.len() - 3, Value::None),
             }
-            let between = if y.len() >= 2 { tau2(&y, &v, Tau2Estimator::Reml).value } else { 0.0 };
+            let by =
+                if restricted { Tau2Estimator::Reml } else { Tau2Estimator::MaximumLikelihood };
+            let between = if y.len() >= 2 { tau2(&y, &v, by).value } else { 0.0 };
             let alone = pool(&y, &v, between, Test::Z, level);
             row.extend([alone.estimate, alone.std_error].map(Value::number));
             row.push(status.into());
@@ -147,6 +175,7 @@ pub(super) fn analyse(
     name: &str,
     effects: &[Effect],
 ) -> Result<Estimate, DataError> {
+    super::applies::check_outcomes(data, options)?;
     let gathered = gather(data, name, effects)?;
     let (k, q) = (gathered.studies.len(), gathered.outcomes.len());
     let mut estimate = Estimate::new(Exactness::TwoStage, 0);
@@ -156,16 +185,21 @@ pub(super) fn analyse(
         Structure::Diagonal => "diagonal",
         Structure::Common => "none",
     };
-    let rho = [("correlation", options.correlation.to_string())];
-    estimate.line("outcomes", structure, &rho);
+    let restricted = options.methods.first() != Some(&Method::MaximumLikelihood);
+    let method = if restricted { Method::Reml } else { Method::MaximumLikelihood };
+    estimate.line("outcomes", structure, &[("method", method.word().into())]);
+    let (errors, rho) = match &options.covariances {
+        Some(_) => ("file", String::new()),
+        None => ("one-correlation", options.correlation.to_string()),
+    };
+    estimate.line("within-study", errors, &[("correlation", rho)]);
     let counts = [("k", k.to_string()), ("outcomes", q.to_string())];
     if q > 2 && k <= 10 && options.structure == Structure::Unstructured {
         estimate.notices.push(Notice::new(Status::Ok, "many-outcomes", &counts));
     }
     let enough = q >= 2 && k > q;
-    let fitted = enough
-        .then(|| fit(&gathered.designed(options.correlation), q, options.structure, true))
-        .flatten();
+    let designed = gathered.designed(options)?;
+    let fitted = enough.then(|| fit(&designed, q, options.structure, restricted)).flatten();
     let variances = effects.iter().filter_map(|e| e.effect.map(|(_, v)| v));
     let typical = variances.fold(f64::INFINITY, f64::min);
     let status = match &fitted {
@@ -183,7 +217,7 @@ pub(super) fn analyse(
             Status::KTooSmall
         }
     };
-    estimate.tables.push(gathered.estimates(fitted.as_ref(), status, options.level));
+    estimate.tables.push(gathered.estimates(fitted.as_ref(), status, restricted, options.level));
     if let Some(f) = fitted {
         let columns = ["studies", "log_likelihood", "q", "q_df", "q_p_value"];
         let mut summary = Table::new("fit", &columns);

@@ -1,7 +1,7 @@
 //! The pooled effect by every method asked for, one row each.
 
 use super::{
-    Dataset, Effect, Kind, Method, Options, TestRule,
+    Dataset, Effect, Kind, Method, Options, Prediction, TestRule,
     rare::{beta_binomial_row, exact_row, glmm_row},
     two_arm_tables,
 };
@@ -13,7 +13,7 @@ use crate::{
         effect_size::{Measure, StudyData, back},
         random_effects::{
             Heterogeneity, Tau2, Tau2Estimator, Test, generalised_q_tau2, heterogeneity, i2_h2,
-            pool, tau2, tau2_profile_limits,
+            pool, pool_weighted, tau2, tau2_profile_limits,
         },
         rate_ratio::{Rate, mantel_haenszel},
         two_by_two::{self, Cells, Common},
@@ -123,7 +123,8 @@ impl Row {
     }
 }
 
-/// The pooled effects: the common effect by inverse variance first, then each method with each test.
+/// The pooled effects: the common effect by inverse variance first, with the tests that are named where it is, then each method with
+/// each test.
 pub fn pooled_table(
     options: &Options,
     methods: &[Method],
@@ -135,14 +136,17 @@ pub fn pooled_table(
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let harmonic = harmonic_n(effects);
     let back_of = |x: f64| back(options.measure, x, harmonic);
-    let none = tau2_of(Method::Common, options, &y, &v);
-    let mut rows =
-        vec![normal_row(Method::Common, TestRule::Z, none, (&y, &v), options.level, estimate)];
+    let named = methods.contains(&Method::Common) && !options.tests.is_empty();
+    let mut rows = Vec::new();
+    for &rule in if named { &options.tests[..] } else { &[TestRule::Z] } {
+        let none = tau2_of(Method::Common, options, &y, &v);
+        rows.push(normal_row(Method::Common, rule, none, (&y, &v), options, estimate));
+    }
     for &method in methods.iter().filter(|m| **m != Method::Common) {
         if method.estimator().is_some() || method == Method::GeneralisedQ {
             for &rule in tests {
                 let found = tau2_of(method, options, &y, &v);
-                rows.push(normal_row(method, rule, found, (&y, &v), options.level, estimate));
+                rows.push(normal_row(method, rule, found, (&y, &v), options, estimate));
             }
         } else if method == Method::Exact {
             rows.push(exact_row(options, effects, estimate));
@@ -198,10 +202,10 @@ pub(super) fn normal_row(
     rule: TestRule,
     found: Option<Tau2>,
     (y, v): (&[f64], &[f64]),
-    level: f64,
+    options: &Options,
     estimate: &mut Estimate,
 ) -> Row {
-    let k = y.len();
+    let (k, level) = (y.len(), options.level);
     let random = method != Method::Common;
     // With two studies t has one degree of freedom, and its interval says nothing.
     let Some(found) = found.filter(|_| rule == TestRule::Z || k >= 3) else {
@@ -214,16 +218,32 @@ pub(super) fn normal_row(
             estimate.notice(notice);
         }
     }
-    let p = pool(y, v, found.value, rule.test(), level);
+    let p = if method == Method::GeneralisedQ {
+        pool_weighted(y, v, &options.weights, found.value, rule.test(), level)
+    } else {
+        pool(y, v, found.value, rule.test(), level)
+    };
     let q = (k >= 2).then(|| heterogeneity(y, v, level));
     let i2_h2 = match (&q, random) {
         (Some(_), true) => Some(i2_h2(v, found.value)),
         (Some(Heterogeneity { q, df, .. }), false) => Some((((q - df) / q).max(0.0), q / df)),
         (None, _) => None,
     };
-    let prediction = p.prediction.filter(|_| random);
+    let df = match options.prediction {
+        Prediction::TK1 => k as f64 - 1.0,
+        Prediction::AsTest => p.df,
+    };
+    let prediction =
+        (random && (k >= 3 || df.is_infinite())).then(|| p.prediction(found.value, df, level));
+    if p.std_error.is_nan() {
+        let notice = Notice::new(Status::NotIdentified, "identical-effects", &[]);
+        if !estimate.notices.contains(&notice) {
+            estimate.notice(notice);
+        }
+    }
     let status = match (k, random, found.value > 0.0) {
         (1, _, _) => Status::KTooSmall,
+        _ if p.std_error.is_nan() => Status::NotIdentified,
         (_, true, false) => Status::Boundary,
         _ => Status::Ok,
     };
@@ -240,7 +260,7 @@ pub(super) fn normal_row(
 }
 
 fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Row {
-    let Some(posterior) = posterior(y, v, options.prior, None) else {
+    let Some(posterior) = posterior(y, v, options.prior(), None) else {
         return Row::empty(Method::Bayes, "posterior", y.len(), Status::KTooSmall);
     };
     let mean = posterior.mean(options.level);
@@ -284,7 +304,14 @@ fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
     };
     let Some(common) = found else { return Row::empty(method, "z", k, Status::NoEvents) };
     let [low, high] = common.limits(options.level);
-    let q = common.q.map(|(q, df)| [q, df, chi_squared_upper(q, df)]);
+    // Q of Mantel and Haenszel's effect is that of the studies' own effects about it, with the cells that were asked for.
+    let own: Vec<(f64, f64)> = effects.iter().filter_map(|e| e.effect).collect();
+    let about = |(y, v): &(f64, f64)| (y - common.estimate).powi(2) / v;
+    let q = match method {
+        Method::Peto => common.q,
+        _ => (own.len() > 1).then(|| (own.iter().map(about).sum(), own.len() as f64 - 1.0)),
+    };
+    let q = q.map(|(q, df)| [q, df, chi_squared_upper(q, df)]);
     let z = common.estimate / common.std_error;
     Row {
         effect: [common.estimate, common.std_error, low, high].map(Some),
@@ -312,12 +339,7 @@ fn rates_common(measure: Measure, effects: &[Effect]) -> Option<Common> {
     } else {
         (mh.ln_ratio, mh.ln_ratio_std_error)
     };
-    let own: Vec<(f64, f64)> = effects.iter().filter_map(|e| e.effect).collect();
-    let q = (own.len() > 1).then(|| {
-        let q: f64 = own.iter().map(|(y, v)| (y - estimate).powi(2) / v).sum();
-        (q, own.len() as f64 - 1.0)
-    });
-    Some(Common { estimate, std_error, q, score: Some([mh.chi_squared; 2]) })
+    Some(Common { estimate, std_error, q: None, score: Some([mh.chi_squared; 2]) })
 }
 
 /// Each study's own effect with its weights.
@@ -416,7 +438,7 @@ pub(super) fn bayes_table(
     }
     let own: Vec<&Effect> = effects.iter().filter(|e| e.effect.is_some()).collect();
     let (y, v): (Vec<f64>, Vec<f64>) = own.iter().filter_map(|e| e.effect).unzip();
-    let posterior = posterior(&y, &v, options.prior, None)?;
+    let posterior = posterior(&y, &v, options.prior(), None)?;
     let mut table = Table::new(
         "posterior",
         &["quantity", "mean", "std_dev", "median", "conf_low", "conf_high"],

@@ -33,7 +33,8 @@ pub(super) fn glmm_row(
     estimate: &mut Estimate,
 ) -> Row {
     let studies: Vec<Study> = effects.iter().filter_map(|e| study_of(&e.data)).collect();
-    let Some(fit) = random_effects_glmm::fit(&studies, model, options.nodes, options.level) else {
+    let Some(fit) = random_effects_glmm::fit(&studies, model, options.nodes(), options.level)
+    else {
         let status = if studies.len() < 2 { Status::KTooSmall } else { Status::Monotone };
         return Row::empty(method, "profile", studies.len(), status);
     };

@@ -12,9 +12,14 @@ use crate::{
     },
 };
 
-/// The estimator of the first method that has one.
+/// The first method that estimates the between-study variance from effects and their errors, REML if none does.
+pub(super) fn method_of(methods: &[Method]) -> Method {
+    methods.iter().copied().find(|m| m.estimator().is_some()).unwrap_or(Method::Reml)
+}
+
+/// Its estimator.
 pub(super) fn estimator_of(methods: &[Method]) -> Tau2Estimator {
-    methods.iter().find_map(|m| m.estimator()).unwrap_or(Tau2Estimator::Reml)
+    method_of(methods).estimator().unwrap_or(Tau2Estimator::Reml)
 }
 
 /// Columns of the design with their names: a number as it is, a category by its levels, the first one that occurs as reference.
@@ -26,7 +31,7 @@ fn columns(
     let cells = data.column(name)?;
     if let Some(&row) = rows.iter().find(|&&r| cells[r].is_empty()) {
         return Err(DataError::Cell {
-            line: row + 2,
+            line: data.lines[row],
             column: name.to_owned(),
             found: String::new(),
             wanted: "a value for every study that has an effect",
@@ -81,7 +86,7 @@ pub(super) fn add(
     }
     let x = DMatrix::from_fn(rows.len(), terms.len(), |i, j| terms[j].1[i]);
     let regression = Regression { y: DVector::from_vec(y.clone()), v: v.clone(), x };
-    let rule = options.tests.first().copied().unwrap_or(TestRule::HksjFloor);
+    let rule = options.first_test();
     let estimator = estimator_of(methods);
     let Some(fit) = regression.fit(estimator, rule.test()) else {
         estimate.notice(Notice::new(Status::NotIdentified, "regression-not-fitted", &[]));
@@ -119,14 +124,18 @@ pub(super) fn add(
         let mut row: Vec<Value> = vec![name.into(), b.into(), se.into()];
         row.push((se > 0.0).then(|| b / se).into());
         row.push((se > 0.0).then(|| two_sided(b / se, fit.df)).into());
-        row.extend([b - point * se, b + point * se].map(Value::number));
+        let limits = (se > 0.0).then(|| [b - point * se, b + point * se]);
+        row.extend((0..2).map(|i| Value::from(limits.map(|l| l[i]))));
         row.push(permuted.as_ref().map(|p| p[j]).into());
         let own = robust.as_ref().map(|(v, df)| (v[(j, j)].max(0.0).sqrt(), df[j]));
         row.push(own.map(|o| o.0).into());
         row.push(own.map(|o| o.1).into());
         row.push(own.filter(|o| o.0 > 0.0).map(|(se, df)| two_sided(b / se, df)).into());
-        row.push(Status::Ok.into());
+        row.push(if se > 0.0 { Status::Ok } else { Status::NotIdentified }.into());
         table.push(row);
+    }
+    if (0..terms.len()).any(|j| fit.covariance[(j, j)] <= 0.0) {
+        estimate.notice(Notice::new(Status::NotIdentified, "identical-effects", &[]));
     }
     estimate.tables.push(table);
     let none = tau2(&y, &v, estimator).value;
@@ -187,6 +196,7 @@ fn subgroups(
         "i2",
         "q",
         "q_p_value",
+        "test",
         "status",
     ];
     let mut table = Table::new("subgroups", &head);
@@ -204,11 +214,8 @@ fn subgroups(
         let (y, v) = (pick(y), pick(v));
         let k = y.len();
         let found = if k >= 2 { tau2(&y, &v, estimator).value } else { 0.0 };
-        let rule = if k < 3 {
-            TestRule::Z
-        } else {
-            options.tests.first().copied().unwrap_or(TestRule::HksjFloor)
-        };
+        // Of one or two effects t says nothing.
+        let rule = if k < 3 { TestRule::Z } else { options.first_test() };
         let p = pool(&y, &v, found, rule.test(), options.level);
         let normal = pool(&y, &v, found, Test::Z, options.level).std_error;
         means.push((p.estimate, normal * normal));
@@ -220,7 +227,13 @@ fn subgroups(
         row.push(q.as_ref().map(|_| i2_h2(&v, found).0).into());
         row.push(q.as_ref().map(|q| q.q).into());
         row.push(q.as_ref().map(|q| q.p_value).into());
-        row.push(if k < 2 { Status::KTooSmall } else { Status::Ok }.into());
+        row.push(rule.word().into());
+        let status = match k {
+            0 | 1 => Status::KTooSmall,
+            _ if p.std_error.is_nan() => Status::NotIdentified,
+            _ => Status::Ok,
+        };
+        row.push(status.into());
         table.push(row);
     }
     estimate.tables.push(table);

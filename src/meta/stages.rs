@@ -18,11 +18,17 @@ const MOST_EVENTS: f64 = 20_000.0;
 /// Fewer events than these in an arm make a normal approximation of a study doubtful.
 const SPARSE: f64 = 5.0;
 
-/// Adds the table where the data are counts of two studies or more.
+/// Whether the data are counts of two studies or more, of which the measure has a model with a level of its own for each study.
+pub(super) fn apply(data: &Dataset, options: &Options, effects: &[Effect]) -> bool {
+    data.kind != Kind::Generic
+        && effects.len() >= 2
+        && Method::Conditional.fits(data.kind, options.measure)
+}
+
+/// Adds the table where it applies.
 pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimate: &mut Estimate) {
-    // The measures whose counts have a model with a level of its own for each study.
     let (method, model) = (Method::Conditional, Model::Conditional);
-    if data.kind == Kind::Generic || effects.len() < 2 || !method.fits(data.kind, options.measure) {
+    if !apply(data, options, effects) {
         return;
     }
     if effects.iter().map(|e| events(&e.data)).sum::<f64>() > MOST_EVENTS {
@@ -35,7 +41,7 @@ pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimat
     let one = glmm_row(method, model, options, effects, &mut aside);
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let found = tau2_of(Method::Reml, options, &y, &v);
-    let two = normal_row(Method::Reml, TestRule::Z, found, (&y, &v), options.level, &mut aside);
+    let two = normal_row(Method::Reml, TestRule::Z, found, (&y, &v), options, &mut aside);
     let difference = match (one.effect[0], one.effect[1], two.effect[0]) {
         (Some(a), Some(se), Some(b)) if se > 0.0 => Some((b - a) / se),
         _ => None,

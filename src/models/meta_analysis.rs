@@ -15,7 +15,10 @@ use crate::{
     cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status},
     limits::ConfidenceLevel,
-    meta::{self, Effect, Method, TestRule, heterogeneity_table, pooled_table, studies_table},
+    meta::{
+        self, Effect, Method, Prediction, TestRule, check_tests, heterogeneity_table, pooled_table,
+        studies_table,
+    },
     model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
     spec::{Fault, suggestion},
     stats::effect_size::{Measure, StudyData},
@@ -37,9 +40,13 @@ pub struct Options {
     /// Estimators of the between-site variance. The common effect is always shown.
     #[serde(default = "all_methods")]
     methods: Vec<Method>,
-    /// Intervals of the average effect.
-    #[serde(default = "all_tests")]
-    tests: Vec<TestRule>,
+    /// Intervals of the average effect, and of the common one where `methods` name it: Hartung–Knapp with floor, Hartung–Knapp and
+    /// normal if absent.
+    #[serde(default)]
+    tests: Option<Vec<TestRule>>,
+    /// Limits of prediction intervals.
+    #[serde(default)]
+    prediction: Prediction,
     /// Confidence level, the analysis's own if absent.
     #[serde(default)]
     confidence_level: Option<ConfidenceLevel>,
@@ -53,9 +60,7 @@ fn all_methods() -> Vec<Method> {
     vec![Method::Reml, Method::DerSimonianLaird, Method::PauleMandel]
 }
 
-fn all_tests() -> Vec<TestRule> {
-    vec![TestRule::HksjFloor, TestRule::Hksj, TestRule::Z]
-}
+const USUAL_TESTS: [TestRule; 3] = [TestRule::HksjFloor, TestRule::Hksj, TestRule::Z];
 
 /// Own estimates of the sites. `outcome` is 0 for a finite estimate, else one of the codes below.
 #[derive(Debug)]
@@ -149,8 +154,34 @@ impl Model for MetaAnalysis {
         options.cox = Some(fit);
         let unfit = |m: &&Method| m.estimator().is_none() && **m != Method::Bayes;
         let unfit = options.methods.iter().find(unfit);
-        let message = |m: &Method| format!("{} needs counts, sites send estimates", m.word());
-        unfit.map(|m| Fault::new("/methods", message(m))).into_iter().collect()
+        let message = |m: &Method| match m {
+            Method::GeneralisedQ => "GENQ needs weights, which sites do not send".to_owned(),
+            _ => format!("{} needs counts, sites send estimates", m.word()),
+        };
+        let mut faults: Vec<Fault> =
+            unfit.map(|m| Fault::new("/methods", message(m))).into_iter().collect();
+        if options.methods.is_empty() {
+            faults.push(
+                Fault::new("/methods", "expected a method at least").hint("methods = [\"REML\"]"),
+            );
+        }
+        match &options.tests {
+            Some(tests) if tests.is_empty() => {
+                faults
+                    .push(Fault::new("/tests", "expected a test at least").hint("tests = [\"z\"]"));
+            }
+            Some(tests) if faults.is_empty() => {
+                let idle = check_tests(tests, &options.methods).err();
+                faults.extend(idle.map(|error| Fault::new("/tests", error.to_string())));
+            }
+            _ => {}
+        }
+        let predicts = options.methods.iter().any(|m| !matches!(m, Method::Common | Method::Bayes));
+        if options.prediction == Prediction::AsTest && !predicts {
+            let message = "EE has no prediction interval, and BAYES one of its own";
+            faults.push(Fault::new("/prediction", message));
+        }
+        faults
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
@@ -202,9 +233,11 @@ impl Model for MetaAnalysis {
         estimate.line("effect", "own-coefficient", &of);
         estimate.line("weights", "inverse-variance", &[]);
         estimate.line("tau2", "reml-scan", &[]);
-        estimate.line("average-interval", "hksj-floor", &[]);
+        let tests = options.tests.as_deref().unwrap_or(&USUAL_TESTS);
+        let first = tests.first().copied().unwrap_or(TestRule::HksjFloor);
+        estimate.line("average-interval", first.word(), &[]);
         estimate.line("tau2-interval", "q-profile", &[]);
-        estimate.line("prediction", "t-k-1", &[]);
+        estimate.line("prediction", options.prediction.word(), &[]);
         estimate.line("i2", "from-tau2", &[]);
 
         let usable = |cells: &[f64; 3]| cells[2] == 0.0 && cells[1] > 0.0;
@@ -229,9 +262,13 @@ impl Model for MetaAnalysis {
         let effects: Vec<Effect> =
             round.pooled.sites.iter().zip(&round.pooled.cells).map(effect_of).collect();
         // Coefficients are log hazard ratios.
-        let choices = meta::Options { level, ..meta::Options::new(Measure::HazardRatio) };
-        let pooled =
-            pooled_table(&choices, &options.methods, &options.tests, &effects, &mut estimate);
+        let choices = meta::Options {
+            level,
+            tests: options.tests.clone().unwrap_or_default(),
+            prediction: options.prediction,
+            ..meta::Options::new(Measure::HazardRatio)
+        };
+        let pooled = pooled_table(&choices, &options.methods, tests, &effects, &mut estimate);
         estimate.tables.extend([pooled, studies_table(&effects, level)]);
         if y.len() >= 2 {
             estimate.tables.push(heterogeneity_table(&y, &v, level));

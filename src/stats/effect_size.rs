@@ -153,18 +153,16 @@ pub fn effect(measure: Measure, data: &StudyData, correction: Correction) -> Opt
 }
 
 fn two_arms(measure: Measure, cells: [f64; 4], correction: Correction) -> Option<Effect> {
-    if measure == Measure::Peto {
-        let [a, b, c, d] = cells;
-        let (n1, n2, n) = (a + b, c + d, a + b + c + d);
-        let variance = n1 * n2 * (a + c) * (b + d) / (n * n * (n - 1.0));
-        return finite(((a - n1 * (a + c) / n) / variance, 1.0 / variance));
-    }
     let add = correction.of(&cells);
     let [a, b, c, d] = cells.map(|x| x + add);
-    let (n1, n2) = (a + b, c + d);
+    let (n1, n2, n) = (a + b, c + d, a + b + c + d);
     finite(match measure {
         Measure::OddsRatio => ((a * d / (b * c)).ln(), 1.0 / a + 1.0 / b + 1.0 / c + 1.0 / d),
         Measure::RiskRatio => ((a / n1 / (c / n2)).ln(), 1.0 / a - 1.0 / n1 + 1.0 / c - 1.0 / n2),
+        Measure::Peto => {
+            let variance = n1 * n2 * (a + c) * (b + d) / (n * n * (n - 1.0));
+            ((a - n1 * (a + c) / n) / variance, 1.0 / variance)
+        }
         Measure::RiskDifference => (a / n1 - c / n2, a * b / n1.powi(3) + c * d / n2.powi(3)),
         _ => {
             let arcsine = |x: f64, n: f64| (x / n).sqrt().asin();
@@ -182,10 +180,10 @@ fn one_arm(measure: Measure, events: f64, n: f64, correction: Correction) -> Opt
         Measure::Proportion => (p, p * (1.0 - p) / total),
         Measure::Logit => ((x / m).ln(), 1.0 / x + 1.0 / m),
         Measure::LogProportion => (p.ln(), 1.0 / x - 1.0 / total),
-        Measure::Arcsine => ((events / n).sqrt().asin(), 0.25 / n),
+        Measure::Arcsine => (p.sqrt().asin(), 0.25 / total),
         _ => {
-            let t = (events / (n + 1.0)).sqrt().asin() + ((events + 1.0) / (n + 1.0)).sqrt().asin();
-            (0.5 * t, 1.0 / (4.0 * n + 2.0))
+            let t = (x / (total + 1.0)).sqrt().asin() + ((x + 1.0) / (total + 1.0)).sqrt().asin();
+            (0.5 * t, 1.0 / (4.0 * total + 2.0))
         }
     })
 }

@@ -173,42 +173,61 @@ pub fn egger(y: &[f64], v: &[f64], estimator: Tau2Estimator) -> Option<Asymmetry
     Some(Asymmetry { statistic: z, df: f64::INFINITY, p_value: normal_two_sided(z), limit })
 }
 
-/// Kendall's τ_b of two series and its exact two-sided p-value without ties, else by the normal approximation.
-fn kendall(x: &[f64], y: &[f64]) -> (f64, f64) {
+/// Sums of g, t(t − 1), t(t − 1)(t − 2) and t(t − 1)(2t + 5) over the groups of t equal values.
+fn ties(values: &[f64]) -> [f64; 3] {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let groups = sorted.chunk_by(|a, b| a.to_bits() == b.to_bits()).map(|g| g.len() as f64);
+    groups.fold([0.0; 3], |[two, three, spread], t| {
+        let pairs = t * (t - 1.0);
+        [two + pairs, three + pairs * (t - 2.0), spread + pairs * (2.0 * t + 5.0)]
+    })
+}
+
+/// Up to so many values without ties the p-value is exact.
+const MOST_EXACT: usize = 200;
+
+/// Kendall's τ_b of two series and its two-sided p-value: exact without ties, else by the normal approximation whose variance is
+/// corrected for them (Kendall 1970), as R's `cor.test` has it. `None` where all values of a series are equal.
+fn kendall(x: &[f64], y: &[f64]) -> Option<(f64, f64)> {
     let n = x.len();
-    let (mut concordant, mut tied_x, mut tied_y) = (0.0_f64, 0.0_f64, 0.0_f64);
+    let mut concordant = 0.0_f64;
     for i in 0..n {
         for j in 0..i {
-            let (a, b) = ((x[i] - x[j]).signum(), (y[i] - y[j]).signum());
-            let (equal_x, equal_y) =
-                (x[i].to_bits() == x[j].to_bits(), y[i].to_bits() == y[j].to_bits());
-            tied_x += f64::from(u8::from(equal_x));
-            tied_y += f64::from(u8::from(equal_y));
-            if !equal_x && !equal_y {
-                concordant += a * b;
-            }
+            let sign = |v: &[f64]| {
+                if v[i].to_bits() == v[j].to_bits() { 0.0 } else { (v[i] - v[j]).signum() }
+            };
+            concordant += sign(x) * sign(y);
         }
     }
-    let pairs = (n * (n - 1)) as f64 / 2.0;
-    let tau = concordant / ((pairs - tied_x) * (pairs - tied_y)).sqrt();
-    if tied_x + tied_y > 0.0 || n > 60 {
-        let nf = n as f64;
-        let variance = nf * (nf - 1.0) * (2.0 * nf + 5.0) / 18.0;
-        return (tau, normal_two_sided(concordant / variance.sqrt()));
+    let nf = n as f64;
+    let pairs = nf * (nf - 1.0) / 2.0;
+    let ([two_x, three_x, spread_x], [two_y, three_y, spread_y]) = (ties(x), ties(y));
+    let tau = concordant / ((pairs - two_x / 2.0) * (pairs - two_y / 2.0)).sqrt();
+    if !tau.is_finite() {
+        return None;
     }
-    // Number of permutations with each number of inversions.
+    if two_x + two_y > 0.0 || n > MOST_EXACT {
+        let variance = (nf * (nf - 1.0) * (2.0 * nf + 5.0) - spread_x - spread_y) / 18.0
+            + two_x * two_y / (4.0 * pairs)
+            + three_x * three_y / (18.0 * pairs * (nf - 2.0));
+        return Some((tau, normal_two_sided(concordant / variance.sqrt())));
+    }
+    // Share of the permutations with each number of inversions: one more value adds 0 to size − 1 of them.
     let most = pairs as usize;
     let mut share = vec![0.0; most + 1];
     share[0] = 1.0;
     for size in 2..=n {
         let before = share.clone();
+        let mut window = 0.0;
         for (q, s) in share.iter_mut().enumerate() {
-            *s = (0..size.min(q + 1)).map(|k| before[q - k]).sum::<f64>() / size as f64;
+            window += before[q] - if q >= size { before[q - size] } else { 0.0 };
+            *s = window / size as f64;
         }
     }
     let discordant = ((pairs - concordant) / 2.0).round() as usize;
     let low: f64 = share[..=discordant.min(most - discordant)].iter().sum();
-    (tau, (2.0 * low).min(1.0))
+    Some((tau, (2.0 * low).min(1.0)))
 }
 
 /// Begg's rank correlation of standardised effects and variances.
@@ -223,7 +242,7 @@ pub fn begg(y: &[f64], v: &[f64]) -> Option<Asymmetry> {
         .zip(v)
         .map(|(y, v)| (y - common.estimate) / (v - variance).max(1e-300).sqrt())
         .collect();
-    let (tau, p_value) = kendall(&standardised, v);
+    let (tau, p_value) = kendall(&standardised, v)?;
     Some(Asymmetry { statistic: tau, df: f64::INFINITY, p_value, limit: None })
 }
 

@@ -191,7 +191,8 @@ impl Regression {
         let (tau2, modes) = self.tau2(estimator);
         let at = self.at(tau2);
         let df = (self.k() - self.p()) as f64;
-        let square = self.q(tau2) / df;
+        // Residuals of rounding only say nothing about the error.
+        let square = Some(self.q(tau2) / df).filter(|s| *s > 1e-20).unwrap_or(0.0);
         let factor = match test {
             Test::Z | Test::T => 1.0,
             Test::HartungKnapp => square,

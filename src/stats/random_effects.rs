@@ -74,8 +74,6 @@ pub struct Pooled {
     pub p_value: f64,
     /// Confidence interval.
     pub confidence: (f64, f64),
-    /// Where a new study's true effect would lie: t with k − 1 degrees of freedom; `None` if k < 3 or τ² is set to 0.
-    pub prediction: Option<(f64, f64)>,
     /// Degrees of freedom of the t distribution; infinite for the normal.
     pub df: f64,
     /// Weights, summing to 1.
@@ -102,7 +100,10 @@ struct Fit {
 }
 
 fn fit(y: &[f64], v: &[f64], tau2: f64) -> Fit {
-    let weights: Vec<f64> = v.iter().map(|v| 1.0 / (v + tau2)).collect();
+    weighted(y, v.iter().map(|v| 1.0 / (v + tau2)).collect())
+}
+
+fn weighted(y: &[f64], weights: Vec<f64>) -> Fit {
     let total = neumaier(weights.iter().copied());
     let mean = neumaier(weights.iter().zip(y).map(|(w, y)| w * y)) / total;
     Fit { weights, total, mean }
@@ -284,36 +285,69 @@ pub fn tau2_profile_limits(y: &[f64], v: &[f64], restricted: bool, level: f64) -
     (low, brent(above, best, high).unwrap_or(f64::INFINITY))
 }
 
-/// Pools at a given τ².
+impl Pooled {
+    /// Where a new study's true effect would lie, by t with `df` degrees of freedom, or by the normal distribution if they are
+    /// infinite.
+    pub fn prediction(&self, tau2: f64, df: f64, level: f64) -> (f64, f64) {
+        let point = if df.is_finite() { student_point(level, df) } else { normal_point(level) };
+        let half = point * (tau2 + self.std_error * self.std_error).sqrt();
+        (self.estimate - half, self.estimate + half)
+    }
+}
+
+/// Whether estimates differ by no more than rounding, so that their spread says nothing about the error of their mean.
+pub fn identical(y: &[f64]) -> bool {
+    let (low, high) =
+        y.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(*y), b.max(*y)));
+    high - low <= 1e-12 * high.abs().max(low.abs())
+}
+
+/// Pools at a given τ² by inverse variance.
 pub fn pool(y: &[f64], v: &[f64], tau2: f64, test: Test, level: f64) -> Pooled {
-    let f = fit(y, v, tau2);
+    let weights: Vec<f64> = v.iter().map(|v| 1.0 / (v + tau2)).collect();
+    pool_weighted(y, v, &weights, tau2, test, level)
+}
+
+/// Pools at a given τ² with weights of one's own; the factor of Hartung and Knapp is that of the weights by inverse variance, as
+/// metafor has it. It is undefined, and with it the standard error, where estimates are [`identical`].
+pub fn pool_weighted(
+    y: &[f64],
+    v: &[f64],
+    weights: &[f64],
+    tau2: f64,
+    test: Test,
+    level: f64,
+) -> Pooled {
+    let f = weighted(y, weights.to_vec());
     let df = y.len() as f64 - 1.0;
-    let normal = (1.0 / f.total).sqrt();
-    let factor = || (generalised_q(y, v, tau2) / df).sqrt();
+    let spread = neumaier(weights.iter().zip(v).map(|(w, v)| w * w * (v + tau2)));
+    let normal = spread.sqrt() / f.total;
+    let factor = || {
+        if identical(y) && y.len() > 1 {
+            return f64::NAN;
+        }
+        (generalised_q(y, v, tau2) / df).sqrt()
+    };
     let (std_error, by_t) = match test {
         Test::Z => (normal, false),
         Test::T => (normal, true),
         Test::HartungKnapp => (normal * factor(), true),
+        // Of a number and none, `max` is the number: the floor.
         Test::HartungKnappFloor => (normal * factor().max(1.0), true),
     };
     let point = if by_t { student_point(level, df) } else { normal_point(level) };
-    let statistic = if std_error > 0.0 { f.mean / std_error } else { 0.0 };
-    let p_value = match (std_error > 0.0, by_t) {
-        (false, _) => 1.0,
-        (true, true) => student_two_sided(statistic, df),
-        (true, false) => normal_two_sided(statistic),
+    let statistic = f.mean / std_error;
+    let p_value = match (std_error.is_nan(), by_t) {
+        (true, _) => f64::NAN,
+        (false, true) => student_two_sided(statistic, df),
+        (false, false) => normal_two_sided(statistic),
     };
-    let prediction = (y.len() >= 3).then(|| {
-        let half = student_point(level, df) * (tau2 + std_error * std_error).sqrt();
-        (f.mean - half, f.mean + half)
-    });
     Pooled {
         estimate: f.mean,
         std_error,
         statistic,
         p_value,
         confidence: (f.mean - point * std_error, f.mean + point * std_error),
-        prediction,
         df: if by_t { df } else { f64::INFINITY },
         weights: f.weights.iter().map(|w| w / f.total).collect(),
     }
@@ -368,7 +402,8 @@ mod tests {
     fn identical_estimates_need_the_floor() {
         let (y, v) = ([0.5, 0.5], [0.1, 0.1]);
         assert_eq!(tau2(&y, &v, Tau2Estimator::Reml).value, 0.0);
-        assert!(pool(&y, &v, 0.0, Test::HartungKnapp, 0.95).std_error < 1e-15);
+        let none = pool(&y, &v, 0.0, Test::HartungKnapp, 0.95);
+        assert!(none.std_error.is_nan() && none.p_value.is_nan() && none.confidence.0.is_nan());
         let floor = pool(&y, &v, 0.0, Test::HartungKnappFloor, 0.95).confidence;
         close(floor.0, -2.3411938, 1e-7);
         close(floor.1, 3.3411938, 1e-7);

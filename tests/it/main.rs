@@ -32,6 +32,7 @@ mod laws; // what holds for every model of the registry
 mod likelihood;
 mod login; // login by a provider; TLS
 mod meta_effects;
+mod meta_options; // what its options do
 mod meta_oracles; // random effects against metafor
 mod net_survival;
 mod options; // every number that people write
