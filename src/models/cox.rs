@@ -141,7 +141,11 @@ impl Model for Cox {
             return faults;
         }
         let common = options.baseline == Baseline::Common;
-        let default_test = if common { TimeTransform::Km } else { TimeTransform::Log };
+        let default_test = match (options.variance, common) {
+            (options::Variance::Robust | options::Variance::Site, _) => TimeTransform::None,
+            (options::Variance::Model, true) => TimeTransform::Km,
+            (options::Variance::Model, false) => TimeTransform::Log,
+        };
         options.proportional_hazards.get_or_insert(default_test);
         if options.counts_first() {
             let followup = options.followup.as_ref();
@@ -324,19 +328,20 @@ impl Model for Cox {
         // Collinear and constant columns are found once, from the summed information, hence the same at every site.
         let active = independent_columns(&start.information);
         let reduced: Vec<Evaluation> = record.iter().map(|e| e.of(&active)).collect();
-        let (next, converged_at) = match newton(&reduced, options.max_evaluations) {
+        let (next, converged_at, ended_at) = match newton(&reduced, options.max_evaluations) {
             Next::Try(beta) => {
                 let mut whole = vec![0.0; p];
                 active.iter().zip(beta).for_each(|(&j, b)| whole[j] = b);
                 return Ok(Step::Ask(ask(whole)));
             }
             next => match next {
-                Next::Converged { at, .. } => (next, Some(at)),
-                _ => (next, None),
+                Next::Converged { at, .. } => (next, Some(at), Some(at)),
+                Next::Monotone { at, .. } => (next, None, Some(at)),
+                _ => (next, None, None),
             },
         };
         let mut robust = None;
-        if let (Some(at), true) = (converged_at, options.variance != options::Variance::Model) {
+        if let (Some(at), true) = (ended_at, options.variance != options::Variance::Model) {
             let beta = record[at].beta.clone();
             let here = rounds.iter().find_map(|round| match &round.pooled {
                 Answer::Meat { meat, .. } => Some(meat.clone()),
@@ -491,8 +496,21 @@ pub(super) fn fit_alone(
                 record.push(evaluate(&whole).of(&active));
             }
             Next::Converged { at, inverse } => {
+                let variance = match options.variance {
+                    options::Variance::Model => inverse.matrix,
+                    // Within one site the sandwich is over its patients.
+                    options::Variance::Robust | options::Variance::Site => {
+                        let mut whole = vec![0.0; p];
+                        active.iter().zip(&record[at].beta).for_each(|(&j, b)| whole[j] = *b);
+                        let cells = meat(&design.residuals(options, &whole), None);
+                        let middle = DMatrix::from_fn(active.len(), active.len(), |i, k| {
+                            cells[packed(active[i].max(active[k]), active[i].min(active[k]))]
+                        });
+                        &inverse.matrix * middle * &inverse.matrix
+                    }
+                };
                 let position = active.iter().position(|&j| j == term);
-                fit.estimate = position.map(|i| (record[at].beta[i], inverse.matrix[(i, i)]));
+                fit.estimate = position.map(|i| (record[at].beta[i], variance[(i, i)]));
                 return Ok(fit);
             }
             Next::Monotone { .. } => {

@@ -202,6 +202,10 @@ fn robust_variances_equal_the_sandwich_of_r() {
             let keys = [("term", term), ("variance", name)];
             let found = number(&estimate, "robust", &keys, "std_error");
             close(found, oracle()[&format!("{block}/{r}/se")], 1e-7, &format!("{block} {r}"));
+            // The one asked for is the one that is told.
+            let asked = if variance == "site" { "robust_cr2" } else { block };
+            let found = number(&estimate, "terms", &[("term", term)], "std_error");
+            close(found, oracle()[&format!("{asked}/{r}/se")], 1e-7, &format!("{asked} {r}"));
             if variance == "site" {
                 let keys = [("term", term), ("variance", "sites CR2")];
                 let found = number(&estimate, "robust", &keys, "std_error");
@@ -209,10 +213,76 @@ fn robust_variances_equal_the_sandwich_of_r() {
             }
         }
     }
+    // Neither the likelihood ratio nor the score test knows of it.
+    let options = "kind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nvariance = \"robust\"\n";
+    let estimate = fit(&frame, options, &parts);
+    let tests = estimate.table("tests").unwrap();
+    assert_eq!((tests.rows.len(), tests.text(0, "test")), (1, "Wald"));
+    close(
+        tests.number(0, "statistic").unwrap(),
+        oracle()["robust_person/model/wald"],
+        1e-7,
+        "Wald",
+    );
+    assert!(estimate.table("proportional_hazards").is_none());
     // Three sites are too few to say how much sites differ.
     let options = "kind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nproportional_hazards = \"none\"\nvariance = \"site\"\n";
     let estimate = fit(&frame, options, &parts[..3]);
     assert_eq!(estimate.table("robust").unwrap().text(0, "status"), "K_TOO_SMALL");
+    assert_eq!(estimate.table("terms").unwrap().text(0, "status"), "K_TOO_SMALL");
+    assert!(estimate.table("terms").unwrap().number(0, "std_error").is_none());
+}
+
+/// Weights of 50 for all change nothing: estimate and robust variance are those without weights, at the sites and pooled.
+#[test]
+fn constant_sampling_weights_change_nothing_anywhere() {
+    let mut frame = lung();
+    frame.add("w", |_| "50".to_owned(), "real");
+    let parts = frame.split_by("site");
+    let model = |id: &str, more: &str| {
+        format!(
+            "[[model]]\nid = \"{id}\"\nkind = \"cox\"\ncovariates = [\"sex\", \"age\"]\nvariance = \"robust\"\n{more}\
+             [[model]]\nid = \"{id}_sites\"\nkind = \"meta_analysis\"\nof = \"{id}\"\nterm = \"sex=2\"\n"
+        )
+    };
+    let models = format!(
+        "{FOLLOWUP}{}{}",
+        model("plain", ""),
+        model("weighted", "weights = \"w\"\nweight_type = \"sampling\"\n")
+    );
+    let found = frame.pool(&models, &parts);
+    let term = [("term", "sex=2")];
+    for column in ["estimate", "std_error", "p_value"] {
+        let [plain, weighted] =
+            ["plain", "weighted"].map(|id| number(&found[id], "terms", &term, column));
+        close(weighted, plain, 1e-8, column);
+    }
+    for id in ["plain_sites", "weighted_sites"] {
+        let studies = found[id].table("studies").unwrap();
+        for (row, part) in parts.iter().enumerate() {
+            let site = &frame.text("site")[part[0]];
+            let wanted = oracle()[&format!("robust_own_{site}/female/se")];
+            close(studies.number(row, "std_error").unwrap(), wanted, 1e-7, &format!("{id} {site}"));
+        }
+    }
+}
+
+#[test]
+fn proportional_hazards_are_tested_by_column_where_asked() {
+    let frame = veteran();
+    let options = "kind = \"cox\"\ncovariates = [\"celltype\", \"trt\"]\nbaseline = \"common\"\nproportional_hazards = \"identity\"\nproportional_hazards_by = \"term\"\n";
+    let estimate = fit(&frame, options, &frame.deal(3));
+    let names = [
+        ("celltypesmallcell", "celltype=smallcell"),
+        ("celltypeadeno", "celltype=adeno"),
+        ("celltypelarge", "celltype=large"),
+        ("trt2", "trt=2"),
+        ("GLOBAL", "all together"),
+    ];
+    for (r, ours) in names {
+        let found = number(&estimate, "proportional_hazards", &[("variable", ours)], "statistic");
+        close(found, oracle()[&format!("zph_columns/{r}/chisq")], 1e-7, ours);
+    }
 }
 
 #[test]

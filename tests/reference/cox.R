@@ -36,6 +36,10 @@ u2 <- t(sapply(rownames(u), function(g) { s <- raw[raw$site == g, ]; if (!any(s$
   e2 <- eigen(diag(2) - S %*% matrix(Ig, 2) %*% t(S), symmetric = TRUE); drop(M %*% e2$vectors %*% diag(1 / sqrt(e2$values)) %*% t(e2$vectors) %*% S %*% u[g, ]) }))
 V2 <- vcov(f) %*% crossprod(u2) %*% vcov(f); add("robust_cr2", "female", "se", sqrt(V2[1, 1])); add("robust_cr2", "age", "se", sqrt(V2[2, 2]))
 fp <- coxph(Surv(time, event) ~ female + age + strata(site) + cluster(seq_along(time)), raw, control = ctl); add("robust_person", "female", "se", sqrt(vcov(fp)[1, 1])); add("robust_person", "age", "se", sqrt(vcov(fp)[2, 2]))
+for (s in unique(raw$site)) { d <- raw[raw$site == s, ]; fs <- coxph(Surv(time, event) ~ female + age + cluster(seq_along(time)), d, control = ctl); add(paste0("robust_own_", s), "female", "se", sqrt(vcov(fs)[1, 1])) }
+add("robust_person", "model", "wald", drop(coef(fp) %*% solve(vcov(fp)) %*% coef(fp)))
+z <- cox.zph(coxph(Surv(time, event) ~ celltype + trt, vet, control = ctl), transform = "identity", terms = FALSE)$table
+for (n in rownames(z)) add("zph_columns", n, "chisq", z[n, 1])
 sp <- survSplit(Surv(time, event) ~ ., raw, cut = 365, episode = "band"); out("bands", coxph(Surv(tstart, time, event) ~ female + female:I(band == 2) + age + strata(site), sp, control = ctl))
 raw$w <- 1 + raw$ecog; out("weights", coxph(Surv(time, event) ~ female + age + strata(site), raw, weights = w, robust = FALSE, control = ctl))
 write.csv(do.call(rbind, R), "cox_reference.csv", row.names = FALSE, quote = FALSE)

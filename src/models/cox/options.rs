@@ -52,6 +52,17 @@ pub(super) enum TimeTransform {
     None,
 }
 
+/// What the test of proportional hazards is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TestBy {
+    /// Each variable, all its levels together: `terms = TRUE` of R's `cox.zph`.
+    #[default]
+    Variable,
+    /// Each term: `terms = FALSE`.
+    Term,
+}
+
 /// What case weights are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -111,7 +122,7 @@ pub struct Options {
     /// Covariates whose effects differ between the bands.
     #[serde(default)]
     pub(super) time_varying: Vec<String>,
-    /// Variance of the coefficients.
+    /// Variance of the coefficients, of their intervals and tests, and of each site's own fit (there, with `site`, over its patients).
     #[serde(default)]
     pub(super) variance: Variance,
     /// How tied deaths share their risk set.
@@ -126,6 +137,9 @@ pub struct Options {
     /// Time transform of the test of proportional hazards: `km` where the baseline is common, else `log`.
     #[serde(default)]
     pub(super) proportional_hazards: Option<TimeTransform>,
+    /// Whether proportional hazards are tested by variable, or for each term.
+    #[serde(default)]
+    pub(super) proportional_hazards_by: TestBy,
     /// Most evaluations of the likelihood.
     #[serde(default = "thirty")]
     #[schemars(range(min = 2, max = 100))]
@@ -198,6 +212,11 @@ impl Options {
             let message =
                 "the test of proportional hazards is not available with weights or an offset";
             let hint = "write proportional_hazards = \"none\"";
+            faults.push(Fault::new("/proportional_hazards", message).hint(hint));
+        }
+        if self.variance != Variance::Model && self.transform() != TimeTransform::None {
+            let message = "the test of proportional hazards rests on the model's own variance";
+            let hint = "write proportional_hazards = \"none\", or leave it out";
             faults.push(Fault::new("/proportional_hazards", message).hint(hint));
         }
         let bands = &self.time_bands_years;

@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::{
-    options::{Baseline, Options, TieRule, TimeTransform, Variance, WeightType},
+    options::{Baseline, Options, TestBy, TieRule, TimeTransform, Variance, WeightType},
     statistic::{Meat, Totals},
 };
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         distribution::{
             chi_squared_upper, normal_point, normal_two_sided, student_point, student_two_sided,
         },
-        matrix::{invert, quadratic_form},
+        matrix::{Inverse, invert, quadratic_form},
         newton::{Evaluation, Next},
     },
 };
@@ -119,12 +119,25 @@ impl Outcome {
                 ]);
                 let mut tests =
                     Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
-                global_tests(&mut tests, &record, at, &next);
+                let asked = match (&next, &robust) {
+                    (
+                        Next::Converged { inverse, .. } | Next::Monotone { inverse, .. },
+                        Some(meat),
+                    ) => Some(Sandwich::asked(options, &active, inverse, meat, sites)),
+                    _ => None,
+                };
+                match options.variance {
+                    Variance::Model => global_tests(&mut tests, &record, at, &next),
+                    // Likelihood ratio and score test rest on the variance that was not asked for.
+                    Variance::Robust => robust_test(&mut tests, &record[at], &next, asked.as_ref()),
+                    Variance::Site => {}
+                }
                 match &next {
                     Next::Converged { inverse, .. } => {
                         fit.converged = true;
                         fit.condition = inverse.condition.is_finite().then_some(inverse.condition);
-                        terms.fitted(&active, &record[at].beta, inverse, &[]);
+                        let beta = &record[at].beta;
+                        told(&mut terms, options, &active, beta, inverse, &[], asked.as_ref());
                     }
                     Next::Monotone { coefficients, inverse, .. } => {
                         let names: Vec<String> = coefficients
@@ -133,7 +146,9 @@ impl Outcome {
                             .collect();
                         let values = [("terms", names.join(", "))];
                         estimate.notice(Notice::new(Status::Monotone, "monotone", &values));
-                        terms.fitted(&active, &record[at].beta, inverse, coefficients);
+                        let beta = &record[at].beta;
+                        let running = coefficients;
+                        told(&mut terms, options, &active, beta, inverse, running, asked.as_ref());
                     }
                     Next::NotConverged { .. } | Next::Try(_) => {
                         estimate.notice(Notice::new(Status::Nonconverged, "nonconverged", &[]));
@@ -148,7 +163,9 @@ impl Outcome {
                     let values = [("terms", dropped.join(", "))];
                     estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
                 }
-                estimate.tables.push(tests);
+                if !tests.rows.is_empty() {
+                    estimate.tables.push(tests);
+                }
                 if let (Next::Converged { inverse, .. }, Some(meat)) = (&next, robust) {
                     if options.variance == Variance::Site && sites < FEWEST_SITES {
                         let values = [("n", sites.to_string())];
@@ -253,15 +270,111 @@ fn global_tests(table: &mut Table, record: &[Evaluation], at: usize, next: &Next
     push("score", Some(score), Status::Ok);
 }
 
+/// Wald test of all terms together by the variance that was asked for.
+fn robust_test(table: &mut Table, at: &Evaluation, next: &Next, asked: Option<&Sandwich>) {
+    let (statistic, df, status) = match (next, asked) {
+        (Next::Converged { .. }, Some(asked)) => {
+            let inverse = invert(&asked.variance);
+            let beta = DVector::from_row_slice(&at.beta);
+            (Some(quadratic_form(&beta, &inverse)), inverse.rank as f64, Status::Ok)
+        }
+        (Next::Monotone { .. }, _) => (None, at.beta.len() as f64, Status::Monotone),
+        _ => (None, at.beta.len() as f64, Status::Nonconverged),
+    };
+    let p = statistic.map(|x| chi_squared_upper(x, df));
+    table.push(vec!["Wald".into(), statistic.into(), df.into(), p.into(), status.into()]);
+}
+
 /// Fewest sites for a variance over sites.
 const FEWEST_SITES: usize = 4;
+
+/// A sandwich variance and the degrees of freedom of its intervals.
+struct Sandwich {
+    variance: DMatrix<f64>,
+    df: Option<f64>,
+    too_few: bool,
+}
+
+impl Sandwich {
+    fn of(active: &[usize], inverse: &Inverse, cells: &[f64], df: Option<f64>) -> Self {
+        let p = active.len();
+        let middle = DMatrix::from_fn(p, p, |i, j| {
+            let (i, j) = (active[i].max(active[j]), active[i].min(active[j]));
+            cells[packed(i, j)]
+        });
+        Self { variance: &inverse.matrix * middle * &inverse.matrix, df, too_few: false }
+    }
+
+    /// The one that was asked for: over patients, or over sites with the CR2 correction.
+    fn asked(
+        options: &Options,
+        active: &[usize],
+        inverse: &Inverse,
+        meat: &Meat,
+        sites: usize,
+    ) -> Self {
+        match options.variance {
+            Variance::Model | Variance::Robust => Self::of(active, inverse, &meat.persons, None),
+            Variance::Site => {
+                let df = Some(sites.saturating_sub(1) as f64);
+                let found = Self::of(active, inverse, &meat.site_corrected, df);
+                Self { too_few: sites < FEWEST_SITES, ..found }
+            }
+        }
+    }
+
+    fn std_error(&self, i: usize) -> f64 {
+        self.variance[(i, i)].max(0.0).sqrt()
+    }
+
+    /// Point of the interval, and the p-value of a statistic.
+    fn point(&self, level: f64) -> f64 {
+        self.df.map_or_else(|| normal_point(level), |df| student_point(level, df))
+    }
+
+    fn p_value(&self, statistic: f64) -> f64 {
+        self.df.map_or_else(|| normal_two_sided(statistic), |df| student_two_sided(statistic, df))
+    }
+}
+
+/// Rows of the terms, with the variance that was asked for.
+fn told(
+    terms: &mut Terms<'_>,
+    options: &Options,
+    active: &[usize],
+    beta: &[f64],
+    inverse: &Inverse,
+    running: &[usize],
+    asked: Option<&Sandwich>,
+) {
+    let Some(asked) = asked else { return terms.fitted(active, beta, inverse, running) };
+    let point = asked.point(options.confidence_level.unwrap_or_default().share());
+    for j in 0..options.design.len() {
+        match active.iter().position(|&k| k == j) {
+            None => terms.push(j, &[], Status::NotIdentified),
+            Some(i) if running.contains(&i) => terms.push(j, &[], Status::Monotone),
+            Some(i) if asked.too_few => {
+                let (b, none) = (beta[i], f64::NAN);
+                let numbers = [b, none, none, none, none, none, b.exp()];
+                terms.push(j, &numbers, Status::KTooSmall);
+            }
+            Some(i) => {
+                let (b, se) = (beta[i], asked.std_error(i));
+                let (low, high) = (b - point * se, b + point * se);
+                let p = asked.p_value(b / se);
+                let numbers = [b, se, b / se, p, low, high, b.exp(), low.exp(), high.exp()];
+                terms.push(j, &numbers, Status::Ok);
+            }
+        }
+    }
+}
 
 /// Table `robust`: sandwich variance over patients, or over sites (plain, and with the CR2 correction and Student's t).
 fn sandwich(
     options: &Options,
     at: &Evaluation,
     active: &[usize],
-    inverse: &crate::stats::matrix::Inverse,
+    inverse: &Inverse,
     meat: &Meat,
     sites: usize,
 ) -> Table {
@@ -287,14 +400,9 @@ fn sandwich(
         }
     };
     for (name, cells, df) in choices {
-        let p = active.len();
-        let middle = DMatrix::from_fn(p, p, |i, j| {
-            let (i, j) = (active[i].max(active[j]), active[i].min(active[j]));
-            cells[packed(i, j)]
-        });
-        let variance = &inverse.matrix * middle * &inverse.matrix;
+        let found = Sandwich::of(active, inverse, cells, *df);
         for (i, &j) in active.iter().enumerate() {
-            let (b, se) = (at.beta[i], variance[(i, i)].max(0.0).sqrt());
+            let (b, se) = (at.beta[i], found.std_error(i));
             let mut row = vec![options.design[j].name().into(), (*name).into(), b.into()];
             if options.variance == Variance::Site && sites < FEWEST_SITES {
                 row.resize(columns.len() - 1, Value::None);
@@ -303,10 +411,7 @@ fn sandwich(
                 continue;
             }
             let z = b / se;
-            let (point, p) = match df {
-                None => (normal_point(level), normal_two_sided(z)),
-                Some(df) => (student_point(level, *df), student_two_sided(z, *df)),
-            };
+            let (point, p) = (found.point(level), found.p_value(z));
             row.extend([se.into(), z.into(), (*df).into(), p.into()]);
             row.extend([(b - point * se).into(), (b + point * se).into(), Status::Ok.into()]);
             table.push(row);
@@ -363,12 +468,19 @@ fn proportional_hazards(
                 Status::Ok.into(),
             ]);
         };
-    let mut variables: Vec<&String> = options.design.iter().map(|t| &t.variable).collect();
-    variables.dedup();
-    for variable in variables {
-        let chosen: Vec<usize> =
-            (0..p).filter(|&i| options.design[active[i]].variable == *variable).collect();
-        push(variable, &chosen);
+    if options.proportional_hazards_by == TestBy::Term {
+        for (j, term) in options.design.iter().enumerate() {
+            let chosen: Vec<usize> = (0..p).filter(|&i| active[i] == j).collect();
+            push(&term.name(), &chosen);
+        }
+    } else {
+        let mut variables: Vec<&String> = options.design.iter().map(|t| &t.variable).collect();
+        variables.dedup();
+        for variable in variables {
+            let chosen: Vec<usize> =
+                (0..p).filter(|&i| options.design[active[i]].variable == *variable).collect();
+            push(variable, &chosen);
+        }
     }
     push("all together", &(0..p).collect::<Vec<_>>());
     table

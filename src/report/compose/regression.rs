@@ -115,17 +115,28 @@ impl Composer<'_> {
             let choice = line.map_or("not-tested", |l| l.choice.as_str());
             let transform = self.word(&format!("transform.{choice}"))?;
             let caption = self.say("cox.caption_ph", &[("transform", &transform)])?;
+            // Tested by term, the names are those of the terms.
+            let of_term = |composer: &Self, name: &str| -> Composed<Option<String>> {
+                let terms = estimate.table("terms");
+                let found = terms.and_then(|t| Some((t, t.find("term", name)?)));
+                let found = found.filter(|(t, row)| t.text(*row, "variable") != name);
+                found.map(|(t, row)| composer.term_words(model, t, row)).transpose()
+            };
             blocks.push(self.tests(ph, "variable", caption, |composer, name| {
                 if name == "all together" {
                     return composer.word("cox.all together");
                 }
-                Ok(composer.results.dictionary.label(name).to_owned())
+                let term = of_term(composer, name)?;
+                Ok(term.unwrap_or_else(|| composer.results.dictionary.label(name).to_owned()))
             })?);
-            let doubtful: Vec<String> = (0..ph.rows.len())
-                .filter(|&row| ph.text(row, "variable") != "all together")
-                .filter(|&row| ph.number(row, "p_value").is_some_and(|p| p < 0.05))
-                .map(|row| self.lower(ph.text(row, "variable")))
-                .collect();
+            let mut doubtful: Vec<String> = Vec::new();
+            for row in 0..ph.rows.len() {
+                let name = ph.text(row, "variable");
+                let small = ph.number(row, "p_value").is_some_and(|p| p < 0.05);
+                if small && name != "all together" {
+                    doubtful.push(of_term(self, name)?.unwrap_or_else(|| self.lower(name)));
+                }
+            }
             if !doubtful.is_empty() {
                 let text = self.say("cox.ph_doubt", &[("variables", &doubtful.join(", "))])?;
                 blocks.push(Block::Warning { text });
