@@ -1,5 +1,7 @@
 //! What models fitted by maximum likelihood over several rounds share: questions, the first answer, and how a fit ended.
 
+use std::ops::Range;
+
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +11,9 @@ use crate::{
     estimate::{Estimate, FitRecord, Notice, Status, Table, Value},
     stats::{
         event_table::{Rows, TimeGrid, event_table},
-        likelihood::Derivatives,
-        matrix::Inverse,
-        newton::{Evaluation, Next, newton},
+        likelihood::{Derivatives, packed},
+        matrix::{Inverse, independent_columns, invert},
+        newton::{Evaluation, Next, newton, running},
     },
     summary::{Axis, LayoutError},
 };
@@ -98,10 +100,18 @@ impl RegressionRows {
         };
         let table = event_table(rows, 1, &TimeGrid::daily(horizon_days));
         let sum_x = self.columns.iter().map(|column| column.iter().sum()).collect();
+        let mut sum_xx = Vec::new();
+        for (j, left) in self.columns.iter().enumerate() {
+            for right in &self.columns[..=j] {
+                sum_xx.push(left.iter().zip(right).map(|(a, b)| a * b).sum());
+            }
+        }
+        let pair = Axis::numbered("pair", sum_xx.len());
         Sums::of(&self.survival)
             .event_counts(&EventCounts { groups: vec!["all".into()], table })
             .counts("n_event", Vec::new(), vec![self.survival.events() as f64])
             .sums("sum_x", vec![term_axis(design)], sum_x)
+            .sums("sum_xx", vec![pair], sum_xx)
     }
 
     /// Names of the terms, if `theta` and `centre` have as many numbers as they want.
@@ -140,6 +150,8 @@ pub struct Start {
     pub counts: EventCounts,
     /// Means of the covariates.
     pub centre: Vec<f64>,
+    /// Covariates that are neither constant nor a combination of those before them.
+    pub kept: Vec<usize>,
     /// Persons.
     pub persons: f64,
     /// Events.
@@ -150,13 +162,37 @@ impl Start {
     /// Reads the pooled first answer.
     pub fn read(sums: &Sums) -> Result<Self, LayoutError> {
         let persons = sums.one("persons")?;
-        let centre = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
+        let centre: Vec<f64> = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
+        let products = sums.get("sum_xx")?;
+        let spread = DMatrix::from_fn(centre.len(), centre.len(), |j, k| {
+            let product = products[packed(j.max(k), j.min(k))];
+            let about = product - persons * centre[j] * centre[k];
+            // What rounding leaves of a constant.
+            if j == k && about <= 1e-11 * product { 0.0 } else { about }
+        });
         Ok(Self {
             counts: sums.read_event_counts()?,
+            kept: independent_columns(&spread),
             centre,
             persons,
             events: sums.one("n_event")?,
         })
+    }
+
+    /// Whether covariate `j` is constant, or a combination of others.
+    pub fn is_dropped(&self, j: usize) -> bool {
+        !self.kept.contains(&j)
+    }
+
+    /// Those of `n` parameters that can be estimated; `covariate` tells whose coefficient a parameter is.
+    pub fn parameters(&self, n: usize, covariate: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+        (0..n).filter(|&i| covariate(i).is_none_or(|j| !self.is_dropped(j))).collect()
+    }
+
+    /// Whether covariates `x` differ from all patients in one whose effect cannot be estimated.
+    pub fn is_beyond(&self, x: &[f64]) -> bool {
+        let differs = |j: usize| (x[j] - self.centre[j]).abs() > 1e-9 * self.centre[j].abs();
+        (0..x.len()).any(|j| self.is_dropped(j) && differs(j))
     }
 
     /// Why so many parameters cannot be estimated, if they cannot.
@@ -228,22 +264,29 @@ pub enum Ascent {
     Ended(Fitted),
 }
 
-/// The next step up the likelihood by Newton's method, after the answers in `rounds`; it begins at `first`.
+/// The next step up the likelihood by Newton's method, after the answers in `rounds`; it begins at `first`, and parameters other than
+/// those in `kept` stay there.
 pub fn ascend(
     rounds: &[Round<Question, Sums>],
     max_evaluations: usize,
     centre: &[f64],
     knots: &[f64],
+    kept: &[usize],
     first: impl FnOnce() -> Vec<f64>,
 ) -> Result<Ascent, LayoutError> {
+    let ask = |theta: Vec<f64>| {
+        Ascent::Ask(Question::At { theta, centre: centre.to_vec(), knots: knots.to_vec() })
+    };
     let record = evaluations(rounds)?;
-    let next =
-        if record.is_empty() { Next::Try(first()) } else { newton(&record, max_evaluations) };
-    Ok(match next {
-        Next::Try(theta) => {
-            Ascent::Ask(Question::At { theta, centre: centre.to_vec(), knots: knots.to_vec() })
+    let Some(begin) = record.first() else { return Ok(ask(first())) };
+    let reduced: Vec<Evaluation> = record.iter().map(|e| e.of(kept)).collect();
+    Ok(match newton(&reduced, max_evaluations) {
+        Next::Try(found) => {
+            let mut theta = begin.beta.clone();
+            kept.iter().zip(found).for_each(|(&j, b)| theta[j] = b);
+            ask(theta)
         }
-        next => Ascent::Ended(Fitted::new(&record, next, rounds.len())),
+        next => Ascent::Ended(Fitted::new(&reduced, next, rounds.len()).among(&begin.beta, kept)),
     })
 }
 
@@ -265,7 +308,7 @@ fn evaluations(rounds: &[Round<Question, Sums>]) -> Result<Vec<Evaluation>, Layo
 }
 
 /// How a fit ended.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Fitted {
     /// Parameters.
     pub theta: DVector<f64>,
@@ -277,8 +320,13 @@ pub struct Fitted {
     pub status: Status,
     /// Parameters that run to infinity.
     pub running: Vec<usize>,
+    /// Parameters that cannot be estimated: their columns are constant, or combinations of others.
+    pub dropped: Vec<usize>,
     /// Record for the estimate.
     pub record: FitRecord,
+    /// Where those that run would go next.
+    step: DVector<f64>,
+    information: DMatrix<f64>,
 }
 
 impl Fitted {
@@ -287,6 +335,10 @@ impl Fitted {
         let empty =
             |p: usize| Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
         let p = record.first().map_or(0, |e| e.beta.len());
+        let step = match &next {
+            Next::Monotone { step, .. } => step.clone(),
+            Next::Converged { .. } | Next::NotConverged { .. } | Next::Try(_) => DVector::zeros(p),
+        };
         let (at, status, running, inverse) = match next {
             Next::Converged { at, inverse } if inverse.rank == p => {
                 (at, Status::Ok, Vec::new(), inverse)
@@ -305,6 +357,9 @@ impl Fitted {
             log_likelihood: record[at].log_likelihood,
             status,
             running,
+            dropped: Vec::new(),
+            step,
+            information: record[at].information.clone(),
             record: FitRecord {
                 rounds,
                 log_likelihood: record.iter().map(|e| e.log_likelihood).collect(),
@@ -314,16 +369,66 @@ impl Fitted {
         }
     }
 
+    /// The same as parameters `kept` among all of `begin`; the others stay there.
+    fn among(self, begin: &[f64], kept: &[usize]) -> Self {
+        let n = begin.len();
+        let place = |m: &DMatrix<f64>| {
+            let mut whole = DMatrix::zeros(n, n);
+            for (a, &i) in kept.iter().enumerate() {
+                for (b, &j) in kept.iter().enumerate() {
+                    whole[(i, j)] = m[(a, b)];
+                }
+            }
+            whole
+        };
+        let mut theta = DVector::from_row_slice(begin);
+        let mut step = DVector::zeros(n);
+        for (a, &i) in kept.iter().enumerate() {
+            (theta[i], step[i]) = (self.theta[a], self.step[a]);
+        }
+        Self {
+            theta,
+            step,
+            covariance: place(&self.covariance),
+            information: place(&self.information),
+            running: self.running.iter().map(|&a| kept[a]).collect(),
+            dropped: (0..n).filter(|j| !kept.contains(j)).collect(),
+            ..self
+        }
+    }
+
     /// Undoes the centring: the intercept at position 0 is that of uncentred covariates, which follow it.
     pub fn uncentre(&mut self, centre: &[f64]) {
+        self.uncentre_at(0..1, 1, centre);
+    }
+
+    /// Undoes the centring of covariates from position `first` on in the `constants`. Which parameters run to infinity is a matter of
+    /// the coordinates: about a mean the intercept runs with a level, about the reference it stays.
+    pub fn uncentre_at(&mut self, constants: Range<usize>, first: usize, centre: &[f64]) {
         let p = self.theta.len();
-        let change = DMatrix::from_fn(p, p, |i, j| match (i, j) {
-            (0, j) if j > 0 && j <= centre.len() => -centre[j - 1],
-            (i, j) if i == j => 1.0,
-            _ => 0.0,
-        });
+        let moved = |sign: f64| {
+            DMatrix::from_fn(p, p, |i, j| {
+                let covariate = (first..first + centre.len()).contains(&j);
+                if i == j {
+                    1.0
+                } else if constants.contains(&i) && covariate && !self.dropped.contains(&j) {
+                    sign * centre[j - first]
+                } else {
+                    0.0
+                }
+            })
+        };
+        let (change, back) = (moved(-1.0), moved(1.0));
         self.theta = &change * &self.theta;
-        self.covariance = &change * &self.covariance * change.transpose();
+        if self.status != Status::Monotone {
+            self.covariance = &change * &self.covariance * change.transpose();
+            return;
+        }
+        self.step = &change * &self.step;
+        self.running = running(&self.step, self.theta.as_slice());
+        // The huge variances of what runs would cost the rest its digits.
+        self.information = back.transpose() * &self.information * back;
+        self.covariance = invert(&self.information).matrix;
     }
 
     /// Standard error of parameter `j`.
@@ -357,10 +462,18 @@ impl Fitted {
         mut terms: Terms<'_>,
         of: impl Fn(usize) -> (f64, f64),
     ) {
-        self.tell_end(estimate, &all.iter().map(DesignTerm::name).collect::<Vec<_>>());
+        let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
+        self.tell_end(estimate, &names);
+        if !self.dropped.is_empty() {
+            let dropped: Vec<&str> = self.dropped.iter().map(|&j| names[j].as_str()).collect();
+            let values = [("terms", dropped.join(", "))];
+            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+        }
         let usable = matches!(self.status, Status::Ok | Status::Monotone);
         for j in 0..all.len() {
-            if !usable || self.running.contains(&j) {
+            if self.dropped.contains(&j) {
+                terms.push(j, &[], Status::NotIdentified);
+            } else if !usable || self.running.contains(&j) {
                 terms.push(j, &[], self.status);
             } else {
                 let (b, se) = of(j);
@@ -389,7 +502,7 @@ impl Fitted {
 
     /// The same where sites have so many parameters of their own together, at their best for the common ones.
     pub fn summary_with(&self, persons: f64, events: f64, besides: usize) -> Table {
-        let p = (self.theta.len() + besides) as f64;
+        let p = (self.theta.len() - self.dropped.len() + besides) as f64;
         let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
         let mut table = Table::new("summary", &columns);
         table.push(vec![

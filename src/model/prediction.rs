@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
-use super::{Context, DesignTerm, Fitted, covariate_faults};
+use super::{Context, DesignTerm, Fitted, Start, covariate_faults};
 use crate::{
     estimate::{Status, Table, Value},
     spec::{Fault, VariableKind},
@@ -68,6 +68,7 @@ pub fn values_of(patient: &Patient, design: &[DesignTerm]) -> Vec<f64> {
 /// covariates `x` at `t` years.
 pub fn predicted(
     fitted: &Fitted,
+    start: &Start,
     patients: &[Patient],
     design: &[DesignTerm],
     times_years: &[f64],
@@ -80,13 +81,16 @@ pub fn predicted(
     let z = normal_point(level);
     for patient in patients {
         let x = values_of(patient, design);
+        let beyond = start.is_beyond(&x);
         for &years in times_years {
             let (log, se) = fitted.delta(|theta| log_hazard(theta, &x, years));
             let s = |log: f64| (-log.exp()).exp();
-            let status = if log.is_finite() { Status::Ok } else { Status::NotIdentified };
+            // Nobody was like this patient in a covariate that was dropped.
+            let known = log.is_finite() && !beyond;
+            let status = if known { Status::Ok } else { Status::NotIdentified };
             let numbers = [s(log), s(log) * log.exp() * se, s(log + z * se), s(log - z * se)];
             let mut row = vec![Value::from(&patient.name), years.into()];
-            row.extend(numbers.map(Value::number));
+            row.extend(numbers.map(|x| if known { Value::number(x) } else { Value::None }));
             row.push(status.into());
             table.push(row);
         }

@@ -119,7 +119,7 @@ static CARD: ModelCard = ModelCard {
     estimates: "rate ratios by age, year, sex and group, with site effects and their heterogeneity",
     sends: "in each round: log-likelihood, score and information of its counts, with its own intercept profiled or integrated out",
     pools: "they are summed; the hub maximises by Newton's method",
-    differs: "none",
+    differs: "none; the interval of the negative binomial model uses the observed information, that of MASS::glm.nb the expected",
     not_done: "covariate effects that vary between sites",
     exchanges: Exchanges::Several {
         usual: "5 to 8",
@@ -275,9 +275,10 @@ impl Model for CountRegression {
             return Ok(Step::Done(Box::new(estimate)));
         }
         // The later rounds go on from the answers.
+        let every: Vec<usize> = (0..names.len()).collect();
         let begin =
             if rounds.len() == 1 { start(options, &first.pooled, &names)? } else { Vec::new() };
-        match ascend(rounds, options.max_evaluations, &[], &[], || begin)? {
+        match ascend(rounds, options.max_evaluations, &[], &[], &every, || begin)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
             Ascent::Ended(mut fitted) => {
                 // A variance that runs to 0 is at its border; the rest is where it should be.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use nalgebra::{DMatrix, DVector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -297,7 +298,17 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     }
     let start =
         Evaluation::new(&vec![0.0; p], &patterns.derivatives(&vec![0.0; p], options.ties()));
-    let active = independent_columns(&start.information);
+    // Of a column that is the same for everybody, rounding may leave a trace of information.
+    let columns: Vec<Vec<f64>> =
+        patterns.x.iter().map(|x| [&[1.0], x.as_slice()].concat()).collect();
+    let people = columns.iter().zip(&persons).filter(|(_, n)| **n > 0.0);
+    let products = people.fold(DMatrix::zeros(p + 1, p + 1), |sum, (z, n)| {
+        let z = DVector::from_row_slice(z);
+        sum + &z * z.transpose() * *n
+    });
+    let varied = independent_columns(&products);
+    let mut active = independent_columns(&start.information);
+    active.retain(|j| varied.contains(&(j + 1)));
     let pick = |x: &Vec<f64>| active.iter().map(|&j| x[j]).collect::<Vec<f64>>();
     let reduced =
         Patterns { x: patterns.x.iter().map(pick).collect(), days: patterns.days.clone() };

@@ -371,7 +371,10 @@ impl Model for Cure {
             theta[options.design.len() + 1] = median.ln() + 0.2;
             theta
         };
-        let mut fitted = match ascend(rounds, options.max_evaluations, &start.centre, &[], first)? {
+        let p = options.design.len();
+        let kept = start.parameters(all.len(), |i| (1..=p).contains(&i).then(|| i - 1));
+        let most = options.max_evaluations;
+        let mut fitted = match ascend(rounds, most, &start.centre, &[], &kept, first)? {
             Ascent::Ask(question) => return Ok(Step::Ask(question)),
             Ascent::Ended(fitted) => fitted,
         };
@@ -401,6 +404,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
         if !options.patients.is_empty() {
             estimate.tables.push(predicted(
                 fitted,
+                start,
                 &options.patients,
                 &options.design,
                 &options.times_years,

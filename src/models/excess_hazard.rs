@@ -317,7 +317,7 @@ impl Model for ExcessHazard {
         let first = rounds.first().ok_or(FitError::NoRounds)?;
         let mut start = Start::read(&first.pooled)?;
         // The baseline of uncentred covariates is in the family of the centred ones only where varying effects are not centred.
-        for j in options.varying() {
+        for j in options.varying().into_iter().filter(|j| start.kept.contains(j)) {
             start.centre[j] = 0.0;
         }
         let all = options.all_terms();
@@ -338,24 +338,22 @@ impl Model for ExcessHazard {
             theta[p..p + constant].fill(rate.ln());
             theta
         };
-        let fitted = match ascend(rounds, options.max_evaluations, centre, &[], first)? {
+        let varying = options.varying();
+        let baseline = options.baseline_names().len();
+        let kept = start.parameters(all.len(), |i| match i.checked_sub(p + baseline) {
+            Some(j) => Some(varying[j / (baseline - 1)]),
+            None => (i < p).then_some(i),
+        });
+        let most = options.max_evaluations;
+        let fitted = match ascend(rounds, most, centre, &[], &kept, first)? {
             Ascent::Ask(question) => return Ok(Step::Ask(question)),
             Ascent::Ended(fitted) => fitted,
         };
         // Bands are levels of their own, a spline has one constant: either is moved by the centring.
-        let shifted = |j: usize| {
-            let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
-            (p..p + constant).contains(&j)
-        };
-        fitted.tell(&mut estimate, &all, terms, |j| {
-            if shifted(j) {
-                fitted.delta(|theta| {
-                    theta[j] - centre.iter().zip(theta).map(|(c, b)| c * b).sum::<f64>()
-                })
-            } else {
-                (fitted.theta[j], fitted.std_error(j))
-            }
-        });
+        let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
+        let mut told = fitted.clone();
+        told.uncentre_at(p..p + constant, 0, centre);
+        told.tell(&mut estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
         estimate.tables.push(fitted.summary(start.persons, start.events));
         if fitted.status == Status::Ok {
             estimate.tables.push(hazard(options, &fitted, centre));

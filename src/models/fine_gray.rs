@@ -385,28 +385,32 @@ impl Model for FineGray {
             let names = (0..p).filter(|j| !kept.contains(j)).map(|j| options.design[j].name());
             let values = [("terms", names.collect::<Vec<_>>().join(", "))];
             estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
-            terms.all(Status::NotIdentified);
-            estimate.tables.push(terms.table);
-            estimate.tables.push(summary_without_fit(persons, events, Status::NotIdentified));
-            return Ok(Step::Done(Box::new(estimate)));
         }
-        let evaluations: Vec<Evaluation> = record.iter().map(|(e, _)| e.clone()).collect();
+        let evaluations: Vec<Evaluation> = record.iter().map(|(e, _)| e.of(&kept)).collect();
+        let whole = |found: &[f64]| {
+            let mut beta = vec![0.0; p];
+            kept.iter().zip(found).for_each(|(&j, b)| beta[j] = *b);
+            beta
+        };
         let next = match newton(&evaluations, MOST_EVALUATIONS) {
-            Next::Try(beta) => return Ok(Step::Ask(Params::Sums(common.with(beta)))),
+            Next::Try(beta) => return Ok(Step::Ask(Params::Sums(common.with(whole(&beta))))),
             next => next,
         };
         let Next::Converged { at, inverse } = &next else {
-            let (status, key) = match next {
-                Next::Monotone { .. } => (Status::Monotone, "monotone"),
-                _ => (Status::Nonconverged, "nonconverged"),
+            let (status, key, of) = match &next {
+                Next::Monotone { coefficients, .. } => {
+                    (Status::Monotone, "monotone", coefficients.as_slice())
+                }
+                _ => (Status::Nonconverged, "nonconverged", [].as_slice()),
             };
-            estimate.notice(Notice::new(status, key, &[("terms", options.names().join(", "))]));
+            let names: Vec<String> = of.iter().map(|&i| options.design[kept[i]].name()).collect();
+            estimate.notice(Notice::new(status, key, &[("terms", names.join(", "))]));
             terms.all(status);
             estimate.tables.push(terms.table);
             estimate.tables.push(summary_without_fit(persons, events, status));
             return Ok(Step::Done(Box::new(estimate)));
         };
-        let common = common.with(evaluations[*at].beta.clone());
+        let common = common.with(whole(&evaluations[*at].beta));
         let told = broadcast(&record[*at].1, &common.days);
         let Broadcast { hazard, mean, .. } = told;
         let last = &rounds[rounds.len() - 1].pooled;
@@ -423,10 +427,15 @@ impl Model for FineGray {
             return Ok(Step::Ask(Params::Meat { common, hazard, mean, censoring_hazard, ratio }));
         }
         let cells = last.get("meat")?;
-        let middle = DMatrix::from_fn(p, p, |i, j| cells[packed(i.max(j), i.min(j))]);
+        let middle = DMatrix::from_fn(kept.len(), kept.len(), |i, j| {
+            cells[packed(kept[i.max(j)], kept[i.min(j)])]
+        });
         let variance = &inverse.matrix * middle * &inverse.matrix;
         for j in 0..p {
-            terms.wald(j, common.beta[j], variance[(j, j)].max(0.0).sqrt());
+            match kept.iter().position(|&k| k == j) {
+                Some(i) => terms.wald(j, common.beta[j], variance[(i, i)].max(0.0).sqrt()),
+                None => terms.push(j, &[], Status::NotIdentified),
+            }
         }
         estimate.tables.push(terms.table);
         estimate.tables.push(summary(&evaluations, *at, persons, events, &by_end));

@@ -310,7 +310,10 @@ impl Model for Parametric {
             return Ok(Step::Done(Box::new(estimate)));
         }
         let first = || options.start(&start);
-        let mut fitted = match ascend(rounds, options.max_evaluations, &start.centre, &[], first)? {
+        let p = options.design.len();
+        let kept = start.parameters(parameters, |i| (1..=p).contains(&i).then(|| i - 1));
+        let most = options.max_evaluations;
+        let mut fitted = match ascend(rounds, most, &start.centre, &[], &kept, first)? {
             Ascent::Ask(question) => return Ok(Step::Ask(question)),
             Ascent::Ended(fitted) => fitted,
         };
@@ -339,7 +342,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
     let terms = Terms::new(&all, ratio(options), options.level());
     fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
-    if fitted.status == Status::Ok {
+    if matches!(fitted.status, Status::Ok | Status::Monotone) {
         let p = options.design.len();
         let hazards =
             matches!(options.distribution(), Distribution::Weibull | Distribution::Exponential);
@@ -348,6 +351,14 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
             let weibull = options.distribution() == Distribution::Weibull;
             let mut table = Terms::new(&options.design, "hazard_ratio", options.level());
             for j in 0..p {
+                if start.is_dropped(j) {
+                    table.push(j, &[], Status::NotIdentified);
+                    continue;
+                }
+                if fitted.running.contains(&(j + 1)) {
+                    table.push(j, &[], Status::Monotone);
+                    continue;
+                }
                 let (b, se) = fitted
                     .delta(|theta| -theta[j + 1] / if weibull { theta[p + 1].exp() } else { 1.0 });
                 table.wald(j, b, se);
@@ -361,9 +372,10 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
             let curves = log_curves(options.distribution(), years * unit, parameters);
             (-curves.survival.value).ln()
         };
-        if !options.patients.is_empty() {
+        if !options.patients.is_empty() && fitted.status == Status::Ok {
             estimate.tables.push(predicted(
                 fitted,
+                start,
                 &options.patients,
                 &options.design,
                 &options.times_years,

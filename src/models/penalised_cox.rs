@@ -267,31 +267,45 @@ impl Model for PenalisedCox {
             return refuse(Status::NoEvents, "no-events", &[]);
         }
         let known = evaluations(rounds, p)?;
-        if let Some(start) = known.iter().find(|e| e.beta.iter().all(|b| *b == 0.0)) {
-            let kept = independent_columns(&start.information);
-            if kept.len() < p {
-                let names = (0..p).filter(|j| !kept.contains(j)).map(|j| options.design[j].name());
-                let values = [("terms", names.collect::<Vec<_>>().join(", "))];
-                return refuse(Status::NotIdentified, "terms-dropped", &values);
-            }
+        let Some(start) = known.iter().find(|e| e.beta.iter().all(|b| *b == 0.0)) else {
+            return Ok(Step::Ask(Params::Points { betas: vec![vec![0.0; p]] }));
+        };
+        let kept = independent_columns(&start.information);
+        if kept.is_empty() {
+            let values = [("terms", options.names().join(", "))];
+            return refuse(Status::NotIdentified, "terms-dropped", &values);
         }
+        if kept.len() < p {
+            let names = (0..p).filter(|j| !kept.contains(j)).map(|j| options.design[j].name());
+            let values = [("terms", names.collect::<Vec<_>>().join(", "))];
+            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+        }
+        let known: Vec<Evaluation> = known.iter().map(|e| e.of(&kept)).collect();
         let (sum, squares) = (first.pooled.get("sum_x")?, first.pooled.get("sum_xx")?);
-        let scale: Vec<f64> = (0..p)
-            .map(|j| {
+        let scale: Vec<f64> = kept
+            .iter()
+            .map(|&j| {
                 let mean = sum[j] / persons;
                 (squares[j] / persons - mean * mean).max(0.0).sqrt().max(1e-12 * mean.abs())
             })
             .collect();
         let search = Evaluations::new(&known, &scale, options.penalty());
-        match search.fit(p, chi_squared_quantile(options.level(), 1.0)) {
-            Progress::Ask(betas) => Ok(Step::Ask(Params::Points { betas })),
+        match search.fit(kept.len(), chi_squared_quantile(options.level(), 1.0)) {
+            Progress::Ask(points) => {
+                let whole = |point: Vec<f64>| {
+                    let mut beta = vec![0.0; p];
+                    kept.iter().zip(point).for_each(|(&j, b)| beta[j] = b);
+                    beta
+                };
+                Ok(Step::Ask(Params::Points { betas: points.into_iter().map(whole).collect() }))
+            }
             Progress::Done { record, next, limits, ratios } => {
                 tables(
                     options,
                     &mut estimate,
                     rounds.len(),
                     [persons, events],
-                    &Found { record, next, limits, ratios },
+                    &Found { kept, record, next, limits, ratios },
                 );
                 Ok(Step::Done(Box::new(estimate)))
             }
@@ -323,6 +337,8 @@ fn evaluations(rounds: &[Round<Params, Sums>], p: usize) -> Result<Vec<Evaluatio
 }
 
 struct Found {
+    /// Positions of the terms that carry information.
+    kept: Vec<usize>,
     record: Vec<Evaluation>,
     next: Next,
     limits: Vec<[Option<f64>; 2]>,
@@ -348,9 +364,13 @@ fn tables(
         let inverse = invert(&best.information);
         let nan = f64::NAN;
         for j in 0..options.design.len() {
-            let (b, se) = (best.beta[j], inverse.matrix[(j, j)].max(0.0).sqrt());
-            let [low, high] = found.limits[j].map(|l| l.unwrap_or(nan));
-            let ratio = found.ratios[j].map(|r| r.max(0.0));
+            let Some(i) = found.kept.iter().position(|&k| k == j) else {
+                terms.push(j, &[], Status::NotIdentified);
+                continue;
+            };
+            let (b, se) = (best.beta[i], inverse.matrix[(i, i)].max(0.0).sqrt());
+            let [low, high] = found.limits[i].map(|l| l.unwrap_or(nan));
+            let ratio = found.ratios[i].map(|r| r.max(0.0));
             let z = ratio.map_or(nan, |r| r.sqrt().copysign(b));
             let p = ratio.map_or(nan, |r| chi_squared_upper(r, 1.0));
             let numbers = [b, se, z, p, low, high, b.exp(), low.exp(), high.exp()];
@@ -367,7 +387,7 @@ fn tables(
     summary.push(vec![
         persons.into(),
         events.into(),
-        (options.design.len() as f64).into(),
+        (found.kept.len() as f64).into(),
         best.log_likelihood.into(),
         status.into(),
     ]);

@@ -23,7 +23,7 @@ use crate::{
     spec::{Fault, VariableKind},
     stats::{
         distribution::garwood,
-        poisson::{Cell, Mean, PoissonFit, fit},
+        poisson::{Cell, Mean, PoissonFit, fit, identified},
     },
     summary::{Axis, LayoutError, Visibility},
 };
@@ -342,9 +342,13 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let start: Vec<f64> = (0..all.len())
         .map(|j| if j < bands { band_rate(options, &cells, j).ln() } else { 0.0 })
         .collect();
-    let followed: Vec<usize> =
-        (0..bands).filter(|&b| cells.iter().any(|c| c.z[b] > 0.0 && c.time > 0.0)).collect();
-    let active: Vec<usize> = followed.iter().copied().chain(bands..all.len()).collect();
+    let active = identified(&cells, options.mean());
+    let dropped: Vec<String> =
+        (bands..all.len()).filter(|j| !active.contains(j)).map(|j| all[j].name()).collect();
+    if !dropped.is_empty() {
+        let values = [("terms", dropped.join(", "))];
+        estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+    }
     let pick = |v: &[f64]| active.iter().map(|&j| v[j]).collect::<Vec<f64>>();
     let reduced: Vec<Cell> = cells.iter().map(|c| Cell { z: pick(&c.z), ..c.clone() }).collect();
     let PoissonFit { record, next } = fit(&reduced, options.mean(), &pick(&start), options.firth);
@@ -358,7 +362,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                 terms.wald(j, fitted.theta[i], fitted.std_error(i));
             }
             Some(_) => terms.push(j, &[], fitted.status),
-            None => terms.push(j, &[], Status::NoRiskSet),
+            None if j < bands => terms.push(j, &[], Status::NoRiskSet),
+            None => terms.push(j, &[], Status::NotIdentified),
         }
     }
     let short = cells.iter().filter(|c| c.time > 0.0 && c.events < c.expected).count();

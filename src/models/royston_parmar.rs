@@ -174,6 +174,16 @@ impl Options {
         knots
     }
 
+    /// Parameters that can be estimated: those of a dropped covariate go with their variation over time.
+    fn kept(&self, start: &Start, m: usize) -> Vec<usize> {
+        let (p, varying, n) = (self.design.len(), self.varying(), self.time_varying_knots + 1);
+        start.parameters(self.all_terms(m).len(), |i| match i.checked_sub(m) {
+            Some(j) if j < p => Some(j),
+            Some(j) => Some(varying[(j - p) / n]),
+            None => None,
+        })
+    }
+
     fn shape<'a>(&self, knots: &'a [f64], varying: &'a [usize]) -> Shape<'a> {
         let (low, high) = (knots[0], knots[knots.len() - 1]);
         let n = self.time_varying_knots + 1;
@@ -290,7 +300,7 @@ impl Model for RoystonParmar {
         let first = rounds.first().ok_or(FitError::NoRounds)?;
         let mut start = Start::read(&first.pooled)?;
         // The baseline of uncentred covariates is in the family of the centred ones only where varying effects are not centred.
-        for j in options.varying() {
+        for j in options.varying().into_iter().filter(|j| start.kept.contains(j)) {
             start.centre[j] = 0.0;
         }
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
@@ -318,7 +328,8 @@ impl Model for RoystonParmar {
             theta
         };
         let most = options.max_evaluations;
-        let fitted = match ascend(rounds, most, &start.centre, &knots, first)? {
+        let kept = options.kept(&start, knots.len());
+        let fitted = match ascend(rounds, most, &start.centre, &knots, &kept, first)? {
             Ascent::Ask(question) => return Ok(Step::Ask(question)),
             Ascent::Ended(fitted) => fitted,
         };
@@ -343,21 +354,10 @@ fn tables(
     let shape = options.shape(knots, &varying);
     // The baseline is that of covariates at 0: undo the centring.
     let m = knots.len();
-    let baseline = |theta: &[f64], k: usize| {
-        let mut value = theta[k];
-        if k == 0 {
-            value -= start.centre.iter().zip(&theta[m..]).map(|(c, b)| c * b).sum::<f64>();
-        }
-        value
-    };
+    let mut told = fitted.clone();
+    told.uncentre_at(0..1, m, &start.centre);
     let terms = Terms::new(&all, "hazard_ratio", options.level());
-    fitted.tell(estimate, &all, terms, |j| {
-        if j < m {
-            fitted.delta(|theta| baseline(theta, j))
-        } else {
-            (fitted.theta[j], fitted.std_error(j))
-        }
-    });
+    told.tell(estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     let mut table = Table::new("knots", &["knot", "log_years", "years"]);
     for (k, knot) in knots.iter().enumerate() {
@@ -374,6 +374,7 @@ fn tables(
         if !options.patients.is_empty() {
             estimate.tables.push(predicted(
                 fitted,
+                start,
                 &options.patients,
                 &options.design,
                 &options.times_years,

@@ -147,11 +147,7 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
     // Against the start as well: a likelihood that runs to 0 never stops moving relative to itself.
     let size = here.log_likelihood.abs().max(record[0].log_likelihood.abs());
     if change <= RELATIVE_CHANGE * size {
-        let running: Vec<usize> = (0..step.len())
-            .filter(|&j| {
-                step[j].abs() > 1e-6 && step[j].abs() > INFINITE.sqrt() * here.beta[j].abs()
-            })
-            .collect();
+        let running = running(&step, &here.beta);
         if !running.is_empty() {
             return Next::Monotone { at: best, coefficients: running, step, inverse };
         }
@@ -166,6 +162,13 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
         };
     }
     further(step)
+}
+
+/// Coefficients that still run while the likelihood stands still.
+pub fn running(step: &DVector<f64>, beta: &[f64]) -> Vec<usize> {
+    (0..step.len())
+        .filter(|&j| step[j].abs() > 1e-6 && step[j].abs() > INFINITE.sqrt() * beta[j].abs())
+        .collect()
 }
 
 /// Whether a step is taken, or by how much it is to be shortened.

@@ -5,12 +5,12 @@
 //!
 //! Sources: Holford (1980), Laird & Olivier (1981); Dickman et al. (2004) for excess mortality; Firth (1993).
 
-use nalgebra::DVector;
+use nalgebra::{DMatrix, DVector};
 
 use super::{
     jet::Jet,
     likelihood::{Derivatives, Predictor},
-    matrix::invert,
+    matrix::{independent_columns, invert},
     newton::{Evaluation, Next, newton},
 };
 
@@ -87,6 +87,20 @@ fn penalise(evaluation: &mut Evaluation, cells: &[Cell], mean: Mean) {
         let leverage = scale * eta.exp() * (z.transpose() * &inverse.matrix * &z)[(0, 0)];
         evaluation.score += z * (0.5 * leverage);
     }
+}
+
+/// Columns that are neither 0 nor a combination of those before them, over the cells that say something.
+pub fn identified(cells: &[Cell], mean: Mean) -> Vec<usize> {
+    let p = cells.first().map_or(0, |c| c.z.len());
+    let mut products = DMatrix::zeros(p, p);
+    for cell in cells {
+        let scale = if mean == Mean::Relative { cell.expected } else { cell.time };
+        if scale > 0.0 {
+            let z = DVector::from_row_slice(&cell.z);
+            products += &z * z.transpose();
+        }
+    }
+    independent_columns(&products)
 }
 
 /// Maximises from `start`.

@@ -20,6 +20,7 @@ mod commands; // the binary as a user sees it
 mod competing;
 mod cox_further;
 mod day_of_diagnosis; // one rule for all models
+mod dropped_terms; // empty levels, constant and collinear columns, in every regression
 mod edge_cases; // no events, one patient, separation, collinearity, huge scales
 mod exhausted; // what is reached stays when nobody is left
 mod federation; // hub, keyholder and agents over HTTP; what must fail closed

@@ -1,0 +1,123 @@
+//! One way for all regressions: a term whose column is empty, constant or a combination of others is dropped and named, the rest is
+//! that of the model without it; of a level without events that level alone has no number.
+
+use tributary::estimate::{Estimate, Status, Value};
+
+use crate::{
+    pooling::{Frame, close, number},
+    survival_oracles::lung,
+};
+
+const DICTIONARY: &str = "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 1100]\n\
+    [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
+    [dictionary.end]\ntype = \"category\"\nlabel = \"End\"\nlevels = [\"0\", \"1\", \"2\"]\n\
+    [dictionary.age]\ntype = \"real\"\nlabel = \"Age\"\n\
+    [dictionary.y]\ntype = \"real\"\nlabel = \"Twice the age\"\n\
+    [dictionary.k]\ntype = \"real\"\nlabel = \"Constant\"\n\
+    [dictionary.f]\ntype = \"flag\"\nlabel = \"Always\"\n\
+    [dictionary.g]\ntype = \"category\"\nlabel = \"g\"\nlevels = [\"1\", \"2\", \"9\"]\n\
+    [dictionary.h]\ntype = \"category\"\nlabel = \"h\"\nlevels = [\"1\", \"2\"]\n";
+
+/// The lung patients, and so many more of level 9 that are followed to the end without an event.
+fn frame(more: usize) -> Frame {
+    let lung = lung();
+    let read =
+        |name: &str| lung.text(name).iter().map(|c| c.parse::<f64>().unwrap()).collect::<Vec<_>>();
+    let with = |mut column: Vec<f64>, value: f64| {
+        column.extend(std::iter::repeat_n(value, more));
+        column
+    };
+    let (age, sex) = (with(read("age"), 60.0), with(read("sex"), 9.0));
+    let columns = [
+        ("time", with(read("time"), 1000.0)),
+        ("event", with(read("event"), 0.0)),
+        ("end", with(read("event"), 0.0)),
+        ("y", age.iter().map(|a| 2.0 * a + 1.0).collect()),
+        ("k", vec![3.0; age.len()]),
+        ("f", vec![1.0; age.len()]),
+        ("h", sex.iter().map(|g| if *g == 9.0 { 1.0 } else { *g }).collect()),
+        ("g", sex),
+        ("age", age),
+    ];
+    Frame::of(&columns, DICTIONARY)
+}
+
+fn fit(frame: &Frame, options: &str) -> Estimate {
+    let model =
+        format!("[followup]\ntime = \"time\"\nevent = \"event\"\n[[model]]\nid = \"m\"\n{options}");
+    frame.pool(&model, &frame.deal(3)).remove("m").unwrap()
+}
+
+const KINDS: [&str; 10] = [
+    "kind = \"cox\"\n",
+    "kind = \"cox\"\nbaseline = \"common\"\n",
+    "kind = \"penalised_cox\"\n",
+    "kind = \"penalised_cox\"\npenalty = \"ridge\"\nlambda = 2\n",
+    "kind = \"fine_gray\"\ncause = \"1\"\ncompeting = [\"2\"]\nfollowup = { time = \"time\", event = \"end\" }\n",
+    "kind = \"parametric\"\ndistribution = \"weibull\"\n",
+    "kind = \"parametric\"\ndistribution = \"log-normal\"\n",
+    "kind = \"royston_parmar\"\nknots = 1\n",
+    "kind = \"cox_patterns\"\n",
+    "kind = \"poisson\"\nbands_years = [1, 3]\n",
+];
+
+#[test]
+fn a_column_that_says_nothing_new_is_dropped_by_name_and_the_rest_stays() {
+    let frame = frame(0);
+    for kind in KINDS {
+        let levels_only = kind.contains("patterns") || kind.contains("poisson");
+        let (all, few, dropped): (_, _, &[&str]) = if levels_only {
+            ("[\"g\", \"f\"]", "[\"h\"]", &["g=9", "f=1"])
+        } else {
+            ("[\"g\", \"k\", \"age\", \"y\"]", "[\"h\", \"age\"]", &["g=9", "k", "y"])
+        };
+        let wanted = fit(&frame, &format!("{kind}covariates = {few}\n"));
+        let found = fit(&frame, &format!("{kind}covariates = {all}\n"));
+        let terms: &[(&str, &str)] =
+            if levels_only { &[("g=2", "h=2")] } else { &[("g=2", "h=2"), ("age", "age")] };
+        for (ours, theirs) in terms {
+            for column in ["estimate", "std_error"] {
+                let wanted = number(&wanted, "terms", &[("term", theirs)], column);
+                let found = number(&found, "terms", &[("term", ours)], column);
+                close(found, wanted, 1e-7, &format!("{kind} {ours} {column}"));
+            }
+        }
+        assert_eq!(found.status, Status::NotIdentified, "{kind}");
+        let notice = found.notices.iter().find(|n| n.key == "terms-dropped").unwrap();
+        let told = format!("{notice:?}");
+        for name in dropped {
+            let table = found.table("terms").unwrap();
+            let row = table.find("term", name).unwrap();
+            assert_eq!(table.text(row, "status"), "NOT_IDENTIFIED", "{kind} {name}");
+            assert!(told.contains(name), "{kind} {told}");
+        }
+    }
+}
+
+/// A level without events has rate 0: the other terms are those of the patients without that level.
+#[test]
+fn of_a_level_without_events_that_level_alone_has_no_number() {
+    let (plain, more) = (frame(0), frame(20));
+    for (kind, intercept) in [
+        ("kind = \"parametric\"\ndistribution = \"weibull\"\n", "(Intercept)"),
+        ("kind = \"parametric\"\ndistribution = \"exponential\"\n", "(Intercept)"),
+        ("kind = \"royston_parmar\"\nknots = 1\n", "gamma0"),
+    ] {
+        let wanted = fit(&plain, &format!("{kind}covariates = [\"h\", \"age\"]\n"));
+        let found = fit(&more, &format!("{kind}covariates = [\"g\", \"age\"]\n"));
+        assert_eq!(found.status, Status::Monotone, "{kind}");
+        for (ours, theirs) in [("g=2", "h=2"), ("age", "age"), (intercept, intercept)] {
+            for column in ["estimate", "std_error"] {
+                let wanted = number(&wanted, "terms", &[("term", theirs)], column);
+                let found = number(&found, "terms", &[("term", ours)], column);
+                close(found, wanted, 1e-5, &format!("{kind} {ours} {column}"));
+            }
+        }
+        let table = found.table("terms").unwrap();
+        let row = table.find("term", "g=9").unwrap();
+        assert_eq!(table.cell(row, "estimate"), &Value::None, "{kind}");
+        let monotone: Vec<_> =
+            (0..table.rows.len()).filter(|&r| table.text(r, "status") == "MONOTONE").collect();
+        assert_eq!(monotone, [row], "{kind}");
+    }
+}
