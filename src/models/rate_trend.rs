@@ -99,12 +99,11 @@ pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>
             population_standards::names().iter().map(|n| (*n).to_owned()).collect();
         let message =
             format!("`{name}` is not a standard population with weights for these age bands");
-        let hint = if known.iter().any(|k| k == name) {
-            "use the age bands of the standard: five years wide, with the first year of life separate if needed".to_owned()
-        } else {
-            suggestion(name, &known)
-        };
-        Fault::new("/standard", message).hint(hint)
+        if known.iter().any(|k| k == name) {
+            let hint = "use the age bands of the standard: five years wide, with the first year of life separate if needed";
+            return cells_fault(cells, "ages", message).hint(hint);
+        }
+        Fault::new("/standard", message).hint(suggestion(name, &known))
     })
 }
 

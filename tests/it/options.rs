@@ -293,7 +293,9 @@ fn extremes(part: usize) {
                         // What is within its limits may not go with another field, which is then shown.
                         Err(faults) if is_within(&number.schema, literal) => {
                             let told = faults.to_string();
-                            let head = line_of(&text, &format!("kind = \"{kind}\"")) - 2;
+                            let head =
+                                text.lines().rev().position(|line| line == "[[model]]").unwrap();
+                            let head = text.lines().count() - head;
                             if told.contains(&format!("a.toml:{head}:")) {
                                 wrong.push(format!("{kind}{at} = {literal}: {told}"));
                             }

@@ -303,7 +303,7 @@ fn records_of_counts_are_told_apart_from_the_cases_that_they_stand_for() {
     let steps = ["received", "not mapped", "analysed", "cases", "events"];
     assert_eq!(steps.map(of), [Some(3.0), Some(0.0), Some(3.0), Some(5.0), None]);
     let page = fs::read_to_string(folder.path("results/report.html")).unwrap();
-    for (words, is_there) in [("cases that they stand for", true), ("patients", false)] {
+    for (words, is_there) in [("cases they represent", true), ("patients", false)] {
         let at = page.find(words);
         let around = at.map_or(&page[..0], |at| &page[at.saturating_sub(80)..at + 40]);
         assert_eq!(at.is_some(), is_there, "{words}: {around}");
