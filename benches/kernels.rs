@@ -103,7 +103,9 @@ fn kernels(criterion: &mut Criterion) {
             end: 60 * 365,
             ages: (0..105).map(f64::from).collect(),
             hazard: (0..3 * 60 * 105).map(|i| 1e-6 * 1.09_f64.powi(i % 105)).collect(),
+            is_yearly: false,
         };
+        let table = table.in_years(365.241);
         let course = |i: usize| Course {
             person: Person {
                 sex: i % 2,

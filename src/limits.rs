@@ -6,6 +6,40 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+/// How long a year is, wherever days become years: one length for a whole analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum YearLength {
+    /// 365.25 days.
+    #[default]
+    Julian,
+    /// 365.241 days, as in R's life tables and `relsurv`.
+    LifeTable,
+}
+
+impl YearLength {
+    /// Its days.
+    pub const fn days(self) -> f64 {
+        match self {
+            Self::Julian => 365.25,
+            Self::LifeTable => 365.241,
+        }
+    }
+
+    /// As it is written.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Julian => "julian",
+            Self::LifeTable => "life-table",
+        }
+    }
+
+    /// Whether it is the default.
+    pub fn is_julian(&self) -> bool {
+        *self == Self::Julian
+    }
+}
+
 /// Confidence level of an interval, as a share.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]

@@ -135,6 +135,7 @@ fn context_of<'a>(
         followup: spec.followup.as_ref(),
         incidence: spec.incidence.as_ref(),
         confidence_level: spec.pooling.confidence_level,
+        year: spec.pooling.year,
         earlier,
         faulty,
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     estimate::Estimate,
+    limits::YearLength,
     plan::Plan,
     run::{ModelRun, Outcome, Run},
     spec::{Dictionary, ReportSpec},
@@ -74,6 +75,14 @@ pub struct ModelResult {
 }
 
 impl ModelResult {
+    /// Days in a year of this model's times.
+    pub fn year_days(&self) -> f64 {
+        let year = self.options.pointer("/followup/year").cloned();
+        year.and_then(|year| serde_json::from_value::<YearLength>(year).ok())
+            .unwrap_or_default()
+            .days()
+    }
+
     /// The estimate, if there is one.
     pub fn estimate(&self) -> Option<&Estimate> {
         match &self.outcome {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, env, fs, time::Instant};
 use tributary::stats::{
     event_table::{self, TimeGrid, at_risk, event_table},
     fine_gray::{self, End},
-    life_table::{Course, DayGrid, LifeTable, Person, net_sums},
+    life_table::{AGE_YEAR, Course, DayGrid, LifeTable, Person, net_sums},
     likelihood::{Predictor, sum_rows},
     net_survival::{Estimator, GroupSums},
     newton::{Evaluation, Next, newton},
@@ -80,7 +80,9 @@ fn net_survival(patients: &str, table: &str) {
         end: first(years[years.len() - 1] + 1),
         ages: ages.iter().map(|a| f64::from(*a)).collect(),
         hazard,
+        is_yearly: false,
     };
+    let table = table.in_years(AGE_YEAR);
     let rows = columns(patients);
     let course = |i: usize| Course {
         person: Person {

@@ -14,7 +14,7 @@ pub use population::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{stats::life_table::LifeTable, summary::Contributors};
+use crate::{limits::YearLength, stats::life_table::LifeTable, summary::Contributors};
 
 /// One variable of all rows; missing values are `None`, or NaN in a real column.
 pub enum Column {
@@ -311,6 +311,10 @@ pub struct Followup {
     /// Calendar days whose follow-up counts, for survival by the period approach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Window>,
+    /// Length of a year, the analysis's.
+    #[serde(default, skip_serializing_if = "YearLength::is_julian")]
+    #[schemars(skip)]
+    pub year: YearLength,
 }
 
 /// Calendar days whose follow-up counts: earlier follow-up becomes late entry, later follow-up is cut off.

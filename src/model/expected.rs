@@ -45,8 +45,8 @@ impl Background {
         let age = context.dictionary.get(&self.age);
         self.age_unit = match age.map(|v| (v.kind, v.unit.as_deref())) {
             Some((Days, _)) => 1.0,
-            Some((_, Some("months"))) => AGE_YEAR / 12.0,
-            _ => AGE_YEAR,
+            Some((_, Some("months"))) => context.year.days() / 12.0,
+            _ => context.year.days(),
         };
         let name = self.sex.clone().unwrap_or_default();
         let levels = context.dictionary.get(&name).map_or_else(Vec::new, |v| v.model_levels());

@@ -33,8 +33,8 @@ use serde_json::Value;
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, Incidence, SiteData},
     estimate::Estimate,
-    limits::ConfidenceLevel,
-    spec::{Dictionary, Fault, ModelSpec, VariableKind, schema_faults},
+    limits::{ConfidenceLevel, YearLength},
+    spec::{Dictionary, Fault, ModelSpec, VariableKind, followup_faults, schema_faults},
     summary::{Draft, LayoutError, Summary, Visibility},
 };
 
@@ -100,6 +100,8 @@ pub struct Context<'a> {
     pub incidence: Option<&'a Incidence>,
     /// The analysis's confidence level.
     pub confidence_level: ConfidenceLevel,
+    /// The analysis's length of a year.
+    pub year: YearLength,
     /// Models before this one, their options made ready.
     pub earlier: &'a [ModelSpec],
     /// Ids of models before this one that have faults.
@@ -113,21 +115,25 @@ impl Context<'_> {
         Some(Fault::new(path, message).hint(hint))
     }
 
-    /// Fills a model's follow-up from the analysis and checks it.
+    /// Fills a model's follow-up from the analysis and checks it. The length of a year is the analysis's in either case.
     pub fn followup(&self, own: &mut Option<Followup>) -> Vec<Fault> {
-        if let Some(own) = own {
-            return crate::spec::followup_faults(own, self.dictionary, "/followup");
+        let is_own = own.is_some();
+        if !is_own {
+            *own = self.followup.cloned();
         }
-        *own = self.followup.cloned();
-        if own.is_none() {
+        let Some(followup) = own else {
             let hint = "add a table [followup] with time and event to the analysis";
             return vec![Fault::new("", "a survival model needs follow-up").hint(hint)];
-        }
-        let faults = own.iter().flat_map(|followup| {
-            crate::spec::followup_faults(followup, self.dictionary, "/followup")
-        });
-        faults.map(Fault::shared).collect()
+        };
+        followup.year = self.year;
+        let faults = followup_faults(followup, self.dictionary, "/followup").into_iter();
+        if is_own { faults.collect() } else { faults.map(Fault::shared).collect() }
     }
+}
+
+/// Length of a year in the model that has this follow-up.
+pub fn year_of(followup: Option<&Followup>) -> YearLength {
+    followup.map_or(YearLength::default(), |followup| followup.year)
 }
 
 /// Why the hub cannot make the next step.

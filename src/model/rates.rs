@@ -7,7 +7,7 @@ use crate::{
     },
     estimate::{Estimate, Notice, Status},
     spec::{Fault, VariableKind},
-    stats::{life_table::AGE_YEAR, rate::WeightedRate, rate_ratio::Rate},
+    stats::{rate::WeightedRate, rate_ratio::Rate},
     summary::{Axis, LayoutError},
 };
 
@@ -70,7 +70,7 @@ pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> 
     .collect();
     let age = context.dictionary.get(&cells.age);
     cells.age_unit = match age.map(|v| (v.kind, v.unit.as_deref())) {
-        Some((Days, _)) => 1.0 / AGE_YEAR,
+        Some((Days, _)) => 1.0 / context.year.days(),
         Some((_, Some("months"))) => 1.0 / 12.0,
         _ => 1.0,
     };

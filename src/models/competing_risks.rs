@@ -13,7 +13,9 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind, suggestion},
     stats::{
         beta_product::BetaProduct,
@@ -74,7 +76,7 @@ pub struct Options {
     #[serde(default)]
     #[schemars(range(min = -10, max = 10))]
     rho: f64,
-    /// Times of the table, years of 365.25 days.
+    /// Times of the table, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
@@ -97,8 +99,6 @@ pub struct Options {
     groups: Vec<String>,
 }
 
-const DAYS_PER_YEAR: f64 = 365.25;
-
 static CARD: ModelCard = ModelCard {
     kind: "competing_risks",
     title: "Cumulative incidence",
@@ -113,6 +113,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -266,7 +271,7 @@ impl Model for CompetingRisks {
         }
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
-            if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
+            if *t <= 0.0 || t * options.year_days() > horizon {
                 let message = format!("{t} years is not between 0 and {horizon} days");
                 let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
@@ -393,7 +398,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             }
             for &years in &options.times_years {
                 let head = [Value::from(group), cause.into(), years.into()];
-                let row = landmark(options, &parts[g], &steps, years * DAYS_PER_YEAR, followed);
+                let row =
+                    landmark(options, &parts[g], &steps, years * options.year_days(), followed);
                 times.push(head.into_iter().chain(row).collect());
             }
         }
@@ -522,5 +528,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         let strata = if options.stratify_by_site { "by-variables" } else { "none" };
         estimate.line("strata", strata, &[("strata", "site".to_owned())]);
     }
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -19,7 +19,7 @@ use crate::{
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Round, Step, Sums, Terms, covariate_faults, patient_faults, summary_without_fit,
-        values_of,
+        values_of, year_of,
     },
     spec::{Fault, VariableKind},
     stats::{
@@ -73,7 +73,7 @@ pub struct Options {
     /// Covariate whose levels have a standardised curve each: what survival would be had all patients that level.
     #[serde(default)]
     standardise: Option<String>,
-    /// Times of the predictions, years of 365.25 days.
+    /// Times of the predictions, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
@@ -96,7 +96,6 @@ pub struct Options {
 
 /// Most patterns of covariates.
 const MOST_PATTERNS: usize = 500;
-const DAYS_PER_YEAR: f64 = 365.25;
 const MOST_EVALUATIONS: usize = 60;
 
 static CARD: ModelCard = ModelCard {
@@ -113,6 +112,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -417,7 +421,7 @@ impl Curves<'_> {
     }
 
     fn row(&self, table: &mut Table, head: Vec<Value>, rows: &[(Vec<f64>, f64)], years: f64) {
-        let (s, se) = self.mean_survival(rows, years * DAYS_PER_YEAR);
+        let (s, se) = self.mean_survival(rows, years * self.options.year_days());
         let z = normal_point(self.options.level());
         let mut row = head;
         row.push(years.into());
@@ -494,6 +498,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::{
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
-        patient_faults, predicted, values_of,
+        patient_faults, predicted, values_of, year_of,
     },
     spec::Fault,
     stats::{
@@ -110,7 +110,6 @@ fn hundred() -> usize {
     100
 }
 
-const DAYS_PER_YEAR: f64 = 365.25;
 /// The last event must come before this share of the longest follow-up.
 const LAST_EVENT_SHARE: f64 = 0.8;
 /// So many must be at risk on the plateau.
@@ -133,6 +132,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -326,7 +330,8 @@ impl Model for Cure {
         let one = [1.0];
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let z = rows.with_intercept(i, centre);
-            let (entry, exit) = (rows.entry(i, DAYS_PER_YEAR), rows.exit(i, DAYS_PER_YEAR));
+            let (entry, exit) =
+                (rows.entry(i, options.year_days()), rows.exit(i, options.year_days()));
             let cure = Predictor { first: 0, z: &z };
             let eta = [cure.at(theta), theta[p + 1], theta[p + 2]];
             let jet = options.contribution(entry, exit, rows.survival.event[i], eta);
@@ -365,7 +370,7 @@ impl Model for Cure {
             let days = start.event_days();
             // All events may come after the table ends.
             let horizon = f64::from(options.horizon_days.unwrap_or(1));
-            let median = days.get(days.len() / 2).copied().unwrap_or(horizon) / DAYS_PER_YEAR;
+            let median = days.get(days.len() / 2).copied().unwrap_or(horizon) / options.year_days();
             let mut theta = vec![0.0; all.len()];
             theta[0] = cure;
             theta[options.design.len() + 1] = median.ln() + 0.2;
@@ -474,5 +479,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

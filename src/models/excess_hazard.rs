@@ -18,13 +18,12 @@ use crate::{
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
         ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
-        covariate_faults, needs_of,
+        covariate_faults, needs_of, year_of,
     },
     spec::Fault,
     stats::{
         distribution::normal_point,
         jet::Jet,
-        life_table::AGE_YEAR,
         likelihood::{Predictor, sum_rows},
         quadrature::legendre_nodes,
         spline::harrell,
@@ -110,6 +109,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -261,11 +265,12 @@ impl Model for ExcessHazard {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let missing = || CohortError::NoTable { table: "life_table" };
         let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
+        let table = table.in_years(options.year_days());
         let mut needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let mut rows = RegressionRows::new(followup, &needed, &options.design, data)?;
         // Later follow-up is outside the model: the integral below ends with the last band or knot.
-        let end = options.end() * AGE_YEAR;
+        let end = options.end() * options.year_days();
         for (event, exit) in rows.survival.event.iter_mut().zip(&rows.survival.exit) {
             *event &= f64::from(*exit) <= end;
         }
@@ -279,7 +284,8 @@ impl Model for ExcessHazard {
         let nodes = legendre_nodes(NODES);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let x = &rows.with_intercept(i, centre)[1..];
-            let (entry, exit) = (rows.entry(i, AGE_YEAR), rows.exit(i, AGE_YEAR));
+            let (entry, exit) =
+                (rows.entry(i, options.year_days()), rows.exit(i, options.year_days()));
             let mut add = |t: f64, weight: f64, of: &dyn Fn(Jet<1>) -> Jet<1>| {
                 let z = options.row(t, x, &varying);
                 let predictor = Predictor { first: 0, z: &z };
@@ -302,7 +308,8 @@ impl Model for ExcessHazard {
                 }
             }
             if rows.survival.event[i] {
-                let background = table.hazard_on(persons[i], rows.survival.exit[i]) * AGE_YEAR;
+                let background =
+                    table.hazard_on(persons[i], rows.survival.exit[i]) * options.year_days();
                 add(exit, 1.0, &|eta| (eta.exp() + background).ln());
             }
         });
@@ -332,7 +339,7 @@ impl Model for ExcessHazard {
         let centre = &start.centre;
         let p = options.design.len();
         let first = || {
-            let rate = 0.5 * start.events / (start.person_days() / AGE_YEAR).max(1e-9);
+            let rate = 0.5 * start.events / (start.person_days() / options.year_days()).max(1e-9);
             let mut theta = vec![0.0; all.len()];
             let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
             theta[p..p + constant].fill(rate.ln());
@@ -403,5 +410,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", "life-table", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -19,7 +19,10 @@ use self::{
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step,
+        year_of,
+    },
     spec::{Dictionary, Fault, VariableKind},
     stats::event_table::{Rows, event_table},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
@@ -28,8 +31,6 @@ use crate::{
 /// The model.
 #[derive(Debug)]
 pub struct KaplanMeier;
-
-const DAYS_PER_YEAR: f64 = 365.25;
 
 /// Last day of the grid: from the dictionary's range of the time variable.
 pub(super) fn horizon_from_dictionary(
@@ -144,13 +145,13 @@ impl Model for KaplanMeier {
         let tau =
             options.restricted_mean_years.iter().map(|t| ("/restricted_mean_years".to_owned(), t));
         for (at, t) in times.chain(tau) {
-            if *t <= 0.0 || t * DAYS_PER_YEAR > horizon {
+            if *t <= 0.0 || t * options.year_days() > horizon {
                 let message =
                     format!("{t} years is not between 0 and the horizon of {horizon} days");
                 faults.push(Fault::new(at, message));
                 continue;
             }
-            let cells = t * DAYS_PER_YEAR / options.grid_days;
+            let cells = t * options.year_days() / options.grid_days;
             if options.grid_days > 1.0 && (cells - cells.round()).abs() > 1e-6 {
                 let width = options.grid_days;
                 let message = format!("{t} years is not the end of a cell of {width} days");
@@ -296,10 +297,10 @@ impl Model for KaplanMeier {
                 quantiles.push(fitted.quantile(group, p, options));
             }
             if let Some(tau) = options.restricted_mean_years {
-                let days = tau * DAYS_PER_YEAR;
+                let days = tau * options.year_days();
                 let mean = fitted.mean(days, options.level());
                 if mean.is_none() && fitted.persons > 0.0 {
-                    let largest = fitted.followed_to / DAYS_PER_YEAR;
+                    let largest = fitted.followed_to / options.year_days();
                     let values = [("group", group.clone()), ("years", format!("{largest:.2}"))];
                     estimate.notices.push(Notice::new(
                         Status::BeyondFollowup,
@@ -319,7 +320,7 @@ impl Model for KaplanMeier {
         }
         estimate.tables.extend([groups, times, quantiles]);
         if let Some(tau) = options.restricted_mean_years {
-            estimate.tables.push(restricted_mean_table(tau, &means, options.level()));
+            estimate.tables.push(restricted_mean_table(tau, &means, options));
         }
         estimate.tables.extend(further.into_filled());
         estimate.tables.push(curve);
@@ -350,7 +351,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     };
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }
 
 /// Key of the rule in the locale file.

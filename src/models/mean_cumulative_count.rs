@@ -16,7 +16,9 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind},
     stats::{
         distribution::normal_point,
@@ -45,7 +47,7 @@ pub struct Options {
     /// Whole number that stretches of one patient share; each stretch is a patient of its own where absent.
     #[serde(default)]
     person: Option<String>,
-    /// Times of the table, years of 365.25 days.
+    /// Times of the table, years.
     #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Last day of the grid; from the dictionary's range of the time where absent.
@@ -80,8 +82,6 @@ pub enum Params {
     },
 }
 
-const DAYS_PER_YEAR: f64 = 365.25;
-
 static CARD: ModelCard = ModelCard {
     kind: "mean_cumulative_count",
     title: "Mean cumulative count",
@@ -96,6 +96,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -105,7 +110,7 @@ impl Options {
     }
 
     fn days(&self) -> Vec<f64> {
-        self.times_years.iter().map(|t| t * DAYS_PER_YEAR).collect()
+        self.times_years.iter().map(|t| t * self.year_days()).collect()
     }
 }
 
@@ -314,5 +319,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("variance", "infinitesimal-jackknife", &[]);
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log".to_owned())]);
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

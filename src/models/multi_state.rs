@@ -16,7 +16,9 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind, suggestion},
     stats::{
         distribution::normal_point,
@@ -48,7 +50,7 @@ pub struct Options {
     /// States from which probabilities are wanted, at time 0; the first state where absent.
     #[serde(default)]
     from: Vec<String>,
-    /// Times of the table, years of 365.25 days.
+    /// Times of the table, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
@@ -60,8 +62,6 @@ pub struct Options {
     #[serde(default)]
     confidence_level: Option<ConfidenceLevel>,
 }
-
-const DAYS_PER_YEAR: f64 = 365.25;
 
 static CARD: ModelCard = ModelCard {
     kind: "multi_state",
@@ -77,6 +77,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -287,7 +292,7 @@ fn landmark(
     years: f64,
     known_to: f64,
 ) -> Vec<Value> {
-    let days = years * DAYS_PER_YEAR;
+    let days = years * options.year_days();
     if days > known_to {
         let mut row = vec![Value::None; 4];
         row.push(Status::BeyondFollowup.into());
@@ -312,5 +317,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("variance", "greenwood", &[]);
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log-log".to_owned())]);
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -15,11 +15,13 @@ use self::{options::Method, result::result};
 use super::kaplan_meier::{horizon_from_dictionary, no_followup};
 use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind},
     stats::{
         event_table::{Rows, event_table},
-        life_table::{AGE_YEAR, Course, net_sums},
+        life_table::{Course, net_sums},
     },
     summary::{Axis, Visibility},
 };
@@ -42,9 +44,14 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     /// Age band of an age in days.
     fn band(&self, age_days: f64) -> usize {
-        let years = age_days / AGE_YEAR + 1e-9;
+        let years = age_days / self.year_days() + 1e-9;
         self.bands.partition_point(|from| *from <= years).saturating_sub(1)
     }
 
@@ -93,7 +100,7 @@ impl Model for NetSurvival {
         faults.extend(options.check_standard());
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
-            if *t <= 0.0 || (t * AGE_YEAR).round() > horizon {
+            if *t <= 0.0 || (t * options.year_days()).round() > horizon {
                 let message = format!("{t} years is not between 0 and {horizon} days");
                 let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
@@ -101,7 +108,7 @@ impl Model for NetSurvival {
         }
         let coarse = options.grid_days > 1.0;
         for (i, t) in options.times_years.iter().enumerate().filter(|_| coarse) {
-            let (days, width) = ((t * AGE_YEAR).round(), options.grid_days);
+            let (days, width) = ((t * options.year_days()).round(), options.grid_days);
             let end = (days / width).round().max(1.0) * width;
             if (end - days).abs() > 0.5 {
                 let message = format!(
@@ -109,7 +116,7 @@ impl Model for NetSurvival {
                 );
                 let hint = format!(
                     "report {:.4} years, or choose a grid_days that divides this time",
-                    end / AGE_YEAR
+                    end / options.year_days()
                 );
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
@@ -164,6 +171,7 @@ impl Model for NetSurvival {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let missing = || CohortError::NoTable { table: "life_table" };
         let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
+        let table = table.in_years(options.year_days());
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let survival = data.cohort.survival(followup, &needed)?;
@@ -201,7 +209,7 @@ impl Model for NetSurvival {
         });
         let outside = outside.count() as f64;
         let labels = options.labels();
-        let sums = net_sums(table, &courses, labels.len(), grid, cohort_sums);
+        let sums = net_sums(&table, &courses, labels.len(), grid, cohort_sums);
         let group: Vec<u32> = group.iter().map(|g| *g as u32).collect();
         let rows = Rows {
             entry: survival.entry.as_deref(),

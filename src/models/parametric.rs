@@ -18,7 +18,7 @@ use crate::{
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
-        patient_faults, predicted,
+        patient_faults, predicted, year_of,
     },
     spec::Fault,
     stats::{
@@ -54,7 +54,7 @@ enum Family {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TimeUnit {
-    /// Years of 365.25 days.
+    /// Years.
     #[default]
     Years,
     /// Days.
@@ -62,10 +62,10 @@ pub(super) enum TimeUnit {
 }
 
 impl TimeUnit {
-    /// Days in the unit.
-    pub(super) fn days(self) -> f64 {
+    /// Days in the unit, if a year has so many.
+    pub(super) fn days(self, year_days: f64) -> f64 {
         match self {
-            Self::Years => 365.25,
+            Self::Years => year_days,
             Self::Days => 1.0,
         }
     }
@@ -138,6 +138,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn distribution(&self) -> Distribution {
         match self.distribution {
             Family::Exponential => Distribution::Exponential,
@@ -173,7 +178,7 @@ impl Options {
 
     /// From the Nelson–Aalen curve: a line through log cumulative hazard against log time.
     fn start(&self, start: &Start) -> Vec<f64> {
-        let unit = self.time_unit.days();
+        let unit = self.time_unit.days(self.year_days());
         let rate = start.events / (start.person_days() / unit).max(1e-9);
         let (intercept, slope) = line(&start.log_log(unit))
             .filter(|(_, slope)| *slope > 0.05)
@@ -272,7 +277,7 @@ impl Model for Parametric {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
         let names = rows.names(&options.all_terms(), theta, centre)?;
-        let (unit, p) = (options.time_unit.days(), options.design.len());
+        let (unit, p) = (options.time_unit.days(options.year_days()), options.design.len());
         let distribution = options.distribution();
         let one = [1.0];
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
@@ -329,7 +334,7 @@ fn ratio(options: &Options) -> &'static str {
 
 /// Nobody had the event: the largest constant rate that is not excluded, −ln(α/2) / Y.
 fn rate_limit(options: &Options, start: &Start) -> Table {
-    let years = start.person_days() / 365.25;
+    let years = start.person_days() / options.year_days();
     let alpha = 0.5 * (1.0 - options.level());
     let mut table = Table::new("rate_per_year", &["estimate", "conf_low", "conf_high", "status"]);
     let high = if years > 0.0 { Value::number(-alpha.ln() / years) } else { Value::None };
@@ -366,7 +371,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
             table.table.name = "hazard_ratios".into();
             estimate.tables.push(table.table);
         }
-        let unit = 365.25 / options.time_unit.days();
+        let unit = options.year_days() / options.time_unit.days(options.year_days());
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
             let parameters = options.curve_parameters(theta, x);
             let curves = log_curves(options.distribution(), years * unit, parameters);
@@ -398,6 +403,9 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    let unit = if options.time_unit == TimeUnit::Years { "julian" } else { "days" };
+    let unit = match options.time_unit {
+        TimeUnit::Years => year_of(options.followup.as_ref()).name(),
+        TimeUnit::Days => "days",
+    };
     estimate.line("year", unit, &[]);
 }

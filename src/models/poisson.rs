@@ -18,7 +18,7 @@ use crate::{
     limits::{self, ConfidenceLevel},
     model::{
         Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
-        Round, Step, Sums, Terms, summary_without_fit,
+        Round, Step, Sums, Terms, summary_without_fit, year_of,
     },
     spec::{Fault, VariableKind},
     stats::{
@@ -55,10 +55,6 @@ pub struct Options {
     /// Ends of the bands of follow-up, years, ascending; follow-up after the last is not counted.
     #[schemars(with = "Vec<limits::Years>")]
     bands_years: Vec<f64>,
-    /// Days in a year.
-    #[serde(default = "julian")]
-    #[schemars(range(min = 365, max = 366))]
-    year_days: f64,
     /// Covariates with levels.
     #[serde(default)]
     covariates: Vec<String>,
@@ -90,10 +86,6 @@ pub struct Options {
     levels: Vec<Vec<String>>,
 }
 
-fn julian() -> f64 {
-    365.25
-}
-
 /// Most cells of the table.
 const MOST_CELLS: usize = 200_000;
 
@@ -111,6 +103,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -258,6 +255,7 @@ impl Model for Poisson {
             Some(background) => {
                 let missing = || CohortError::NoTable { table: "life_table" };
                 let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
+                let table = table.in_years(options.year_days());
                 Some((table, background.persons(data, &survival, "life_table", Background::WHOLE)?))
             }
             None => None,
@@ -271,11 +269,11 @@ impl Model for Poisson {
             let entry = survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]));
             let mut from = 0.0;
             for (band, years) in options.bands_years.iter().enumerate() {
-                let to = years * options.year_days;
+                let to = years * options.year_days();
                 let (start, end) = (entry.max(from), exit.min(to));
                 let at = pattern[i] * bands + band;
                 if end > start {
-                    time[at] += (end - start) / options.year_days;
+                    time[at] += (end - start) / options.year_days();
                     if let Some((table, persons)) = &background {
                         for s in table.stretches(persons[i], end.ceil() as i32) {
                             let days = end.min(f64::from(s.to)) - start.max(f64::from(s.from));
@@ -446,4 +444,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -24,7 +24,7 @@ use crate::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-        cells_fault, cells_of, prepare_cells,
+        cells_fault, cells_of, prepare_cells, year_of,
     },
     spec::{Fault, VariableKind},
     stats::{
@@ -243,6 +243,7 @@ impl Options {
         })?;
         let diagnosed = data.cohort.days(&cells.year)?;
         let ages = data.cohort.numbers(&cells.age)?;
+        let year = year_of(self.followup.as_ref()).days();
         let mut found = Vec::new();
         for (i, &row) in survival.rows.iter().enumerate() {
             let Some(day) = diagnosed[row].filter(|day| *day < index) else { continue };
@@ -253,7 +254,7 @@ impl Options {
             if gone && survival.event[i] {
                 continue;
             }
-            let years = ages[row] * cells.age_unit + f64::from(since) / 365.25;
+            let years = ages[row] * cells.age_unit + f64::from(since) / year;
             let Some(age) = cells.band_of((years + 1e-9).floor()) else { continue };
             let stratum = strata[i] as usize;
             found.push(Living { stratum, duration, age, lost: gone.then_some((followed, since)) });

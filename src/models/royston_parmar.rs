@@ -19,7 +19,7 @@ use crate::{
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
-        covariate_faults, line, needs_of, patient_faults, predicted,
+        covariate_faults, line, needs_of, patient_faults, predicted, year_of,
     },
     spec::Fault,
     stats::{
@@ -100,7 +100,6 @@ fn eighty() -> usize {
 
 /// Events that each inner knot wants.
 const EVENTS_PER_KNOT: f64 = 10.0;
-const DAYS_PER_YEAR: f64 = 365.25;
 
 static CARD: ModelCard = ModelCard {
     kind: "royston_parmar",
@@ -138,6 +137,11 @@ impl Shape<'_> {
 }
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -165,7 +169,8 @@ impl Options {
 
     /// Boundary knots at the first and last event, inner ones at centiles between, as `flexsurvspline` and `stpm2` place them.
     fn knots(&self, start: &Start) -> Vec<f64> {
-        let logs: Vec<f64> = start.event_days().iter().map(|d| (d / DAYS_PER_YEAR).ln()).collect();
+        let logs: Vec<f64> =
+            start.event_days().iter().map(|d| (d / self.year_days()).ln()).collect();
         let allowed = (start.events / EVENTS_PER_KNOT).floor() as usize;
         let inner = self.knots.min(allowed.saturating_sub(1));
         let mut knots: Vec<f64> =
@@ -279,8 +284,8 @@ impl Model for RoystonParmar {
         let shape = options.shape(knots, &varying);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let x = &rows.with_intercept(i, centre)[1..];
-            let log_time = rows.exit(i, DAYS_PER_YEAR).ln();
-            let entry = rows.entry(i, DAYS_PER_YEAR);
+            let log_time = rows.exit(i, options.year_days()).ln();
+            let entry = rows.entry(i, options.year_days());
             let z = shape.row(log_time, x, false);
             let slope = shape.row(log_time, x, true);
             let at_entry = if entry > 0.0 { shape.row(entry.ln(), x, false) } else { Vec::new() };
@@ -320,9 +325,9 @@ impl Model for RoystonParmar {
         }
         let knots = options.knots(&start);
         let first = || {
-            let (intercept, slope) = line(&start.log_log(DAYS_PER_YEAR))
+            let (intercept, slope) = line(&start.log_log(options.year_days()))
                 .filter(|(_, slope)| *slope > 0.05)
-                .unwrap_or(((start.events / start.person_days() * DAYS_PER_YEAR).ln(), 1.0));
+                .unwrap_or(((start.events / start.person_days() * options.year_days()).ln(), 1.0));
             let mut theta = vec![0.0; options.all_terms(knots.len()).len()];
             (theta[0], theta[1]) = (intercept, slope);
             theta
@@ -437,5 +442,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = 100.0 * options.level();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", "julian", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -14,7 +14,9 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind},
     stats::{
         distribution::{chi_squared_upper, garwood},
@@ -78,8 +80,6 @@ fn ten_thousand() -> f64 {
     10_000.0
 }
 
-const DAYS_PER_YEAR: f64 = 365.25;
-
 static CARD: ModelCard = ModelCard {
     kind: "standardised_ratio",
     title: "Standardised ratio and excess risk",
@@ -94,6 +94,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -168,6 +173,7 @@ impl Model for StandardisedRatio {
             Source::LifeTable => (&data.tables.life_table, "life_table"),
         };
         let table = table.as_ref().ok_or(CohortError::NoTable { table: name })?;
+        let table = table.in_years(options.year_days());
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
         let survival = data.cohort.survival(followup, &needed)?;
@@ -186,13 +192,13 @@ impl Model for StandardisedRatio {
             // As in every model of rates, the day of diagnosis counts as half a day.
             let exit = f64::from(survival.exit[i]).max(0.5);
             let entry = survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]));
-            let mut from = options.latency_years * DAYS_PER_YEAR;
+            let mut from = options.latency_years * options.year_days();
             for (band, years) in options.bands_years.iter().enumerate() {
-                let to = years * DAYS_PER_YEAR;
+                let to = years * options.year_days();
                 let (start, end) = (entry.max(from), exit.min(to));
                 let at = group * bands + band;
                 if end > start {
-                    time[at] += (end - start) / DAYS_PER_YEAR;
+                    time[at] += (end - start) / options.year_days();
                     for s in table.stretches(persons[i], end.ceil() as i32) {
                         let days = end.min(f64::from(s.to)) - start.max(f64::from(s.from));
                         expected[at] += s.hazard * days.max(0.0);
@@ -349,4 +355,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("excess", "per", &[("per", per)]);
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "exact-poisson", &[("level", level)]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

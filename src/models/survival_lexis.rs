@@ -14,7 +14,9 @@ use crate::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    model::{
+        Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
     spec::{Fault, VariableKind},
     stats::distribution::normal_point,
     summary::{Axis, LayoutError, Visibility},
@@ -84,8 +86,6 @@ fn twelve() -> u32 {
     12
 }
 
-const YEAR_DAYS: f64 = 365.242_199;
-
 static CARD: ModelCard = ModelCard {
     kind: "survival_lexis",
     title: "Cohort, complete, period and hybrid survival",
@@ -100,6 +100,11 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     fn level(&self) -> f64 {
         self.confidence_level.unwrap_or_default().share()
     }
@@ -113,7 +118,7 @@ impl Options {
     }
 
     fn width(&self) -> f64 {
-        YEAR_DAYS / f64::from(self.intervals_per_year)
+        self.year_days() / f64::from(self.intervals_per_year)
     }
 
     fn first_days(&self) -> Vec<i32> {
@@ -218,6 +223,7 @@ impl Model for SurvivalLexis {
             Some(background) => {
                 let missing = || CohortError::NoTable { table: "life_table" };
                 let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
+                let table = table.in_years(options.year_days());
                 Some((table, background.persons(data, &survival, "life_table", Background::WHOLE)?))
             }
             None => None,
@@ -342,7 +348,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             (_, t) if t <= 0.0 => Status::NoEvents,
             _ => Status::Ok,
         };
-        let person_years = y.iter().sum::<f64>() / YEAR_DAYS;
+        let person_years = y.iter().sum::<f64>() / options.year_days();
         let name = &approach.name;
         groups.push(vec![name.into(), n.into(), total.into(), person_years.into(), status.into()]);
         let kinds: &[&str] =
@@ -403,4 +409,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     }
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log-log".to_owned())]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

@@ -452,7 +452,8 @@ fn table(
         .map(|years| Ok(DayGap { years, days: [first_day(years[0])?, first_day(years[1])?] }))
         .collect::<Result<_, SiteError>>()?;
     let ages = ages.into_iter().map(|(_, span)| f64::from(span[0])).collect();
-    Ok(RateTable { table: LifeTable { starts, end, ages, hazard }, gaps, notes })
+    let is_yearly = !matches!(measure, Measure::HazardPerDay);
+    Ok(RateTable { table: LifeTable { starts, end, ages, hazard, is_yearly }, gaps, notes })
 }
 
 #[cfg(test)]

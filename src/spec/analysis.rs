@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     cohort::{Followup, Incidence},
-    limits::ConfidenceLevel,
+    limits::{ConfidenceLevel, YearLength},
 };
 
 /// Lower and upper bound, both included; either may be left open.
@@ -108,6 +108,9 @@ pub struct ModelSpec {
 pub struct Pooling {
     /// Confidence level of all intervals.
     pub confidence_level: ConfidenceLevel,
+    /// Length of a year wherever days become years: `julian` is 365.25 days, `life-table` 365.241 as in `relsurv`.
+    #[serde(skip_serializing_if = "YearLength::is_julian")]
+    pub year: YearLength,
 }
 
 /// A term of one of the models.

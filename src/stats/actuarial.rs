@@ -67,18 +67,17 @@ pub fn life_table(
 }
 
 /// Bounds that survival reports use: months to one year, quarters to two, half-years to five, years after that; days.
-pub fn usual_bounds(to_days: f64) -> Vec<f64> {
-    const YEAR: f64 = 365.25;
+pub fn usual_bounds(to_days: f64, year_days: f64) -> Vec<f64> {
     let mut bounds = vec![0.0];
     let mut at = 0.0;
-    while at * YEAR < to_days - 1e-6 && bounds.len() < 400 {
+    while at * year_days < to_days - 1e-6 && bounds.len() < 400 {
         at += match at {
             a if a < 1.0 - 1e-9 => 1.0 / 12.0,
             a if a < 2.0 - 1e-9 => 0.25,
             a if a < 5.0 - 1e-9 => 0.5,
             _ => 1.0,
         };
-        bounds.push(at * YEAR);
+        bounds.push(at * year_days);
     }
     bounds
 }
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn bounds_widen_with_time() {
-        let bounds = usual_bounds(7.0 * 365.25);
+        let bounds = usual_bounds(7.0 * 365.25, 365.25);
         assert_eq!(bounds.len(), 1 + 12 + 4 + 6 + 2);
         assert!((bounds[12] - 365.25).abs() < 1e-9 && (bounds[16] - 730.5).abs() < 1e-9);
     }

@@ -2,13 +2,14 @@
 //! survival is made of.
 //!
 //! Follow-up runs in days; within a day a person's hazard is constant, and it changes at the first whole day at or after a
-//! birthday and on the first day of a calendar cell. A year of age has 365.241 days, as in the rate tables of R.
+//! birthday and on the first day of a calendar cell. A table is read with the length of a year of the analysis: of a year of age,
+//! and of the year over which yearly figures are spread.
 //!
 //! Sources: Ederer, Axtell & Cutler (1961) for Ederer I and II; Hakulinen (1982); Pohar Perme, Stare & Estève (2012).
 
 use rayon::prelude::*;
 
-/// Days in a year of age.
+/// Days in a year of R's life tables; yearly figures are kept as hazards per day of such a year.
 pub const AGE_YEAR: f64 = 365.241;
 
 /// Position of the mean of both sexes.
@@ -25,6 +26,17 @@ pub struct LifeTable {
     pub ages: Vec<f64>,
     /// Hazard per day, `(sex * starts + cell) * ages + age`; sexes are male, female, and the mean of both.
     pub hazard: Vec<f64>,
+    /// Whether the figures were yearly: hazards per day then depend on the length of a year.
+    pub is_yearly: bool,
+}
+
+/// A life table read with years of a given length.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    table: &'a LifeTable,
+    year_days: f64,
+    /// Factor of the table's hazards per day.
+    scale: f64,
 }
 
 /// Somebody whose expected mortality is asked for.
@@ -50,28 +62,43 @@ pub struct Stretch {
 }
 
 impl LifeTable {
+    /// The table read with years of so many days.
+    pub fn in_years(&self, year_days: f64) -> Expected<'_> {
+        let scale = if self.is_yearly { AGE_YEAR / year_days } else { 1.0 };
+        Expected { table: self, year_days, scale }
+    }
+}
+
+impl Expected<'_> {
     /// Position of the calendar cell of a day; days outside the table are read from its first or last cell.
     fn cell(&self, day: i32) -> usize {
-        self.starts.partition_point(|&start| start <= day).saturating_sub(1)
+        self.table.starts.partition_point(|&start| start <= day).saturating_sub(1)
+    }
+
+    /// Position of the age cell of a person on a day of follow-up.
+    fn age(&self, person: Person, day: i32) -> usize {
+        let years = (person.age_days + f64::from(day)) / self.year_days;
+        self.table.ages.partition_point(|&from| from <= years + 1e-12).saturating_sub(1)
+    }
+
+    fn hazard(&self, person: Person, cell: usize, age: usize) -> f64 {
+        let LifeTable { starts, ages, hazard, .. } = self.table;
+        self.scale * hazard[(person.sex * starts.len() + cell) * ages.len() + age]
     }
 
     /// Stretches of constant hazard over the follow-up days `0..days`.
     pub fn stretches(&self, person: Person, days: i32) -> Vec<Stretch> {
+        let LifeTable { starts, ages, .. } = self.table;
         let mut stretches = Vec::new();
         let mut at = 0;
-        let width = self.ages.len();
         while at < days {
-            let day = person.start + at;
-            let cell = self.cell(day);
-            let years = (person.age_days + f64::from(at)) / AGE_YEAR;
-            let age = self.ages.partition_point(|&from| from <= years + 1e-12).saturating_sub(1);
-            let next_year = self.starts.get(cell + 1).map_or(days, |start| start - person.start);
-            let next_age = self.ages.get(age + 1).map_or(days, |from| {
-                (from * AGE_YEAR - person.age_days - 1e-9).ceil().min(1e9) as i32
+            let (cell, age) = (self.cell(person.start + at), self.age(person, at));
+            let next_year = starts.get(cell + 1).map_or(days, |start| start - person.start);
+            let next_age = ages.get(age + 1).map_or(days, |from| {
+                (from * self.year_days - person.age_days - 1e-9).ceil().min(1e9) as i32
             });
             let to = days.min(next_year.max(at + 1)).min(next_age.max(at + 1));
-            let hazard = self.hazard[(person.sex * self.starts.len() + cell) * width + age];
-            stretches.push(Stretch { from: at, to, hazard });
+            stretches.push(Stretch { from: at, to, hazard: self.hazard(person, cell, age) });
             at = to;
         }
         stretches
@@ -79,15 +106,12 @@ impl LifeTable {
 
     /// Hazard per day on one day of follow-up.
     pub fn hazard_on(&self, person: Person, day: i32) -> f64 {
-        let cell = self.cell(person.start + day);
-        let years = (person.age_days + f64::from(day)) / AGE_YEAR;
-        let age = self.ages.partition_point(|&from| from <= years + 1e-12).saturating_sub(1);
-        self.hazard[(person.sex * self.starts.len() + cell) * self.ages.len() + age]
+        self.hazard(person, self.cell(person.start + day), self.age(person, day))
     }
 
     /// Whether days of `from..to` lie outside the calendar cells of the table.
     pub fn is_outside(&self, from: i32, to: i32) -> bool {
-        self.starts.first().is_none_or(|first| from < *first) || to > self.end
+        self.table.starts.first().is_none_or(|first| from < *first) || to > self.table.end
     }
 }
 
@@ -191,7 +215,7 @@ impl DayGrid {
 
 /// Sums over all courses. `cohort_sums` asks for those of Ederer I and Hakulinen as well, which follow everybody to the end.
 pub fn net_sums(
-    table: &LifeTable,
+    table: &Expected<'_>,
     courses: &[Course],
     groups: usize,
     grid: DayGrid,
@@ -234,7 +258,7 @@ pub fn net_sums(
 
 /// Days of one person on a daily grid: within a stretch the weight grows by the same factor every day, so that four days are
 /// worked on at once; person-days and background are noted at the ends of the stretch.
-fn add_daily(sums: &mut NetSums, table: &LifeTable, course: &Course, days: i32) {
+fn add_daily(sums: &mut NetSums, table: &Expected<'_>, course: &Course, days: i32) {
     let base = course.group * sums.cells;
     let mut weight = 1.0_f64;
     for stretch in table.stretches(course.person, course.exit.min(days)) {
@@ -283,7 +307,13 @@ fn add_daily(sums: &mut NetSums, table: &LifeTable, course: &Course, days: i32) 
     }
 }
 
-fn add(sums: &mut NetSums, table: &LifeTable, course: &Course, grid: DayGrid, cohort_sums: bool) {
+fn add(
+    sums: &mut NetSums,
+    table: &Expected<'_>,
+    course: &Course,
+    grid: DayGrid,
+    cohort_sums: bool,
+) {
     let base = course.group * sums.cells;
     if grid.width > 1.0 && course.event && course.exit == 0 {
         // A death on the day of diagnosis lies in the first cell, half a day lived; a daily grid has time 0 for it.
@@ -344,19 +374,22 @@ mod tests {
             end: 200,
             ages: vec![0.0, 1.0],
             hazard: vec![0.01, 0.02, 0.03, 0.04, 0.1, 0.2, 0.3, 0.4, 0.0, 0.0, 0.0, 0.0],
+            is_yearly: false,
         }
     }
 
     #[test]
     fn hazards_change_on_birthdays_and_with_the_calendar() {
         let person = Person { sex: 0, age_days: 300.0, start: 50 };
-        let stretches = table().stretches(person, 120);
+        let stretches = table().in_years(AGE_YEAR).stretches(person, 120);
         let of = |from, to, hazard| Stretch { from, to, hazard };
         assert_eq!(stretches, [of(0, 50, 0.01), of(50, 66, 0.03), of(66, 120, 0.04)]);
         for stretch in stretches {
-            assert_eq!(table().hazard_on(person, stretch.from), stretch.hazard);
+            assert_eq!(table().in_years(AGE_YEAR).hazard_on(person, stretch.from), stretch.hazard);
         }
-        assert!(!table().is_outside(50, 170) && table().is_outside(150, 201));
+        let table = table();
+        let table = table.in_years(AGE_YEAR);
+        assert!(!table.is_outside(50, 170) && table.is_outside(150, 201));
     }
 
     #[test]
@@ -375,8 +408,8 @@ mod tests {
         };
         let courses: Vec<Course> = (0..40).map(course).collect();
         let grid = DayGrid { width: 1.0, days: 50 };
-        let mut short = net_sums(&table(), &courses, 3, grid, false);
-        let mut long = net_sums(&table(), &courses, 3, grid, true);
+        let mut short = net_sums(&table().in_years(AGE_YEAR), &courses, 3, grid, false);
+        let mut long = net_sums(&table().in_years(AGE_YEAR), &courses, 3, grid, true);
         for (a, b) in short.columns().into_iter().zip(long.columns()).take(7) {
             for (x, y) in a.iter().zip(b.iter()) {
                 assert!((x - y).abs() < 1e-9 * y.abs().max(1.0), "{x} {y}");
@@ -388,7 +421,13 @@ mod tests {
     fn sums_of_one_person_have_their_closed_form() {
         let person = Person { sex: 1, age_days: 400.0, start: 0 };
         let course = Course { person, group: 0, entry: 0, exit: 3, event: true, potential: 5 };
-        let sums = net_sums(&table(), &[course], 1, DayGrid { width: 1.0, days: 5 }, true);
+        let sums = net_sums(
+            &table().in_years(AGE_YEAR),
+            &[course],
+            1,
+            DayGrid { width: 1.0, days: 5 },
+            true,
+        );
         let w = |t: f64| (0.2 * t).exp();
         assert_eq!(sums.time, [1.0, 1.0, 1.0, 0.0, 0.0]);
         assert!((sums.weighted_deaths[2] - w(3.0)).abs() < 1e-14);

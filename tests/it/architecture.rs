@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("protocol", &["summary", "seal", "run"]),
     ("client", &["seal", "protocol"]),
     ("serve", &["protocol"]),
-    ("results", &["summary", "estimate", "spec", "run", "plan"]),
+    ("results", &["limits", "summary", "estimate", "spec", "run", "plan"]),
     ("report", &["stats", "summary", "estimate", "spec", "run", "results"]),
     (
         "site",

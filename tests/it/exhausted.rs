@@ -115,8 +115,13 @@ fn deaths(last: f64) -> Frame {
         ("date", vec![10_000.0; 2]),
     ];
     let mut frame = Frame::of(&columns, &dictionary);
-    let table =
-        LifeTable { starts: vec![0], end: 40_000, ages: vec![0.0], hazard: vec![HAZARD; 3] };
+    let table = LifeTable {
+        starts: vec![0],
+        end: 40_000,
+        ages: vec![0.0],
+        hazard: vec![HAZARD; 3],
+        is_yearly: false,
+    };
     frame.tables = SiteTables { life_table: Some(Arc::new(table)), ..SiteTables::default() };
     frame
 }

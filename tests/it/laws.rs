@@ -45,7 +45,7 @@ fn data(plan: &Plan, code: &str) -> SiteData {
 pub fn flat_tables() -> SiteTables {
     let flat = |rate: f64| {
         let (starts, end, ages) = (vec![0], 40_000, vec![0.0]);
-        Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3] }))
+        Some(Arc::new(LifeTable { starts, end, ages, hazard: vec![rate; 3], is_yearly: true }))
     };
     SiteTables {
         life_table: flat(1e-6),

@@ -102,7 +102,7 @@ fn smooth_and_varying_excess_hazards_equal_their_likelihoods() {
     ] {
         for sites in [1, 5] {
             let model = format!(
-                "[followup]\ntime = \"time\"\nevent = \"dead\"\n[[model]]\nid = \"m\"\nkind = \"excess_hazard\"\n\
+                "[pooling]\nyear = \"life-table\"\n[followup]\ntime = \"time\"\nevent = \"dead\"\n[[model]]\nid = \"m\"\nkind = \"excess_hazard\"\n\
                  background = {{ sex = \"sex\", age = \"age_days\", date = \"date\" }}\ncovariates = [\"sex\"]\n{baseline}"
             );
             let estimate = frame.pool(&model, &frame.deal(sites)).remove("m").unwrap();

@@ -59,4 +59,5 @@ mod survival_oracles; // survival models against R
 mod tables; // tables about the population beside the records
 mod vectors; // known answers of the protocol
 mod wilms; // the flagship study against R, and its mappings
-mod words; // a reader meets labels, not raw names
+mod words;
+mod year_length; // one length of a year for a whole analysis // a reader meets labels, not raw names

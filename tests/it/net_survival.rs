@@ -45,6 +45,7 @@ pub fn life_table(file: &str) -> Arc<LifeTable> {
         end: first_day(years.last().unwrap() + 1),
         ages: ages.into_iter().map(f64::from).collect(),
         hazard,
+        is_yearly: false,
     })
 }
 
@@ -54,7 +55,7 @@ const DICTIONARY: &str = "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\n
      [dictionary.date]\ntype = \"date\"\nlabel = \"Diagnosis\"\n\
      [dictionary.sex]\ntype = \"category\"\nlabel = \"Sex\"\nlevels = [\"1\", \"2\"]\n";
 
-const MODEL: &str = "[followup]\ntime = \"time\"\nevent = \"dead\"\nzero = \"as_is\"\n\
+const MODEL: &str = "[pooling]\nyear = \"life-table\"\n[followup]\ntime = \"time\"\nevent = \"dead\"\nzero = \"as_is\"\n\
      [[model]]\nid = \"net\"\nkind = \"net_survival\"\ninterval = \"log\"\n\
      background = { sex = \"sex\", age = \"age_days\", date = \"date\" }\n";
 
@@ -302,7 +303,7 @@ pub fn sire() -> Frame {
     frame
 }
 
-const SIRE: &str = "[[model]]\nid = \"net\"\nkind = \"net_survival\"\ngrid_days = 30.4368\nhorizon_days = 1826\n\
+const SIRE: &str = "[pooling]\nyear = \"life-table\"\n[[model]]\nid = \"net\"\nkind = \"net_survival\"\ngrid_days = 30.4368\nhorizon_days = 1826\n\
      times_years = [1, 3, 5]\nbackground = { sex = \"sex\", age = \"age\", date = \"date\" }\n";
 const SIRE_FOLLOWUP: &str =
     "[followup]\ntime = \"time\"\nevent = \"status\"\nevent_is = [\"1\", \"2\"]\n";

@@ -36,6 +36,9 @@ fn fit(frame: &Frame, followup: &str, options: &str, sites: usize) -> Estimate {
     frame.pool(&model, &frame.deal(sites)).remove("m").unwrap()
 }
 
+/// The year of `relsurv`.
+const YEAR: &str = "[pooling]\nyear = \"life-table\"\n";
+
 const RDATA: &str = "background = { sex = \"sex\", age = \"age_days\", date = \"date\" }\ncovariates = [\"sex\", \"agegr\"]\n";
 
 #[test]
@@ -77,7 +80,7 @@ fn excess_and_relative_mortality_equal_their_likelihoods() {
     for (outcome, tolerance) in [("excess", 1e-4), ("relative", 1e-6)] {
         for sites in [1, 5] {
             let options = format!(
-                "kind = \"poisson\"\noutcome = \"{outcome}\"\nyear_days = 365.241\nbands_years = [1, 2, 3, 4, 5]\n{RDATA}"
+                "kind = \"poisson\"\noutcome = \"{outcome}\"\nbands_years = [1, 2, 3, 4, 5]\n{RDATA}{YEAR}"
             );
             let estimate = fit(&rdata(), "event = \"dead\"\n", &options, sites);
             check(&estimate, &wanted, outcome, &order, tolerance);
@@ -89,7 +92,8 @@ fn excess_and_relative_mortality_equal_their_likelihoods() {
 fn the_full_likelihood_equals_rsadd() {
     let wanted = reference("net_survival_reference.csv");
     for sites in [1, 5, 40] {
-        let options = format!("kind = \"excess_hazard\"\nbands_years = [1, 2, 3, 4, 5]\n{RDATA}");
+        let options =
+            format!("kind = \"excess_hazard\"\nbands_years = [1, 2, 3, 4, 5]\n{RDATA}{YEAR}");
         let estimate = fit(&rdata(), "event = \"dead\"\n", &options, sites);
         check(&estimate, &wanted, "rsadd_max.lik", &[1, 2, 3, 4], 1e-5);
         // rsadd takes sex as the number 1 or 2: its baseline is that of sex 0.

@@ -239,6 +239,7 @@ fn published_exact_limits_come_out() {
             end: 40_000,
             ages: vec![0.0],
             hazard: vec![hazard; 3],
+            is_yearly: false,
         };
         frame.tables = SiteTables {
             life_table: None,

@@ -4,7 +4,7 @@
 use super::{options::Options, statistic::Totals};
 use crate::{
     cohort::{CohortError, SiteData, Survival},
-    model::columns_of,
+    model::{columns_of, year_of},
     models::{kaplan_meier::no_followup, log_rank::strata},
     stats::cox::{Derivatives, RiskData, Rows, WeightedFit, weighted},
 };
@@ -49,8 +49,9 @@ impl Design {
 
     /// One row per person and band of follow-up; columns of the varying effects are 0 outside their band.
     fn split(self, options: &Options) -> Self {
+        let year = year_of(options.followup.as_ref()).days();
         let starts: Vec<i32> =
-            options.time_bands_years.iter().map(|years| (years * 365.25).round() as i32).collect();
+            options.time_bands_years.iter().map(|years| (years * year).round() as i32).collect();
         let varying = options.varying();
         let all = options.design.len();
         let mut survival = Survival {

@@ -1,6 +1,6 @@
 //! One group's curve with its intervals, and the rows of the tables that are read off it.
 
-use super::{DAYS_PER_YEAR, Options};
+use super::Options;
 use crate::{
     cohort::ZeroRule,
     estimate::{Status, Table, Value},
@@ -99,7 +99,7 @@ impl Curve {
     }
 
     pub(super) fn landmark(&self, group: &str, years: f64, options: &Options) -> Vec<Value> {
-        let days = years * DAYS_PER_YEAR;
+        let days = years * options.year_days();
         let last = self.steps.iter().rposition(|s| s.time <= days);
         let dead = self.steps.last().is_some_and(|s| s.survival <= 0.0);
         let head =
@@ -200,7 +200,7 @@ impl Mean {
 pub(super) fn restricted_mean_table(
     tau: f64,
     means: &[(&String, Option<Mean>)],
-    level: f64,
+    options: &Options,
 ) -> Table {
     let columns = [
         "group",
@@ -215,7 +215,7 @@ pub(super) fn restricted_mean_table(
         "status",
     ];
     let mut table = Table::new("restricted_mean", &columns);
-    let days = tau * DAYS_PER_YEAR;
+    let (days, level) = (tau * options.year_days(), options.level());
     let without = |group: &str, measure: &str, status: Status| {
         let mut row = vec![Value::from(group), measure.into(), tau.into()];
         row.resize(9, Value::None);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     cohort::Followup,
     limits::{self, ConfidenceLevel},
+    model::year_of,
     stats::{event_table::TimeGrid, product_limit::IntervalScale},
 };
 
@@ -71,7 +72,7 @@ pub struct Options {
     /// Scale on which the pointwise interval is symmetric.
     #[serde(default)]
     pub(super) interval: Interval,
-    /// Times of the survival table, years of 365.25 days.
+    /// Times of the survival table, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]
     pub(super) times_years: Vec<f64>,
@@ -79,7 +80,7 @@ pub struct Options {
     #[serde(default = "median")]
     #[schemars(with = "Vec<limits::Share>")]
     pub(super) quantiles: Vec<f64>,
-    /// End of the restricted mean, years of 365.25 days.
+    /// End of the restricted mean, years.
     #[serde(default)]
     #[schemars(with = "Option<limits::Years>")]
     pub(super) restricted_mean_years: Option<f64>,
@@ -111,6 +112,11 @@ fn median() -> Vec<f64> {
 }
 
 impl Options {
+    /// Days in a year.
+    pub(super) fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
     pub(super) fn grid(&self) -> TimeGrid {
         let horizon = self.horizon_days.unwrap_or(0);
         if self.grid_days > 1.0 {

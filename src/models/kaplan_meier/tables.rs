@@ -1,7 +1,7 @@
 //! Further tables from the same event counts: cumulative hazard, actuarial life table, conditional survival, and the bracket of
 //! a coarse grid.
 
-use super::{DAYS_PER_YEAR, Options, curve::Curve, options::Intervals};
+use super::{Options, curve::Curve, options::Intervals};
 use crate::{
     estimate::{Status, Table, Value},
     model::{EventCounts, GroupCounts},
@@ -96,9 +96,9 @@ impl Tables {
         }
         if let Some(intervals) = options.life_table {
             let bounds = match intervals {
-                Intervals::Usual => usual_bounds(fitted.followed_to),
-                Intervals::Months => steps(DAYS_PER_YEAR / 12.0, fitted.followed_to),
-                Intervals::Years => steps(DAYS_PER_YEAR, fitted.followed_to),
+                Intervals::Usual => usual_bounds(fitted.followed_to, options.year_days()),
+                Intervals::Months => steps(options.year_days() / 12.0, fitted.followed_to),
+                Intervals::Years => steps(options.year_days(), fitted.followed_to),
             };
             self.life(options, group, &bounds, counts, g, &grid);
         }
@@ -106,7 +106,7 @@ impl Tables {
             self.conditional(options, group, given, fitted);
         }
         if let Some(restart) = fitted.restart() {
-            self.conditional(options, group, restart / DAYS_PER_YEAR, fitted);
+            self.conditional(options, group, restart / options.year_days(), fitted);
         }
         if !grid.is_daily() {
             self.bracket(options, group, fitted, &counts.group(g), &grid);
@@ -195,7 +195,7 @@ impl Tables {
                 step.std_error().into(),
                 limits.map(|l| l.0).into(),
                 limits.map(|l| l.1).into(),
-                (row.hazard * DAYS_PER_YEAR).into(),
+                (row.hazard * options.year_days()).into(),
                 status.into(),
             ]);
         }
@@ -203,10 +203,10 @@ impl Tables {
 
     /// S(t | s) = S(t) / S(s) from the steps after s alone, for every reporting time after s.
     fn conditional(&mut self, options: &Options, group: &str, given: f64, fitted: &Curve) {
-        let start = given * DAYS_PER_YEAR;
+        let start = given * options.year_days();
         let n = fitted.at_risk_after(start);
         for &years in options.times_years.iter().filter(|t| **t > given + 1e-9) {
-            let days = years * DAYS_PER_YEAR;
+            let days = years * options.year_days();
             let mut row: Vec<Value> = vec![group.into(), given.into(), years.into(), n.into()];
             let beyond =
                 days > fitted.followed_to && fitted.steps.last().is_some_and(|s| s.survival > 0.0);
@@ -260,7 +260,7 @@ impl Tables {
         grid: &TimeGrid,
     ) {
         for &years in &options.times_years {
-            let days = years * DAYS_PER_YEAR;
+            let days = years * options.year_days();
             let (mut lowest, mut highest) = (1.0, 1.0);
             for j in (0..grid.cells()).take_while(|&j| grid.boundary(j + 1) <= days + 1e-6) {
                 let (n, d, c) = (counts.n_risk[j], counts.events[j], counts.censored[j]);

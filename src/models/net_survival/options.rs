@@ -88,7 +88,7 @@ pub struct Options {
     /// Scale on which the pointwise interval is symmetric.
     #[serde(default)]
     pub(super) interval: Interval,
-    /// Times of the survival table, years of 365.241 days as in R's life tables.
+    /// Times of the survival table, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]
     pub(super) times_years: Vec<f64>,

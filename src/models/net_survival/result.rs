@@ -3,10 +3,9 @@
 use super::options::{Interval, Method, Options};
 use crate::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
-    model::{EventCounts, Sums},
+    model::{EventCounts, Sums, year_of},
     stats::{
         distribution::{chi_squared_upper, normal_point},
-        life_table::AGE_YEAR,
         net_survival::{GroupSums, Point, compare, crude_probabilities},
     },
     summary::LayoutError,
@@ -209,7 +208,8 @@ const ROW_DAYS: f64 = 30.0;
 /// Whether a point is a row of the curve: somebody leaves, it was asked for, or the last row is a month ago.
 fn is_shown(options: &Options, point: &Point) -> bool {
     let left = point.n_event > 0.0 || point.n_censor > 0.0;
-    let asked = || options.times_years.iter().any(|t| (t * AGE_YEAR).round() == point.time);
+    let asked =
+        || options.times_years.iter().any(|t| (t * options.year_days()).round() == point.time);
     let month = point.time > 0.0 && point.time % ROW_DAYS == 0.0;
     !options.is_daily() || left || month || asked()
 }
@@ -247,7 +247,7 @@ fn landmark(
     followed: f64,
     persons: f64,
 ) -> Vec<Value> {
-    let days = (years * AGE_YEAR).round();
+    let days = (years * options.year_days()).round();
     let last = points.iter().rposition(|p| p.time <= days + 0.5);
     let mut row: Vec<Value> = vec![group.into(), method.word().into(), years.into()];
     let n_risk = points.iter().find(|p| p.time >= days - 0.5).map_or(0.0, |p| p.n_risk);
@@ -312,7 +312,7 @@ fn standardised(
         brenner_curve(&all, method, options)
     });
     for years in &options.times_years {
-        let days = (years * AGE_YEAR).round();
+        let days = (years * options.year_days()).round();
         let at = |curve: &[Point]| {
             let last = curve.iter().rposition(|p| p.time <= days + 0.5);
             last.map_or((1.0, 0.0), |i| (curve[i].estimate, curve[i].log_variance))
@@ -392,7 +392,8 @@ fn brenner_curve(all: &GroupSums, method: Method, options: &Options) -> Vec<Poin
 }
 
 fn crude(options: &Options, tables: &mut Tables, group: &str, all: &GroupSums, followed: f64) {
-    let days: Vec<f64> = options.times_years.iter().map(|t| (t * AGE_YEAR).round()).collect();
+    let days: Vec<f64> =
+        options.times_years.iter().map(|t| (t * options.year_days()).round()).collect();
     let z = normal_point(options.level());
     for (years, found) in options.times_years.iter().zip(crude_probabilities(all, &days)) {
         for (cause, [p, variance]) in [("disease", found.disease), ("other", found.other)] {
@@ -459,5 +460,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         let values = [("name", name.unwrap_or_default())];
         estimate.line("standard", choice, &values);
     }
-    estimate.line("year", "life-table", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
 }

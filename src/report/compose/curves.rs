@@ -8,7 +8,6 @@ use crate::{
     stats::distribution::chi_squared_quantile,
 };
 
-const DAYS_PER_YEAR: f64 = 365.25;
 /// How far below its maximum a likelihood curve is drawn.
 const DEPTH: f64 = 6.0;
 /// Smallest number at risk for which a line is still drawn.
@@ -63,7 +62,7 @@ impl Composer<'_> {
         let Some(table) = estimate.table(curve.table).filter(|t| t.rows.len() > 1) else {
             return Ok(Vec::new());
         };
-        let unit = if curve.days { DAYS_PER_YEAR } else { 1.0 };
+        let unit = if curve.days { model.year_days() } else { 1.0 };
         let mut series: Vec<Keyed> = Vec::new();
         for row in 0..table.rows.len() {
             let number = |column: &str| table.number(row, column);

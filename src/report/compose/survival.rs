@@ -10,8 +10,6 @@ use crate::{
     results::ModelResult,
 };
 
-const DAYS_PER_YEAR: f64 = 365.25;
-
 impl Composer<'_> {
     /// Name of the event of a model, inside a sentence.
     pub(super) fn event(&self, model: &ModelResult) -> String {
@@ -212,7 +210,7 @@ impl Composer<'_> {
             x_label: self.word("survival.x_label")?,
             risk_label: self.word("survival.risk_label")?,
             marks: [
-                (7.0 / DAYS_PER_YEAR, "survival.week"),
+                (7.0 / model.year_days(), "survival.week"),
                 (1.0 / 12.0, "survival.month"),
                 (0.25, "survival.quarter"),
                 (0.5, "survival.half_year"),
@@ -281,7 +279,7 @@ impl Composer<'_> {
                 continue;
             };
             points.push(CurvePoint {
-                time: time / DAYS_PER_YEAR,
+                time: time / model.year_days(),
                 estimate,
                 band: number(2).zip(number(3)),
                 n_risk,
