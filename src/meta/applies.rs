@@ -58,14 +58,13 @@ pub(super) fn check(
         ("--order", options.order.is_some()),
     ];
     let named = &options.methods;
-    if !named.is_empty() && !named.iter().any(|m| m.estimator().is_some()) {
-        if let Some((option, _)) = regressed.into_iter().find(|(_, asked)| *asked) {
-            let reason = format!(
-                "{} is for pooling only; name REML, or another estimator of the between-study variance, first",
-                words(named)
-            );
-            return unused(option, reason);
-        }
+    let pools_only = !named.is_empty() && !named.iter().any(|m| m.estimator().is_some());
+    if let Some((option, _)) = regressed.into_iter().find(|(_, asked)| pools_only && *asked) {
+        let reason = format!(
+            "{} is for pooling only; name REML, or another estimator of the between-study variance, first",
+            words(named)
+        );
+        return unused(option, reason);
     }
     if !options.weights.is_empty() && !uses(Method::GeneralisedQ) {
         let reason = format!("{} has weights of its own; name --method GENQ", words(methods));

@@ -124,7 +124,7 @@ pub(super) fn add(
         let mut row: Vec<Value> = vec![name.into(), b.into(), se.into()];
         row.push((se > 0.0).then(|| b / se).into());
         row.push((se > 0.0).then(|| two_sided(b / se, fit.df)).into());
-        let limits = (se > 0.0).then(|| [b - point * se, b + point * se]);
+        let limits = (se > 0.0).then_some([b - point * se, b + point * se]);
         row.extend((0..2).map(|i| Value::from(limits.map(|l| l[i]))));
         row.push(permuted.as_ref().map(|p| p[j]).into());
         let own = robust.as_ref().map(|(v, df)| (v[(j, j)].max(0.0).sqrt(), df[j]));

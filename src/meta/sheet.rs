@@ -29,7 +29,7 @@ pub fn text_of(bytes: &[u8]) -> Result<String, DataError> {
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     String::from_utf8(bytes.to_vec()).map_err(|error| {
         let before = &bytes[..error.utf8_error().valid_up_to()];
-        DataError::Encoding { line: 1 + before.iter().filter(|b| **b == b'\n').count() }
+        DataError::Encoding { line: before.split(|b| *b == b'\n').count() }
     })
 }
 
@@ -79,8 +79,7 @@ impl Sheet {
             // A record begins after the blank lines that the reader passes over.
             let start = record.position().map_or(0, |p| p.byte() as usize);
             let blank = text[start..].bytes().take_while(|b| matches!(b, b'\n' | b'\r')).count();
-            let before = &text.as_bytes()[..start + blank];
-            let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+            let line = text.as_bytes()[..start + blank].split(|b| *b == b'\n').count();
             if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
                 return Err(DataError::Quote { line });
             }
