@@ -86,6 +86,15 @@ impl Model for Joinpoint {
             let message = "a continuous search allows at most three joinpoints";
             faults.push(Fault::new("/most", message).hint("write most = 3, or search = \"grid\""));
         }
+        if options.joinpoints.is_some() && options.most.is_some() {
+            let message = "with a fixed number of joinpoints, `most` has no effect";
+            faults.push(Fault::new("/most", message).hint("leave out most, or joinpoints"));
+        }
+        if options.joinpoints.is_some() && options.selection == Selection::Permutation {
+            let message = "with a fixed number of joinpoints, there is nothing to select";
+            let hint = "leave out selection, or joinpoints";
+            faults.push(Fault::new("/selection", message).hint(hint));
+        }
         faults.extend(options.too_much(cells.len()));
         let resampled = options.interval == Interval::EmpiricalQuantile;
         if resampled && options.search == Search::Hudson {
@@ -282,6 +291,7 @@ fn one(
     };
     let mut record: Vec<Comparison> = Vec::new();
     let chosen = match options.selection {
+        _ if options.joinpoints.is_some() => most,
         Selection::Bic => smallest(0),
         Selection::Bic3 => smallest(1),
         Selection::WeightedBic => smallest(2),
@@ -310,7 +320,14 @@ fn one(
         row.push(if k == chosen { "yes" } else { "" }.into());
         tables.selection.push(with(row));
     }
-    let Some(fit) = fits.get(chosen) else { return };
+    let Some(fit) = fits.get(chosen) else {
+        let values = [("joinpoints", chosen.to_string()), ("years", series.x.len().to_string())];
+        estimate.notice(Notice::new(Status::NotIdentified, "joinpoints-without-room", &values));
+        let mut row = vec![Value::None; 5];
+        row.push(Status::NotIdentified.into());
+        tables.segments.push(with(row));
+        return;
+    };
     let normal = options.is_normal();
     let (first, last) = (series.x[0], series.x[series.x.len() - 1]);
     let spans: Vec<[f64; 2]> = options.averages.iter().map(|s| s.map(f64::from)).collect();
@@ -410,10 +427,12 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Selection::WeightedBic => "weighted-bic",
         Selection::Permutation => "permutation",
     };
+    let selection = if options.joinpoints.is_some() { "fixed" } else { selection };
     let values = [
         ("n", options.permutations.to_string()),
         ("seed", options.seed.to_string()),
         ("alpha", options.alpha.to_string()),
+        ("joinpoints", options.joinpoints.unwrap_or_default().to_string()),
     ];
     estimate.line("joinpoint-selection", selection, &values);
     if options.scale == Scale::Count {

@@ -413,6 +413,8 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         table.push(row);
     }
     estimate.tables.push(table);
+    let time: f64 = used.iter().map(|&i| all.cells[i][1]).sum();
+    estimate.tables.extend(all_sites(options, [total, time, base], used.len()));
     if let Some(table) = comparative_table(options, all) {
         let names = [("names", options.standard.clone())];
         estimate.line("population-standard", "names", &names);
@@ -437,6 +439,39 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
     }
     estimate
+}
+
+/// All sites that show their cases and have a population, together: their rate, and with stated rates the ratio of observed to
+/// expected cases. Without, that ratio is one by construction.
+fn all_sites(options: &Options, [cases, time, expected]: [f64; 3], sites: usize) -> Option<Table> {
+    let level = options.confidence_level.unwrap_or_default().share();
+    let per = options.per.unwrap_or(1e5);
+    let columns = [
+        "sites",
+        "cases",
+        "person_years",
+        "rate",
+        "conf_low",
+        "conf_high",
+        "expected",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "status",
+    ];
+    let mut table = Table::new("all_sites", &columns);
+    let [low, high] = garwood(cases, level);
+    let mut row: Vec<Value> = [sites as f64, cases, time].map(Value::number).into();
+    row.extend([cases, low, high].map(|x| Value::number(per * x / time)));
+    if options.reference.is_empty() {
+        row.resize(columns.len() - 1, Value::None);
+    } else {
+        row.push(expected.into());
+        row.extend([cases, low, high].map(|x| Value::number(x / expected)));
+    }
+    row.push(if cases > 0.0 { Status::Ok } else { Status::OneSided }.into());
+    table.push(row);
+    (sites > 0).then_some(table)
 }
 
 fn heterogeneity_table(options: &Options, observed: &[f64], expected: &[f64], ratio: f64) -> Table {

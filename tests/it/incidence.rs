@@ -51,7 +51,7 @@ fn testis(sites: usize) -> Frame {
     frame
 }
 
-fn over(sites: usize, options: &str) -> Estimate {
+pub(crate) fn over(sites: usize, options: &str) -> Estimate {
     let frame = testis(sites);
     frame
         .pool(&format!("[[model]]\nid = \"m\"\n{options}"), &frame.deal(sites))
@@ -59,7 +59,7 @@ fn over(sites: usize, options: &str) -> Estimate {
         .unwrap()
 }
 
-fn row(table: &Table, wanted: &[(&str, &str)]) -> usize {
+pub(crate) fn row(table: &Table, wanted: &[(&str, &str)]) -> usize {
     let is = |r: &usize| {
         wanted.iter().all(|(column, value)| {
             let shown = table.number(*r, column).map(|x| x.to_string());
@@ -73,7 +73,7 @@ const CELLS: &str = "incidence = { age = \"age\", year = \"year\", count = \"cas
     ages = [0, 5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85] }\n";
 
 /// Ages 15 to 49.
-const ADULTS: &str = "incidence = { age = \"age\", year = \"year\", count = \"cases\", years = [1943, 1996], \
+pub(crate) const ADULTS: &str = "incidence = { age = \"age\", year = \"year\", count = \"cases\", years = [1943, 1996], \
     ages = [15, 20, 25, 30, 35, 40, 45], age_end = 50 }\n";
 
 #[test]

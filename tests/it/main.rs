@@ -28,6 +28,7 @@ mod files; // what the files of registries hold
 mod gate; // policies only tighten; rows cannot be sent
 mod handbook; // the examples of the handbook work
 mod incidence;
+mod joinpoints;
 mod killing; // kill -9 at random moments
 mod laws; // what holds for every model of the registry
 mod likelihood;

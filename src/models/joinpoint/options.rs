@@ -88,6 +88,10 @@ pub struct Options {
     #[serde(default)]
     #[schemars(range(min = 0, max = 9))]
     pub(super) most: Option<usize>,
+    /// The number of joinpoints, fixed by the analyst: then none is chosen, and `most` and `selection` have no say.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9))]
+    pub(super) joinpoints: Option<usize>,
     /// Years before the first and after the last joinpoint.
     #[serde(default = "two")]
     #[schemars(range(min = 1, max = 100))]
@@ -167,7 +171,11 @@ impl Options {
     /// The most joinpoints of a series of `years`.
     pub(super) fn most(&self, years: usize) -> usize {
         let usual = default_most(years);
-        self.most.unwrap_or(if self.search == Search::Hudson { usual.min(3) } else { usual })
+        self.joinpoints.or(self.most).unwrap_or(if self.search == Search::Hudson {
+            usual.min(3)
+        } else {
+            usual
+        })
     }
 
     /// Searches that would not end in a minute or so.
@@ -194,7 +202,8 @@ impl Options {
             }
         }
         let work = sets(years) * self.permutations as f64;
-        if self.selection == Selection::Permutation && work > MOST_RESAMPLED {
+        let permutes = self.selection == Selection::Permutation && self.joinpoints.is_none();
+        if permutes && work > MOST_RESAMPLED {
             let message = format!(
                 "{} permutations of {years} years, with {:.0} sets of {most} joinpoints each, take too long",
                 self.permutations,
