@@ -172,7 +172,7 @@ fn a_bad_code_in_an_optional_variable_costs_the_value_and_not_the_record() {
     assert_eq!(code, 0, "{said}");
     for words in [
         "site S1: 1 of 40 records could not be mapped and are excluded from all results",
-        "site S1: 3 values of `stage` count as unknown: each is not a code of the dictionary",
+        "site S1: 3 values of `stage` are treated as unknown: each is not a code of the dictionary",
     ] {
         assert!(said.contains(words), "{said}");
     }
@@ -187,7 +187,7 @@ fn a_variable_that_is_wrong_in_most_records_is_one_fault_of_the_mapping() {
     let small = Small::new(dictionary, mapping, &data);
     let said = small.says(
         2,
-        &["mapping.toml:2", "30 of 30 values of `day` (first: line 2)", "have another form"],
+        &["mapping.toml:2", "30 of 30 values of `day` (first: line 2)", "do not have the form"],
         "1987",
     );
     assert_eq!(said.matches("error").count(), 1, "{said}");
@@ -307,7 +307,7 @@ fn the_quality_report_lists_a_hundred_of_each_kind_and_counts_the_rest() {
         &[
             "250 × `birth` is not a date",
             "250 × `stage` is not a code",
-            "250 × `age` is missing, because `birth` or `day` is",
+            "250 × `age` is missing, because `birth` or `day`, from which it is derived, is missing",
             "… and 150 more: `stage`",
             "records mapped    500",
         ],
@@ -375,7 +375,7 @@ fn a_point_under_a_decimal_comma_is_no_decimal_point() {
     small.write("S1/data.csv", "dose;days\n1.234,5;1.000\n12.34;20\n1.2345;20\n2,5;30\n");
     small.says(1, &["2 × `dose` is not a number", "line 3", "line 4"], "");
     for (from, to, words) in [
-        ("decimal = \",\"", "decimal = \";\"", "the decimal sign is"),
+        ("decimal = \",\"", "decimal = \";\"", "the decimal sign must be"),
         ("decimal = \",\"", "thousands = \",\"\ndecimal = \",\"", "thousands separator"),
         ("decimal = \",\"", "quote = \"''\"", "quotation mark must be one character"),
     ] {

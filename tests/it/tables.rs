@@ -340,7 +340,8 @@ fn years_after_the_closing_date_have_no_person_years() {
     assert_eq!((outcome.code, rate(&outcome)), (1, (2.0, 30_000.0)), "{}", outcome.told);
     assert_eq!(outcome.notice("r", "population-gaps", "cells").unwrap(), "2002–2003");
     assert_eq!(outcome.notice("r", "cases-without-population", "n").unwrap(), "3");
-    for (date, said) in [("2001-31-12", "is no date"), ("2999-12-31", "is in the future")] {
+    for (date, said) in [("2001-31-12", "is not a valid date"), ("2999-12-31", "is in the future")]
+    {
         folder.site_with(&format!("closing_date = \"{date}\"\n"), table);
         let outcome = folder.run();
         assert_eq!(outcome.code, 2);
