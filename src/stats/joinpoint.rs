@@ -201,6 +201,30 @@ fn first_of(a: &Fit, b: &Fit) -> Ordering {
     if tie { places() } else { a.loss.total_cmp(&b.loss) }
 }
 
+/// Calls `found` with each set of `k` codes that begins with `chosen`, whose last joinpoint lies in the gap `gap`.
+fn each_code(
+    k: usize,
+    [last, between]: [usize; 2],
+    chosen: &mut Vec<usize>,
+    gap: usize,
+    found: &mut dyn FnMut(&[usize]),
+) {
+    if chosen.len() == k {
+        found(chosen);
+        return;
+    }
+    let least = gap + between;
+    for code in 2 * least..=last {
+        let at = code / 2;
+        let own = if code % 2 == 1 { at } else { least.max(at.saturating_sub(1)) };
+        if own >= least && own <= at {
+            chosen.push(code);
+            each_code(k, [last, between], chosen, own, found);
+            chosen.pop();
+        }
+    }
+}
+
 impl Series {
     fn len(&self) -> usize {
         self.x.len()
@@ -434,7 +458,7 @@ impl Series {
             .filter_map(|&code| {
                 let mut best: Option<Fit> = None;
                 let gap = if code % 2 == 1 { code / 2 } else { (code / 2).saturating_sub(1) };
-                self.each_code(k, [2 * last, rule.between], &mut vec![code], gap, &mut |set| {
+                each_code(k, [2 * last, rule.between], &mut vec![code], gap, &mut |set| {
                     let Some(joinpoints) = self.meeting_points(set) else { return };
                     let fit = self.fit(&joinpoints);
                     if best.as_ref().is_none_or(|best| first_of(&fit, best).is_lt()) {
@@ -445,31 +469,6 @@ impl Series {
             })
             .collect();
         fits.into_iter().min_by(first_of)
-    }
-
-    /// Calls `found` with each set of `k` codes that begins with `chosen`, whose last joinpoint lies in the gap `gap`.
-    fn each_code(
-        &self,
-        k: usize,
-        [last, between]: [usize; 2],
-        chosen: &mut Vec<usize>,
-        gap: usize,
-        found: &mut dyn FnMut(&[usize]),
-    ) {
-        if chosen.len() == k {
-            found(chosen);
-            return;
-        }
-        let least = gap + between;
-        for code in 2 * least..=last {
-            let at = code / 2;
-            let own = if code % 2 == 1 { at } else { least.max(at.saturating_sub(1)) };
-            if own >= least && own <= at {
-                chosen.push(code);
-                self.each_code(k, [last, between], chosen, own, found);
-                chosen.pop();
-            }
-        }
     }
 
     /// Joinpoints of a set of codes, if the lines on both sides of each free one meet inside its gap.
