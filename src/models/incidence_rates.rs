@@ -368,7 +368,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options, layout: &Incidence) {
     let names = layout.band_names();
     estimate.line("age-bands", "of", &[("bands", names.join(", "))]);
     if !options.standards.is_empty() {
-        estimate.line("population-standard", "names", &[("names", options.standards.join(", "))]);
+        super::rate_trend::standards_line(estimate, &options.standards, Some(layout));
     }
     let level = (100.0 * options.level()).to_string();
     let crude = match options.interval {

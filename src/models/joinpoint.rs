@@ -438,7 +438,11 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     if options.scale == Scale::Count {
         estimate.line("zero-years", "as-data", &[]);
     } else {
-        estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
+        super::rate_trend::standards_line(
+            estimate,
+            std::slice::from_ref(&options.standard),
+            options.incidence.as_ref(),
+        );
         let zero = if options.add_half { "half" } else { "refused" };
         estimate.line("zero-years", zero, &[]);
     }

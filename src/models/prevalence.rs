@@ -453,7 +453,11 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     estimate.line("lost", "pooled-survival", &[]);
     let span = [("from", years[0].to_string()), ("to", years[1].to_string())];
     estimate.line("prevalence-population", "mean", &span);
-    estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
+    super::rate_trend::standards_line(
+        &mut estimate,
+        std::slice::from_ref(&options.standard),
+        options.incidence.as_ref(),
+    );
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "prevalence", &[("level", level)]);
     let arrays = ["alive", "lost", "chance", "chance_square"];

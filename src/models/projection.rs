@@ -339,7 +339,11 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let population =
         if options.population == Population::Forecast { "forecast" } else { "constant" };
     estimate.line("projection-population", population, &[]);
-    estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
+    super::rate_trend::standards_line(
+        estimate,
+        std::slice::from_ref(&options.standard),
+        options.incidence.as_ref(),
+    );
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "projection", &[("level", level)]);
 }

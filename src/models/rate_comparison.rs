@@ -190,7 +190,11 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     let per = layout.per();
-    estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
+    super::rate_trend::standards_line(
+        &mut estimate,
+        std::slice::from_ref(&options.standard),
+        options.incidence.as_ref(),
+    );
     estimate.line("rate-per", "person-years", &[("per", per.to_string())]);
     let level = (100.0 * options.level()).to_string();
     estimate.line("interval", "as-named", &[("level", level)]);

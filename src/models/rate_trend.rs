@@ -107,6 +107,19 @@ pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>
     })
 }
 
+/// Says in the estimate which standard populations its rates have, and what the weight of open last ages stands for.
+pub(super) fn standards_line(
+    estimate: &mut Estimate,
+    standards: &[String],
+    cells: Option<&Incidence>,
+) {
+    let bands: Vec<[u32; 2]> =
+        cells.map_or_else(Vec::new, |c| (0..c.ages.len()).map(|i| c.band(i)).collect());
+    let names: Vec<String> =
+        standards.iter().map(|name| population_standards::described(name, &bands)).collect();
+    estimate.line("population-standard", "names", &[("names", names.join(", "))]);
+}
+
 impl Model for RateTrend {
     type Options = Options;
     type Params = ();
@@ -176,7 +189,11 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let printed = Printed::read(layout, options.groups.len(), layout.len(), sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    estimate.line("population-standard", "names", &[("names", options.standard.clone())]);
+    standards_line(
+        &mut estimate,
+        std::slice::from_ref(&options.standard),
+        options.incidence.as_ref(),
+    );
     estimate.line("trend", "count-regression", &[]);
     estimate.line("zero-years", "as-data", &[]);
     let level = (100.0 * options.level()).to_string();

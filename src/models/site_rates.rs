@@ -416,8 +416,8 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
     let time: f64 = used.iter().map(|&i| all.cells[i][1]).sum();
     estimate.tables.extend(all_sites(options, [total, time, base], used.len()));
     if let Some(table) = comparative_table(options, all) {
-        let names = [("names", options.standard.clone())];
-        estimate.line("population-standard", "names", &names);
+        let standard = std::slice::from_ref(&options.standard);
+        super::rate_trend::standards_line(&mut estimate, standard, options.incidence.as_ref());
         estimate.tables.push(table);
     }
     let hidden = all.codes.len() - known.len();

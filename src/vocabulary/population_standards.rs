@@ -31,7 +31,8 @@ fn cells(table: &str) -> Vec<([u32; 2], f64)> {
 }
 
 /// Weights of a standard for bands of ages (first age, first age no longer in it); 0 for bands outside `ages`. They add up to 1.
-/// `None` if the standard is not known or a band does not lie along its ranges of ages.
+/// `None` if the standard is not known or a band does not lie along its ranges of ages. A last band that begins with the open ages
+/// of the standard has their weight also where it is closed, as where a registry counts to 89 years.
 pub fn weights(name: &str, bands: &[[u32; 2]], ages: [u32; 2]) -> Option<Vec<f64>> {
     let (_, tables) = STANDARDS.iter().find(|(n, _)| *n == name)?;
     tables.iter().find_map(|table| {
@@ -41,7 +42,8 @@ pub fn weights(name: &str, bands: &[[u32; 2]], ages: [u32; 2]) -> Option<Vec<f64
                 continue;
             }
             let Some(at) = bands.iter().position(|b| from >= b[0] && from < b[1]) else { continue };
-            if to > bands[at][1] {
+            let is_last = bands[at][1] >= ages[1] && from == bands[at][0];
+            if to > bands[at][1] && !(to == u32::MAX && is_last) {
                 return None;
             }
             weights[at] += weight;
@@ -55,6 +57,19 @@ pub fn weights(name: &str, bands: &[[u32; 2]], ages: [u32; 2]) -> Option<Vec<f64
         let total: f64 = weights.iter().sum();
         (total > 0.0).then(|| weights.iter().map(|w| w / total).collect())
     })
+}
+
+/// Name of a standard for readers, with what its open last weight stands for where the last band is closed.
+pub fn described(name: &str, bands: &[[u32; 2]]) -> String {
+    let open = STANDARDS.iter().filter(|(n, _)| *n == name).flat_map(|(_, tables)| tables.iter());
+    let mut open = open.flat_map(|table| cells(table)).filter(|([_, to], _)| *to == u32::MAX);
+    let closed = bands.last().filter(|b| b[1] != u32::MAX);
+    match closed.and_then(|band| open.find(|([from, _], _)| *from == band[0]).map(|_| band)) {
+        Some([from, to]) => {
+            format!("{name} (weight of ages {from} and over for {from}–{})", to - 1)
+        }
+        None => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +102,16 @@ mod tests {
             assert!((found[0] - first / total).abs() < 2e-5, "{name}: {}", found[0]);
             assert!((found[17] - last / total).abs() < 2e-5, "{name}: {}", found[17]);
         }
+        // Ages to 89: 85 to 89 have the weight of 85 and over, and a band that only ends in the open ages has none.
+        let mut closed = groups.clone();
+        closed[17][1] = 90;
+        let open = weights("world", &groups, [0, u32::MAX]);
+        assert_eq!(weights("world", &closed, [0, 90]), open);
+        assert_eq!(described("world", &closed), "world (weight of ages 85 and over for 85–89)");
+        assert_eq!(described("world", &groups), "world");
+        assert_eq!(described("world", &children), "world");
+        let wide = [[0, 5], [5, 80], [80, 90]];
+        assert!(weights("world", &wide, [0, 90]).is_none());
         // No weight for the first year of life alone, and no bands of three years.
         assert!(weights("nordic2000", &infants, [0, 15]).is_none());
         assert!(weights("world", &[[0, 3], [3, 6]], [0, 6]).is_none());
