@@ -153,7 +153,7 @@ fn a_wrong_encoding_says_which_line_and_what_to_write() {
     study.edit("sites/XD/mapping.toml", "iso-8859-1", "utf-8");
     study.fails(&["line 1 is not valid utf-8", "iso-8859-1"]);
     study.edit("sites/XD/mapping.toml", "utf-8", "latin-99");
-    study.fails(&["the encoding `latin-99` is not known"]);
+    study.fails(&["the encoding `latin-99` is unknown"]);
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn parquet_is_read_and_a_truncated_file_is_refused() {
 
     let bytes = fs::read(&parquet).unwrap();
     fs::write(&parquet, &bytes[..bytes.len() / 2]).unwrap();
-    study.fails(&["tumours.parquet", "not readable as Parquet", "cut off"]);
+    study.fails(&["tumours.parquet", "not readable as Parquet", "truncated"]);
 }
 
 #[test]
@@ -322,12 +322,13 @@ fn a_site_that_holds_back_is_told_and_the_rest_is_pooled() {
     assert_eq!(output.status.code(), Some(1));
     let own_eyes = String::from_utf8(output.stderr).unwrap();
     assert!(
-        own_eyes.contains("withheld at XE: the answer for `countries_central` rests on 29 events"),
+        own_eyes
+            .contains("withheld at XE: the answer for `countries_central` is based on 29 events"),
         "{own_eyes}"
     );
     let results = fs::read_to_string(study.file("results/results.json")).unwrap();
     assert!(results.contains("\"rule\": \"min-events\""));
-    assert!(!results.contains("rests on"));
+    assert!(!results.contains("is based on"));
     let studies =
         fs::read_to_string(study.file("results/tables/countries_central.studies.csv")).unwrap();
     assert_eq!(studies.lines().count(), 5, "four sites and a header");

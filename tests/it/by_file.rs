@@ -113,7 +113,7 @@ fn an_iterative_analysis_by_file_gives_the_numbers_of_the_live_run() {
     fs::write(parties.path("broken.jsonl"), ledger.replacen("\"round\":0", "\"round\":5", 1))
         .unwrap();
     let said = run(&["audit", "verify", &at("broken.jsonl")], 2);
-    assert!(said.contains("line 1") && said.contains("changed"), "{said}");
+    assert!(said.contains("line 1") && said.contains("altered"), "{said}");
 
     // An answer of another specification is refused by name and file.
     let other = parties.text("powers.toml").replace("\"group\", \"age\"", "\"group\"");

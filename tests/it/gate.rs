@@ -115,5 +115,5 @@ fn a_summary_that_is_not_finite_cannot_be_read() {
     assert!(serde_json::from_str::<Summary>(text).is_err());
     let wrong_size = text.replace("1e999", "1,2");
     let error = serde_json::from_str::<Summary>(&wrong_size).unwrap_err().to_string();
-    assert!(error.contains("2 cells") && error.contains("ask for 1"), "{error}");
+    assert!(error.contains("2 cells") && error.contains("need 1"), "{error}");
 }

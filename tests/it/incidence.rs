@@ -909,7 +909,10 @@ fn own_standards_unknown_ages_and_crossing_bands() {
         .summarise(&spec.options, &serde_json::Value::Null, &frame.site(&[0]))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("ages 3–7") && error.contains("let `ages` of the analysis"), "{error}");
+    assert!(
+        error.contains("ages 3–7") && error.contains("match `ages` of the analysis"),
+        "{error}"
+    );
 }
 
 /// Nordpred written out with `glm` in R: every base, drift and scale, ages and periods; standard errors by the delta method.

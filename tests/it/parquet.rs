@@ -160,5 +160,5 @@ fn types(file: &std::path::Path, frame: &DataFrame, known: usize) {
         &format!("{STUDY}{dictionary}[dictionary.list]\ntype = \"text\"\nlabel = \"List\"\n"),
     );
     small.write("S1/mapping.toml", &mapping.replace("[constants]", "list = \"list\"\n[constants]"));
-    small.says(2, &["column `list` of data.parquet holds list", "store plain values"], "");
+    small.says(2, &["column `list` of data.parquet contains list", "store plain values"], "");
 }

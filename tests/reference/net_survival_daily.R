@@ -1,6 +1,6 @@
 #!/usr/bin/env Rscript
 # Net survival by its definition, a step every day, in base R: Pohar Perme, Ederer I and II and Hakulinen for the first 150 patients of
-# colrec and for two men, one of whom dies after ten days (slopop). Nobody leaves on most days: expected hazards of these days count too.
+# colrec, for all of colrec by site, and for two men, one of whom dies after ten days (slopop). Nobody leaves on most days: expected hazards of these days count too.
 # Writes net_survival_daily_reference.csv. Usage, in this folder: Rscript net_survival_daily.R
 options(digits = 17)
 pop <- read.csv("slopop.csv")
@@ -45,4 +45,7 @@ cr <- read.csv("colrec.csv")[1:150, ]; names(cr)[2] <- "age"
 run("colrec", cr, round(1:5 * 365.241), closing = as.integer(as.Date("2000-12-31")))
 two <- data.frame(sex = 1, age = 29220, date = as.integer(as.Date("1995-01-01")), time = c(10, 3000), dead = c(1, 0))
 run("two", two, round(1:5 * 365.241))
+# The example of colorectal cancer, by site.
+all <- read.csv("colrec.csv"); names(all)[2] <- "age"
+for (k in c("colon", "rectum")) run(k, all[all$site == k, ], round(c(1, 3, 5) * 365.241))
 write.csv(out, "net_survival_daily_reference.csv", row.names = FALSE, quote = FALSE)
