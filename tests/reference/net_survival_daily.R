@@ -25,10 +25,10 @@ run <- function(block, x, at, closing = NULL) {
   for (u in seq_len(days)) {
     y <- x$time >= u; dn <- x$time == u & x$dead == 1
     if (!any(y)) break
-    w <- 1 / sp[, u]
+    w <- 1 / sp[y, u]; l <- lambda[y, u]
     # Within the day S_P falls exponentially: the average of its inverse over the day.
-    mean_w <- (1 / before[, u]) * (exp(lambda[, u]) - 1) / lambda[, u]
-    pp <- pp * (1 - (sum(dn * w) / sum(y * w) - sum(y * mean_w * lambda[, u]) / sum(y * mean_w)))
+    mean_w <- (1 / before[y, u]) * ifelse(l > 0, expm1(l) / l, 1)
+    pp <- pp * (1 - (sum(dn[y] * w) / sum(w) - sum(mean_w * l) / sum(mean_w)))
     e2 <- e2 * (1 - (sum(dn) / sum(y) - sum(y * lambda[, u]) / sum(y)))
     km <- km * (1 - sum(dn) / sum(y))
     b <- sum(y * lambda[, u]) / sum(y); h <- sum(dn) / sum(y)
