@@ -178,7 +178,7 @@ pub(super) fn pool(
     to: &super::arguments::Destination,
     date: Option<jiff::civil::Date>,
 ) -> anyhow::Result<Ending> {
-    use super::{output::ResultsFolder, summary};
+    use super::{results_folder::ResultsFolder, summary};
     use crate::{
         hub::{Pool, Sums, advance},
         protocol::{AnswerFile, Opening, Payload, QuestionHeader},

@@ -12,7 +12,9 @@ use std::{
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 
-use super::{Ending, arguments::Destination, output::ResultsFolder, read, serve, submit, summary};
+use super::{
+    Ending, arguments::Destination, read, results_folder::ResultsFolder, serve, submit, summary,
+};
 use crate::{
     client::{Client, Identity},
     hub::store::{Role, Store},

@@ -218,7 +218,7 @@ pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
     #[cfg(feature = "hub")]
     if let Some(out) = &arguments.out {
         let to = super::arguments::Destination { out: out.clone(), force: arguments.force };
-        let folder = super::output::ResultsFolder::open(&to)?;
+        let folder = super::results_folder::ResultsFolder::open(&to)?;
         let results = results(arguments, &text, &data, &options, &estimate);
         folder.write(&results)?;
     }

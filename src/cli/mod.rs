@@ -30,6 +30,8 @@ mod models;
 mod output;
 mod read;
 mod report;
+#[cfg(feature = "hub")]
+mod results_folder;
 #[cfg(all(feature = "site", feature = "hub"))]
 mod run;
 #[cfg(feature = "hub")]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::civil::Date;
 
-use super::{Ending, arguments::Destination, local, output::ResultsFolder, read, summary};
+use super::{Ending, arguments::Destination, local, read, results_folder::ResultsFolder, summary};
 use crate::results::Results;
 
 pub(super) fn run(

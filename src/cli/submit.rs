@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Ending, arguments::Destination, output::ResultsFolder, read, summary};
+use super::{Ending, arguments::Destination, read, results_folder::ResultsFolder, summary};
 use crate::{
     client::{Client, ClientError},
     results::Results,
