@@ -88,6 +88,8 @@ fn every_card_has_an_example_that_runs_and_names_its_sources() {
         {
             assert!(text.len() > 5, "{}: {text}", card.kind);
         }
+        // "none" is a whole answer to how pooling differs.
+        assert!(!card.differs.is_empty(), "{}", card.kind);
     }
 }
 
