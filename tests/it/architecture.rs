@@ -1,83 +1,47 @@
-//! The plan of the house: each room may use rooms below it only. Held against every `crate::` path in the sources.
+//! The plan of the house: each crate, and each module of `core`, may use those below it only.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::pooling::path;
 
-/// Rooms from the ground up, with the rooms each may use beside itself.
-const ROOMS: &[(&str, &[&str])] = &[
+/// Crates from the ground up, with the crates of the house each may use. Cargo keeps the arrows; this keeps the plan.
+const CRATES: &[(&str, &[&str])] = &[
     ("stats", &[]),
+    ("core", &["stats"]),
+    ("meta", &["stats", "core"]),
+    ("models", &["stats", "core", "meta"]),
+    ("report", &["stats", "core", "models"]),
+    ("client", &["core"]),
+    ("site", &["stats", "core", "models", "client"]),
+    ("hub", &["core", "models", "report", "client"]),
+];
+
+/// What must not be built into a crate, and why.
+const KEPT_OUT: &[(&str, &[&str])] = &[
+    // Kernels know nothing of files, networks or wire formats.
+    ("stats", &["serde", "serde_json", "tokio", "polars"]),
+    // What both sides share reads no registry and serves nobody.
+    ("core", &["polars", "axum", "sqlx", "tokio", "ureq"]),
+    ("models", &["polars", "axum", "sqlx", "tokio", "ureq"]),
+    // A site connects outwards only.
+    ("site", &["axum", "sqlx", "tokio"]),
+    // A hub cannot read records.
+    ("hub", &["polars"]),
+];
+
+/// Modules of `core` from the ground up, with the modules each may use beside itself.
+const MODULES: &[(&str, &[&str])] = &[
     ("limits", &[]),
-    ("summary", &["stats", "limits"]),
     ("vocabulary", &[]),
+    ("estimate", &[]),
+    ("summary", &["limits"]),
+    ("cohort", &["limits", "summary"]),
+    ("spec", &["limits", "summary", "cohort"]),
+    ("model", &["limits", "summary", "cohort", "estimate", "spec"]),
+    ("run", &["summary", "estimate", "model"]),
     ("seal", &["summary"]),
     ("ledger", &["seal"]),
-    ("cohort", &["stats", "limits", "summary"]),
-    ("estimate", &[]),
-    ("spec", &["limits", "summary", "cohort"]),
-    ("meta", &["stats", "limits", "estimate"]),
-    ("model", &["stats", "limits", "summary", "cohort", "estimate", "spec"]),
-    (
-        "models",
-        &[
-            "stats",
-            "limits",
-            "summary",
-            "cohort",
-            "estimate",
-            "meta",
-            "spec",
-            "model",
-            "vocabulary",
-        ],
-    ),
-    ("run", &["summary", "estimate", "model"]),
-    ("plan", &["summary", "spec", "model", "models", "run"]),
     ("protocol", &["summary", "seal", "run"]),
-    ("client", &["seal", "protocol"]),
-    ("serve", &["protocol"]),
-    ("results", &["limits", "summary", "estimate", "spec", "run", "plan"]),
-    ("report", &["stats", "summary", "estimate", "spec", "run", "results"]),
-    (
-        "site",
-        &[
-            "stats", "summary", "cohort", "spec", "model", "models", "run", "plan", "seal",
-            "ledger", "protocol", "client",
-        ],
-    ),
-    ("keyholder", &["summary", "seal", "ledger", "protocol", "serve"]),
-    (
-        "hub",
-        &[
-            "summary", "spec", "model", "models", "run", "plan", "results", "report", "seal",
-            "ledger", "protocol", "client", "serve",
-        ],
-    ),
-    (
-        "cli",
-        &[
-            "stats",
-            "limits",
-            "summary",
-            "estimate",
-            "meta",
-            "spec",
-            "model",
-            "models",
-            "run",
-            "plan",
-            "results",
-            "report",
-            "site",
-            "hub",
-            "keyholder",
-            "seal",
-            "ledger",
-            "protocol",
-            "client",
-            "serve",
-        ],
-    ),
 ];
 
 /// A file over this many lines has two subjects.
@@ -89,25 +53,31 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
         if path.is_dir() {
             sources(&path, found);
         } else if path.extension().is_some_and(|e| e == "rs") {
-            let name =
-                path.strip_prefix(crate::pooling::path("src")).unwrap().display().to_string();
+            let name = path.strip_prefix(crate::pooling::path(".")).unwrap().display().to_string();
             found.push((name, fs::read_to_string(&path).unwrap()));
         }
     }
 }
 
+/// Every source file of the program, by its path.
 fn all() -> Vec<(String, String)> {
     let mut found = Vec::new();
     sources(&path("src"), &mut found);
+    for (name, _) in CRATES {
+        sources(&path(&format!("crates/{name}/src")), &mut found);
+    }
     found.sort();
     found
 }
 
-fn room(file: &str) -> &str {
-    file.split(['/', '.']).next().unwrap()
+/// Names of the packages that a manifest depends on.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = fs::read_to_string(path(manifest)).unwrap();
+    let parsed: toml::Table = toml::from_str(&text).unwrap();
+    parsed["dependencies"].as_table().unwrap().keys().cloned().collect()
 }
 
-/// Rooms that a source text names as `crate::room` or inside `crate::{room::…, room::…}`.
+/// Modules that a source text names as `crate::module` or inside `crate::{module::…, module::…}`.
 fn named(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let code: String =
@@ -143,32 +113,54 @@ fn named(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn arrows_point_down() {
-    let allowed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
+fn crates_depend_downwards_only() {
+    for (i, (name, uses)) in CRATES.iter().enumerate() {
+        let found = dependencies(&format!("crates/{name}/Cargo.toml"));
+        let of_the_house: Vec<&str> =
+            found.iter().filter_map(|d| d.strip_prefix("tributary-")).collect();
+        for used in &of_the_house {
+            assert!(uses.contains(used), "{name} depends on {used}, which the plan does not allow");
+            let at = CRATES.iter().position(|(other, _)| other == used).unwrap();
+            assert!(at < i, "{name} depends on {used}, which stands above it");
+        }
+    }
+    let folders = fs::read_dir(path("crates")).unwrap().count();
+    assert_eq!(folders, CRATES.len(), "a crate that the plan does not name");
+}
+
+#[test]
+fn what_a_crate_must_not_know_is_not_among_its_dependencies() {
+    for (name, kept_out) in KEPT_OUT {
+        let found = dependencies(&format!("crates/{name}/Cargo.toml"));
+        for package in *kept_out {
+            assert!(!found.iter().any(|d| d == package), "{name} depends on {package}");
+        }
+    }
+}
+
+#[test]
+fn modules_of_core_use_those_below_them_only() {
+    let allowed: BTreeMap<&str, &[&str]> = MODULES.iter().copied().collect();
     let mut wrong = Vec::new();
     for (file, text) in all() {
-        let here = room(&file).to_owned();
-        if here == "lib" || here == "main" {
+        let Some(inside) = file.strip_prefix("crates/core/src/") else { continue };
+        let here = inside.split(['/', '.']).next().unwrap();
+        if here == "lib" {
             continue;
         }
-        let rooms = allowed
-            .get(here.as_str())
-            .unwrap_or_else(|| panic!("{file}: no room `{here}` in the plan"));
+        let modules =
+            allowed.get(here).unwrap_or_else(|| panic!("{file}: no module `{here}` in the plan"));
         for target in named(&text) {
             let known = allowed.contains_key(target.as_str());
-            if known && target != here && !rooms.contains(&target.as_str()) {
+            if known && target != here && !modules.contains(&target.as_str()) {
                 wrong.push(format!("{file} uses {target}"));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn the_plan_itself_has_no_circle() {
-    for (i, (name, uses)) in ROOMS.iter().enumerate() {
+    for (i, (name, uses)) in MODULES.iter().enumerate() {
         for target in *uses {
-            let at = ROOMS.iter().position(|(room, _)| room == target).unwrap();
+            let at = MODULES.iter().position(|(module, _)| module == target).unwrap();
             assert!(at < i, "{name} uses {target}, which stands above it");
         }
     }
@@ -179,9 +171,9 @@ fn rows_are_read_in_one_file_and_polars_is_named_there_alone() {
     for (file, text) in all() {
         let names_polars =
             text.lines().any(|l| !l.trim_start().starts_with("//") && l.contains("polars::"));
-        assert!(!names_polars || file == "site/reader.rs", "{file} names polars");
-        // A summary enters the site's room by the gate alone, never by JSON.
-        let reads_json = room(&file) == "site" && text.contains("from_str::<Summary>");
+        assert!(!names_polars || file == "crates/site/src/reader.rs", "{file} names polars");
+        // A summary enters a site by the gate alone, never by JSON.
+        let reads_json = file.starts_with("crates/site/") && text.contains("from_str::<Summary>");
         assert!(!reads_json, "{file} reads a summary");
     }
 }
@@ -212,11 +204,14 @@ fn every_unwrap_has_its_proof() {
     }
 }
 
-/// The house plan in ARCHITECTURE.md names every room.
+/// The plan in ARCHITECTURE.md names every crate, and every module of `core`.
 #[test]
-fn the_architecture_page_names_every_room() {
+fn the_architecture_page_names_every_crate_and_module() {
     let page = fs::read_to_string(path("ARCHITECTURE.md")).unwrap();
-    for (name, _) in ROOMS {
+    for (name, _) in CRATES {
+        assert!(page.contains(&format!("`crates/{name}/`")), "{name}");
+    }
+    for (name, _) in MODULES {
         assert!(page.contains(&format!("`{name}")), "{name}");
     }
 }

@@ -1,0 +1,527 @@
+//! What models fitted by maximum likelihood over several rounds share: questions, the first answer, and how a fit ended.
+
+use std::ops::Range;
+
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+use tributary_stats::{
+    event_table::{Rows, TimeGrid, event_table},
+    likelihood::{Derivatives, packed},
+    matrix::{Inverse, independent_columns, invert},
+    newton::{Evaluation, Next, newton, running},
+};
+
+use super::{DesignTerm, EventCounts, Round, Sums, Terms, columns_of};
+use crate::{
+    cohort::{CohortError, Followup, SiteData, Survival},
+    estimate::{Estimate, FitRecord, Notice, Status, Table, Value},
+    summary::{Axis, LayoutError},
+};
+
+/// What the hub asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// The event table of all rows together, and sums of the covariates: for start values, knots and centring.
+    Start,
+    /// Log-likelihood, score and information.
+    At {
+        /// Parameters.
+        theta: Vec<f64>,
+        /// Means at which covariates are centred.
+        centre: Vec<f64>,
+        /// Knots of a spline of log time; none where there is none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        knots: Vec<f64>,
+    },
+}
+
+/// Events that each parameter wants.
+const EVENTS_PER_PARAMETER: f64 = 3.0;
+
+/// Why so many parameters cannot be estimated from so many events, if they cannot.
+pub fn refusal(events: f64, parameters: usize) -> Option<(Status, &'static str)> {
+    if events <= 0.0 {
+        Some((Status::NoEvents, "no-events"))
+    } else if EVENTS_PER_PARAMETER * parameters as f64 > events {
+        Some((Status::NotIdentified, "too-few-events"))
+    } else {
+        None
+    }
+}
+
+/// Rows of one site with their covariates.
+#[derive(Debug)]
+pub struct RegressionRows {
+    /// Follow-up.
+    pub survival: Survival,
+    /// One column per term.
+    pub columns: Vec<Vec<f64>>,
+}
+
+impl RegressionRows {
+    /// The rows in which nothing needed is missing.
+    pub fn new(
+        followup: &Followup,
+        needed: &[&str],
+        design: &[DesignTerm],
+        data: &SiteData,
+    ) -> Result<Self, CohortError> {
+        let survival = data.cohort.survival(followup, needed)?;
+        let columns = columns_of(design, data, &survival.rows)?;
+        Ok(Self { survival, columns })
+    }
+
+    /// 1 and the centred covariates of row `i`.
+    pub fn with_intercept(&self, i: usize, centre: &[f64]) -> Vec<f64> {
+        std::iter::once(1.0)
+            .chain(self.columns.iter().zip(centre).map(|(column, c)| column[i] - c))
+            .collect()
+    }
+
+    /// Last day of follow-up in `unit` days; day 0 counts as half a day.
+    pub fn exit(&self, i: usize, unit: f64) -> f64 {
+        f64::from(self.survival.exit[i]).max(0.5) / unit
+    }
+
+    /// Late entry in `unit` days, 0 if followed from the start.
+    pub fn entry(&self, i: usize, unit: f64) -> f64 {
+        self.survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]) / unit)
+    }
+
+    /// The answer to [`Question::Start`].
+    pub fn start(&self, design: &[DesignTerm], horizon_days: u32) -> Sums {
+        let group = vec![0; self.survival.rows.len()];
+        let rows = Rows {
+            entry: self.survival.entry.as_deref(),
+            exit: &self.survival.exit,
+            event: &self.survival.event,
+            group: &group,
+        };
+        let table = event_table(rows, 1, &TimeGrid::daily(horizon_days));
+        let sum_x = self.columns.iter().map(|column| column.iter().sum()).collect();
+        let mut sum_xx = Vec::new();
+        for (j, left) in self.columns.iter().enumerate() {
+            for right in &self.columns[..=j] {
+                sum_xx.push(left.iter().zip(right).map(|(a, b)| a * b).sum());
+            }
+        }
+        let pair = Axis::numbered("pair", sum_xx.len());
+        Sums::of(&self.survival)
+            .event_counts(&EventCounts { groups: vec!["all".into()], table })
+            .counts("n_event", Vec::new(), vec![self.survival.events() as f64])
+            .sums("sum_x", vec![term_axis(design)], sum_x)
+            .sums("sum_xx", vec![pair], sum_xx)
+    }
+
+    /// Names of the terms, if `theta` and `centre` have as many numbers as they want.
+    pub fn names(
+        &self,
+        terms: &[DesignTerm],
+        theta: &[f64],
+        centre: &[f64],
+    ) -> Result<Vec<String>, CohortError> {
+        if theta.len() != terms.len() || centre.len() != self.columns.len() {
+            let reason = format!("{} parameters for {} terms", theta.len(), terms.len());
+            return Err(CohortError::Question { reason });
+        }
+        Ok(terms.iter().map(DesignTerm::name).collect())
+    }
+
+    /// The answer to [`Question::At`].
+    pub fn answer(&self, names: &[String], derivatives: Derivatives) -> Sums {
+        let pairs = names.len() * (names.len() + 1) / 2;
+        let derivatives = derivatives.or_impossible();
+        Sums::of(&self.survival)
+            .sums("log_likelihood", Vec::new(), vec![derivatives.log_likelihood])
+            .sums("score", vec![Axis::new("term", names.iter().cloned())], derivatives.score)
+            .sums("information", vec![Axis::numbered("pair", pairs)], derivatives.information)
+    }
+}
+
+fn term_axis(design: &[DesignTerm]) -> Axis {
+    Axis::new("term", design.iter().map(DesignTerm::name))
+}
+
+/// What the first round said.
+#[derive(Debug)]
+pub struct Start {
+    /// Event table of all rows.
+    pub counts: EventCounts,
+    /// Means of the covariates.
+    pub centre: Vec<f64>,
+    /// Covariates that are neither constant nor a combination of those before them.
+    pub kept: Vec<usize>,
+    /// Persons.
+    pub persons: f64,
+    /// Events.
+    pub events: f64,
+}
+
+impl Start {
+    /// Reads the pooled first answer.
+    pub fn read(sums: &Sums) -> Result<Self, LayoutError> {
+        let persons = sums.one("persons")?;
+        let centre: Vec<f64> = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
+        let products = sums.get("sum_xx")?;
+        let spread = DMatrix::from_fn(centre.len(), centre.len(), |j, k| {
+            let product = products[packed(j.max(k), j.min(k))];
+            let about = product - persons * centre[j] * centre[k];
+            // What rounding leaves of a constant.
+            if j == k && about <= 1e-11 * product { 0.0 } else { about }
+        });
+        Ok(Self {
+            counts: sums.read_event_counts()?,
+            kept: independent_columns(&spread),
+            centre,
+            persons,
+            events: sums.one("n_event")?,
+        })
+    }
+
+    /// Whether covariate `j` is constant, or a combination of others.
+    pub fn is_dropped(&self, j: usize) -> bool {
+        !self.kept.contains(&j)
+    }
+
+    /// Those of `n` parameters that can be estimated; `covariate` tells whose coefficient a parameter is.
+    pub fn parameters(&self, n: usize, covariate: impl Fn(usize) -> Option<usize>) -> Vec<usize> {
+        (0..n).filter(|&i| covariate(i).is_none_or(|j| !self.is_dropped(j))).collect()
+    }
+
+    /// Whether covariates `x` differ from all patients in one whose effect cannot be estimated.
+    pub fn is_beyond(&self, x: &[f64]) -> bool {
+        let differs = |j: usize| (x[j] - self.centre[j]).abs() > 1e-9 * self.centre[j].abs();
+        (0..x.len()).any(|j| self.is_dropped(j) && differs(j))
+    }
+
+    /// Why so many parameters cannot be estimated, if they cannot.
+    pub fn refusal(&self, parameters: usize) -> Option<(Status, &'static str)> {
+        refusal(self.events, parameters)
+    }
+
+    /// Says why nothing was fitted; the terms have no numbers.
+    pub fn refuse(
+        &self,
+        estimate: &mut Estimate,
+        (status, key): (Status, &str),
+        parameters: usize,
+        mut terms: Terms<'_>,
+    ) {
+        let values = [("parameters", parameters.to_string()), ("events", self.events.to_string())];
+        estimate.notice(Notice::new(status, key, &values));
+        terms.all(status);
+        let summary = summary_without_fit(self.persons, self.events, status);
+        estimate.tables.extend([terms.table, summary]);
+    }
+
+    /// Days of the events, once per event, in order; day 0 as half a day.
+    pub fn event_days(&self) -> Vec<f64> {
+        let group = self.counts.group(0);
+        let mut days = Vec::new();
+        for (day, d) in group.events.iter().enumerate() {
+            days.extend(std::iter::repeat_n((day as f64).max(0.5), d.round() as usize));
+        }
+        days
+    }
+
+    /// Person-days of all rows within the grid.
+    pub fn person_days(&self) -> f64 {
+        self.counts.group(0).n_risk.iter().skip(1).sum()
+    }
+
+    /// log time (in `unit` days) and log cumulative hazard (Nelson–Aalen) after each event day.
+    pub fn log_log(&self, unit: f64) -> Vec<(f64, f64)> {
+        let group = self.counts.group(0);
+        let mut hazard = 0.0_f64;
+        let mut points = Vec::new();
+        for (day, (&d, &n)) in group.events.iter().zip(&group.n_risk).enumerate() {
+            if d > 0.0 && n > 0.0 {
+                hazard += d / n;
+                points.push((((day as f64).max(0.5) / unit).ln(), hazard.ln()));
+            }
+        }
+        points
+    }
+}
+
+/// Least-squares line through points: intercept and slope.
+pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
+    let n = points.len() as f64;
+    let mean = |f: fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / n;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let xx: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
+    let xy: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    (points.len() > 1 && xx > 0.0).then(|| (y - xy / xx * x, xy / xx))
+}
+
+/// How far the way up a likelihood has come.
+#[derive(Debug)]
+pub enum Ascent {
+    /// The next question.
+    Ask(Question),
+    /// The end.
+    Ended(Fitted),
+}
+
+/// The next step up the likelihood by Newton's method, after the answers in `rounds`; it begins at `first`, and parameters other than
+/// those in `kept` stay there.
+pub fn ascend(
+    rounds: &[Round<Question, Sums>],
+    max_evaluations: usize,
+    centre: &[f64],
+    knots: &[f64],
+    kept: &[usize],
+    first: impl FnOnce() -> Vec<f64>,
+) -> Result<Ascent, LayoutError> {
+    let ask = |theta: Vec<f64>| {
+        Ascent::Ask(Question::At { theta, centre: centre.to_vec(), knots: knots.to_vec() })
+    };
+    let record = evaluations(rounds)?;
+    let Some(begin) = record.first() else { return Ok(ask(first())) };
+    let reduced: Vec<Evaluation> = record.iter().map(|e| e.of(kept)).collect();
+    Ok(match newton(&reduced, max_evaluations) {
+        Next::Try(found) => {
+            let mut theta = begin.beta.clone();
+            kept.iter().zip(found).for_each(|(&j, b)| theta[j] = b);
+            ask(theta)
+        }
+        next => Ascent::Ended(Fitted::new(&reduced, next, rounds.len()).among(&begin.beta, kept)),
+    })
+}
+
+/// Reads the pooled answers to [`Question::At`], oldest first.
+fn evaluations(rounds: &[Round<Question, Sums>]) -> Result<Vec<Evaluation>, LayoutError> {
+    let mut record = Vec::new();
+    for round in rounds {
+        let sums = &round.pooled;
+        if let Question::At { theta, .. } = &round.params {
+            let derivatives = Derivatives {
+                log_likelihood: sums.one("log_likelihood")?,
+                score: sums.get("score")?.to_vec(),
+                information: sums.get("information")?.to_vec(),
+            };
+            record.push(Evaluation::new(theta, &derivatives));
+        }
+    }
+    Ok(record)
+}
+
+/// How a fit ended.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    /// Parameters.
+    pub theta: DVector<f64>,
+    /// Their covariance.
+    pub covariance: DMatrix<f64>,
+    /// ℓ there.
+    pub log_likelihood: f64,
+    /// OK, `Monotone` or `Nonconverged`.
+    pub status: Status,
+    /// Parameters that run to infinity.
+    pub running: Vec<usize>,
+    /// Parameters that cannot be estimated: their columns are constant, or combinations of others.
+    pub dropped: Vec<usize>,
+    /// Record for the estimate.
+    pub record: FitRecord,
+    /// Where those that run would go next.
+    step: DVector<f64>,
+    information: DMatrix<f64>,
+}
+
+impl Fitted {
+    /// From the record and what followed it; not for [`Next::Try`].
+    pub fn new(record: &[Evaluation], next: Next, rounds: usize) -> Self {
+        let empty =
+            |p: usize| Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
+        let p = record.first().map_or(0, |e| e.beta.len());
+        let step = match &next {
+            Next::Monotone { step, .. } => step.clone(),
+            Next::Converged { .. } | Next::NotConverged { .. } | Next::Try(_) => DVector::zeros(p),
+        };
+        let (at, status, running, inverse) = match next {
+            Next::Converged { at, inverse } if inverse.rank == p => {
+                (at, Status::Ok, Vec::new(), inverse)
+            }
+            Next::Converged { at, inverse } => (at, Status::NotIdentified, Vec::new(), inverse),
+            Next::Monotone { at, coefficients, inverse, .. } => {
+                (at, Status::Monotone, coefficients, inverse)
+            }
+            Next::NotConverged { at } => (at, Status::Nonconverged, Vec::new(), empty(p)),
+            Next::Try(_) => (record.len() - 1, Status::Nonconverged, Vec::new(), empty(p)),
+        };
+        let condition = inverse.condition.is_finite().then_some(inverse.condition);
+        Self {
+            theta: DVector::from_row_slice(&record[at].beta),
+            covariance: inverse.matrix,
+            log_likelihood: record[at].log_likelihood,
+            status,
+            running,
+            dropped: Vec::new(),
+            step,
+            information: record[at].information.clone(),
+            record: FitRecord {
+                rounds,
+                log_likelihood: record.iter().map(|e| e.log_likelihood).collect(),
+                converged: status == Status::Ok,
+                condition,
+            },
+        }
+    }
+
+    /// The same as parameters `kept` among all of `begin`; the others stay there.
+    fn among(self, begin: &[f64], kept: &[usize]) -> Self {
+        let n = begin.len();
+        let place = |m: &DMatrix<f64>| {
+            let mut whole = DMatrix::zeros(n, n);
+            for (a, &i) in kept.iter().enumerate() {
+                for (b, &j) in kept.iter().enumerate() {
+                    whole[(i, j)] = m[(a, b)];
+                }
+            }
+            whole
+        };
+        let mut theta = DVector::from_row_slice(begin);
+        let mut step = DVector::zeros(n);
+        for (a, &i) in kept.iter().enumerate() {
+            (theta[i], step[i]) = (self.theta[a], self.step[a]);
+        }
+        Self {
+            theta,
+            step,
+            covariance: place(&self.covariance),
+            information: place(&self.information),
+            running: self.running.iter().map(|&a| kept[a]).collect(),
+            dropped: (0..n).filter(|j| !kept.contains(j)).collect(),
+            ..self
+        }
+    }
+
+    /// Undoes the centring: the intercept at position 0 is that of uncentred covariates, which follow it.
+    pub fn uncentre(&mut self, centre: &[f64]) {
+        self.uncentre_at(0..1, 1, centre);
+    }
+
+    /// Undoes the centring of covariates from position `first` on in the `constants`. Which parameters run to infinity is a matter of
+    /// the coordinates: about a mean the intercept runs with a level, about the reference it stays.
+    pub fn uncentre_at(&mut self, constants: Range<usize>, first: usize, centre: &[f64]) {
+        let p = self.theta.len();
+        let moved = |sign: f64| {
+            DMatrix::from_fn(p, p, |i, j| {
+                let covariate = (first..first + centre.len()).contains(&j);
+                if i == j {
+                    1.0
+                } else if constants.contains(&i) && covariate && !self.dropped.contains(&j) {
+                    sign * centre[j - first]
+                } else {
+                    0.0
+                }
+            })
+        };
+        let (change, back) = (moved(-1.0), moved(1.0));
+        self.theta = &change * &self.theta;
+        if self.status != Status::Monotone {
+            self.covariance = &change * &self.covariance * change.transpose();
+            return;
+        }
+        self.step = &change * &self.step;
+        self.running = running(&self.step, self.theta.as_slice());
+        // The huge variances of what runs would cost the rest its digits.
+        self.information = back.transpose() * &self.information * back;
+        self.covariance = invert(&self.information).matrix;
+    }
+
+    /// Standard error of parameter `j`.
+    pub fn std_error(&self, j: usize) -> f64 {
+        self.covariance[(j, j)].max(0.0).sqrt()
+    }
+
+    /// Value and standard error of a function of the parameters, by the delta method with differences.
+    pub fn delta(&self, f: impl Fn(&[f64]) -> f64) -> (f64, f64) {
+        let theta: Vec<f64> = self.theta.iter().copied().collect();
+        let gradient = DVector::from_fn(theta.len(), |j, _| {
+            let scale = self.std_error(j).max(1e-8 * theta[j].abs()).max(1e-12);
+            let h = 1e-4 * scale;
+            let at = |x: f64| {
+                let mut moved = theta.clone();
+                moved[j] += x;
+                f(&moved)
+            };
+            (at(h) - at(-h)) / (2.0 * h)
+        });
+        let variance = (gradient.transpose() * &self.covariance * &gradient)[(0, 0)];
+        (f(&theta), variance.max(0.0).sqrt())
+    }
+
+    /// Says in the estimate how the fit ended, and adds its terms, each with the estimate and standard error that `of` gives: none
+    /// for those that run to infinity or were not found.
+    pub fn tell(
+        &self,
+        estimate: &mut Estimate,
+        all: &[DesignTerm],
+        mut terms: Terms<'_>,
+        of: impl Fn(usize) -> (f64, f64),
+    ) {
+        let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
+        self.tell_end(estimate, &names);
+        if !self.dropped.is_empty() {
+            let dropped: Vec<&str> = self.dropped.iter().map(|&j| names[j].as_str()).collect();
+            let values = [("terms", dropped.join(", "))];
+            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+        }
+        let usable = matches!(self.status, Status::Ok | Status::Monotone);
+        for j in 0..all.len() {
+            if self.dropped.contains(&j) {
+                terms.push(j, &[], Status::NotIdentified);
+            } else if !usable || self.running.contains(&j) {
+                terms.push(j, &[], self.status);
+            } else {
+                let (b, se) = of(j);
+                terms.wald(j, b, se);
+            }
+        }
+        estimate.tables.push(terms.table);
+    }
+
+    /// Says in the estimate how the fit ended.
+    pub fn tell_end(&self, estimate: &mut Estimate, names: &[String]) {
+        let running: Vec<String> = self.running.iter().map(|&j| names[j].clone()).collect();
+        let (key, values) = match self.status {
+            Status::Monotone => ("monotone", vec![("terms", running.join(", "))]),
+            Status::Nonconverged => ("nonconverged", Vec::new()),
+            Status::NotIdentified => ("likelihood-flat", Vec::new()),
+            _ => return,
+        };
+        estimate.notice(Notice::new(self.status, key, &values));
+    }
+
+    /// Table `summary` of a fit.
+    pub fn summary(&self, persons: f64, events: f64) -> Table {
+        self.summary_with(persons, events, 0)
+    }
+
+    /// The same where sites have so many parameters of their own together, at their best for the common ones.
+    pub fn summary_with(&self, persons: f64, events: f64, besides: usize) -> Table {
+        let p = (self.theta.len() - self.dropped.len() + besides) as f64;
+        let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
+        let mut table = Table::new("summary", &columns);
+        table.push(vec![
+            persons.into(),
+            events.into(),
+            p.into(),
+            self.log_likelihood.into(),
+            (2.0 * p - 2.0 * self.log_likelihood).into(),
+            self.status.into(),
+        ]);
+        table
+    }
+}
+
+/// Table `summary` where nothing was fitted.
+pub fn summary_without_fit(persons: f64, events: f64, status: Status) -> Table {
+    let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
+    let mut table = Table::new("summary", &columns);
+    let none = || Value::None;
+    table.push(vec![persons.into(), events.into(), none(), none(), none(), status.into()]);
+    table
+}

@@ -1,0 +1,338 @@
+//! A model, split at the border: `summarise` runs in each country, `advance` at the hub. Both are pure.
+
+mod design;
+mod event_counts;
+mod expected;
+mod likelihood;
+mod prediction;
+mod rates;
+mod sums;
+mod terms;
+
+pub use design::{Columns, DesignTerm, SplineColumn, columns_of, covariate_faults, needs_of};
+pub use event_counts::{EventCounts, GroupCounts};
+pub use expected::Background;
+pub use likelihood::{
+    Ascent, Fitted, Question, RegressionRows, Start, ascend, line, refusal, summary_without_fit,
+};
+pub use prediction::{Patient, patient_faults, predicted, values_of};
+pub use rates::{
+    Printed, RateCells, Year, cells_fault, cells_of, incidence_groups, incidence_needs,
+    left_out_cases, period_faults, period_name, prepare_cells, prepare_incidence, rate_sums,
+    sex_levels, unknown_age_cases, with_printed,
+};
+pub use sums::Sums;
+pub use terms::Terms;
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    cohort::{CohortError, ColumnNeed, Followup, Incidence, SiteData},
+    estimate::Estimate,
+    limits::{ConfidenceLevel, YearLength},
+    spec::{Dictionary, Fault, ModelSpec, VariableKind, followup_faults, schema_faults},
+    summary::{Draft, LayoutError, Summary, Visibility},
+};
+
+/// What a statistician reads about a model before trusting it.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelCard {
+    /// Name in specifications.
+    pub kind: &'static str,
+    /// Name in reports.
+    pub title: &'static str,
+    /// What it estimates.
+    pub estimates: &'static str,
+    /// What a site sends.
+    pub sends: &'static str,
+    /// How the sums are formed and what the hub does with them.
+    pub pools: &'static str,
+    /// How the result differs from an analysis of the pooled rows.
+    pub differs: &'static str,
+    /// What is not done.
+    pub not_done: &'static str,
+    /// How many rounds it takes.
+    pub exchanges: Exchanges,
+    /// Sources.
+    pub sources: &'static str,
+    /// A model table over the dictionary of the Wilms study.
+    pub example: &'static str,
+}
+
+/// How many rounds a model takes, which by file is how often files go back and forth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exchanges {
+    /// One.
+    One,
+    /// Several: parameters go out, sums come back, until the fit converges.
+    Several {
+        /// How many are usual.
+        usual: &'static str,
+        /// What takes one round instead, and at what price.
+        instead: &'static str,
+    },
+}
+
+impl Exchanges {
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::One => "one round".into(),
+            Self::Several { usual, instead } => {
+                format!("{usual} rounds; in one round instead: {instead}")
+            }
+        }
+    }
+}
+
+/// What a model may look up while its options are made ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The study's dictionary.
+    pub dictionary: &'a Dictionary,
+    /// The analysis's follow-up.
+    pub followup: Option<&'a Followup>,
+    /// The analysis's cells of incidence.
+    pub incidence: Option<&'a Incidence>,
+    /// The analysis's confidence level.
+    pub confidence_level: ConfidenceLevel,
+    /// The analysis's length of a year.
+    pub year: YearLength,
+    /// Models before this one, their options made ready.
+    pub earlier: &'a [ModelSpec],
+    /// Ids of models before this one that have faults.
+    pub faulty: &'a [String],
+}
+
+impl Context<'_> {
+    /// A fault unless `name` is a variable of one of `kinds`; `path` is its place among the options.
+    pub fn check(&self, path: &str, name: &str, kinds: &[VariableKind]) -> Option<Fault> {
+        let (message, hint) = self.dictionary.usable(name, kinds).err()?;
+        Some(Fault::new(path, message).hint(hint))
+    }
+
+    /// Fills a model's follow-up from the analysis and checks it. The length of a year is the analysis's in either case.
+    pub fn followup(&self, own: &mut Option<Followup>) -> Vec<Fault> {
+        let is_own = own.is_some();
+        if !is_own {
+            *own = self.followup.cloned();
+        }
+        let Some(followup) = own else {
+            let hint = "add a table [followup] with time and event to the analysis";
+            return vec![Fault::new("", "a survival model needs follow-up").hint(hint)];
+        };
+        followup.year = self.year;
+        let faults = followup_faults(followup, self.dictionary, "/followup").into_iter();
+        if is_own { faults.collect() } else { faults.map(Fault::shared).collect() }
+    }
+}
+
+/// Length of a year in the model that has this follow-up.
+pub fn year_of(followup: Option<&Followup>) -> YearLength {
+    followup.map_or(YearLength::default(), |followup| followup.year)
+}
+
+/// Why the hub cannot make the next step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FitError {
+    /// Options of another form.
+    #[error("the options cannot be read: {reason}")]
+    Options {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nobody answered.
+    #[error("no round has been answered")]
+    NoRounds,
+    /// An answer of another form.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+/// The statistic of a model: typed inside, labelled arrays on the way.
+pub trait Statistic: Sized {
+    /// Arrays with the persons behind them.
+    fn into_draft(self) -> Result<Draft, LayoutError>;
+    /// Reads pooled arrays back.
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError>;
+}
+
+/// One round that all sites have answered.
+#[derive(Debug)]
+pub struct Round<P, S> {
+    /// What the hub asked with.
+    pub params: P,
+    /// The sum of the answers.
+    pub pooled: S,
+    /// Sites in it.
+    pub sites: usize,
+}
+
+/// What follows a round.
+#[derive(Debug)]
+pub enum Step<P> {
+    /// Another question.
+    Ask(P),
+    /// The result.
+    Done(Box<Estimate>),
+}
+
+/// A model. Adding one is a file in `models/` and a line in [`tributary_models::MODELS`].
+pub trait Model: Sync + 'static {
+    /// What the analyst chooses.
+    type Options: Serialize + DeserializeOwned + JsonSchema;
+    /// What the hub asks with; holds no site's data.
+    type Params: Serialize + DeserializeOwned;
+    /// What a site answers.
+    type Statistic: Statistic;
+
+    /// The card.
+    fn card(&self) -> &'static ModelCard;
+    /// Fills what the analysis says for all models and checks names against the dictionary.
+    fn prepare(&self, options: &mut Self::Options, context: &Context<'_>) -> Vec<Fault>;
+    /// Columns each site must provide.
+    fn needs(&self, options: &Self::Options) -> Vec<ColumnNeed>;
+    /// Terms of its table `terms`, by which a report may name its estimates; none for a model without coefficients.
+    fn terms(&self, _: &Self::Options) -> Vec<String> {
+        Vec::new()
+    }
+    /// Who can read a site's answer.
+    fn visibility(&self, options: &Self::Options) -> Visibility;
+    /// The first question.
+    fn begin(&self, options: &Self::Options) -> Result<Self::Params, FitError>;
+    /// A site's answer.
+    fn summarise(
+        &self,
+        options: &Self::Options,
+        params: &Self::Params,
+        data: &SiteData,
+    ) -> Result<Self::Statistic, CohortError>;
+    /// The next question or the result, from all rounds so far.
+    fn advance(
+        &self,
+        options: &Self::Options,
+        rounds: &[Round<Self::Params, Self::Statistic>],
+    ) -> Result<Step<Self::Params>, FitError>;
+}
+
+/// One round as the record keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PooledRound {
+    /// What the hub asked with.
+    pub params: Value,
+    /// The sum of the answers.
+    pub pooled: Summary,
+    /// Sites in it.
+    pub sites: usize,
+}
+
+/// [`Model`] with its types erased; options are those made ready by [`AnyModel::prepare`].
+pub trait AnyModel: Sync {
+    /// The card.
+    fn card(&self) -> &'static ModelCard;
+    /// JSON schema of the options.
+    fn schema(&self) -> Value;
+    /// Checks the options and makes them ready; pointers of faults start at the options.
+    fn prepare(&self, options: &Value, context: &Context<'_>) -> Result<Value, Vec<Fault>>;
+    /// Columns each site must provide.
+    fn needs(&self, options: &Value) -> Result<Vec<ColumnNeed>, FitError>;
+    /// Terms by which a report may name its estimates.
+    fn terms(&self, options: &Value) -> Result<Vec<String>, FitError>;
+    /// Who can read a site's answer.
+    fn visibility(&self, options: &Value) -> Result<Visibility, FitError>;
+    /// The first question.
+    fn begin(&self, options: &Value) -> Result<Value, FitError>;
+    /// A site's answer, before the gate.
+    fn summarise(
+        &self,
+        options: &Value,
+        params: &Value,
+        data: &SiteData,
+    ) -> Result<Draft, CohortError>;
+    /// The next question or the result.
+    fn advance(
+        &self,
+        options: &Value,
+        rounds: &[Arc<PooledRound>],
+    ) -> Result<Step<Value>, FitError>;
+}
+
+fn read<T: DeserializeOwned>(value: &Value) -> Result<T, FitError> {
+    T::deserialize(value).map_err(|e| FitError::Options { reason: e.to_string() })
+}
+
+fn write<T: Serialize>(value: &T) -> Result<Value, FitError> {
+    serde_json::to_value(value).map_err(|e| FitError::Options { reason: e.to_string() })
+}
+
+impl<M: Model> AnyModel for M {
+    fn card(&self) -> &'static ModelCard {
+        Model::card(self)
+    }
+
+    fn schema(&self) -> Value {
+        schemars::schema_for!(M::Options).to_value()
+    }
+
+    fn prepare(&self, options: &Value, context: &Context<'_>) -> Result<Value, Vec<Fault>> {
+        let faults = schema_faults(&self.schema(), options, "");
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let whole = |error: FitError| vec![Fault::new("", error.to_string())];
+        let mut typed: M::Options = read(options).map_err(whole)?;
+        let faults = Model::prepare(self, &mut typed, context);
+        if faults.is_empty() { write(&typed).map_err(whole) } else { Err(faults) }
+    }
+
+    fn needs(&self, options: &Value) -> Result<Vec<ColumnNeed>, FitError> {
+        Ok(Model::needs(self, &read(options)?))
+    }
+
+    fn terms(&self, options: &Value) -> Result<Vec<String>, FitError> {
+        Ok(Model::terms(self, &read(options)?))
+    }
+
+    fn visibility(&self, options: &Value) -> Result<Visibility, FitError> {
+        Ok(Model::visibility(self, &read(options)?))
+    }
+
+    fn begin(&self, options: &Value) -> Result<Value, FitError> {
+        write(&Model::begin(self, &read(options)?)?)
+    }
+
+    fn summarise(
+        &self,
+        options: &Value,
+        params: &Value,
+        data: &SiteData,
+    ) -> Result<Draft, CohortError> {
+        let question = |e: FitError| CohortError::Question { reason: e.to_string() };
+        let options: M::Options = read(options).map_err(question)?;
+        let params: M::Params = read(params).map_err(question)?;
+        Ok(Model::summarise(self, &options, &params, data)?.into_draft()?)
+    }
+
+    fn advance(
+        &self,
+        options: &Value,
+        rounds: &[Arc<PooledRound>],
+    ) -> Result<Step<Value>, FitError> {
+        let options: M::Options = read(options)?;
+        let rounds = rounds
+            .iter()
+            .map(|round| {
+                let pooled = M::Statistic::from_summary(&round.pooled)?;
+                Ok(Round { params: read(&round.params)?, pooled, sites: round.sites })
+            })
+            .collect::<Result<Vec<_>, FitError>>()?;
+        match Model::advance(self, &options, &rounds)? {
+            Step::Ask(params) => Ok(Step::Ask(write(&params)?)),
+            Step::Done(estimate) => Ok(Step::Done(estimate)),
+        }
+    }
+}

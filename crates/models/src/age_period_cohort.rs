@@ -1,0 +1,475 @@
+//! Age–period–cohort analysis of incidence.
+//!
+//! *Estimates* the drift, rates by age for a reference cohort or period, curvature of period and cohort, and net and local drifts.
+//! *A site sends*, once, cases and person-years by sex, group, year and age. *Sums*: cell by cell. *The hub* fits nested Poisson
+//! models, and least squares of log rates where cells are square. *Differs from pooling rows*: not at all. *Not done*: which part of
+//! the drift is of period and which of cohort, as no data tell. *Sources*: Holford (1983); Clayton & Schifflers (1987); Carstensen
+//! (2007); Rosenberg & Anderson (2011).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnNeed, Incidence, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
+    model::{
+        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
+        cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
+    },
+    spec::Fault,
+    summary::{LayoutError, Visibility},
+};
+use tributary_stats::{
+    age_period_cohort::{
+        Effect, Extraction, LexisCell, Reference, Shape, knots, least_squares, maximum_likelihood,
+        median,
+    },
+    distribution::{chi_squared_upper, normal_point, normal_two_sided},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct AgePeriodCohort;
+
+/// How effects bend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Effects {
+    /// Natural splines.
+    #[default]
+    Splines,
+    /// One level per age band, period and cohort; ages and periods of one width.
+    Levels,
+}
+
+/// Weights of the inner product that takes the drift out of period and cohort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Drift {
+    /// Cases.
+    #[default]
+    Cases,
+    /// Person-years.
+    PersonYears,
+    /// All cells alike.
+    Cells,
+}
+
+/// Options of `age_period_cohort`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent. The last age band is closed.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Variable whose levels are analysed one by one.
+    #[serde(default)]
+    by: Option<String>,
+    /// Whether males and females are analysed one by one too.
+    #[serde(default)]
+    each_sex: bool,
+    /// Years in a period.
+    #[serde(default = "one")]
+    #[schemars(with = "limits::WholeYears")]
+    period_years: u32,
+    /// How effects bend.
+    #[serde(default)]
+    effects: Effects,
+    /// Knots of age, period and cohort.
+    #[serde(default = "five")]
+    #[schemars(inner(range(min = 2, max = 20)))]
+    knots: [usize; 3],
+    /// Weights with which the drift is taken out.
+    #[serde(default)]
+    drift: Drift,
+    /// Year of birth whose rates are told; the median of the cases if neither this nor a period is given.
+    #[serde(default)]
+    #[schemars(with = "Option<limits::CalendarTime>")]
+    reference_cohort: Option<f64>,
+    /// Calendar year whose rates are told.
+    #[serde(default)]
+    #[schemars(with = "Option<limits::CalendarTime>")]
+    reference_period: Option<f64>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn five() -> [usize; 3] {
+    [5, 5, 5]
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "age_period_cohort",
+    title: "Age–period–cohort analysis",
+    estimates: "the drift, age-specific rates in a reference cohort or period, period and cohort effects, net and local drifts",
+    sends: "once: cases by sex, group, year and age band, and the person-years of its population",
+    pools: "cells are summed; the hub fits nested Poisson models, and least squares of log rates where cells are square",
+    differs: "none",
+    not_done: "attributing the drift to period or cohort, which no data can do",
+    exchanges: Exchanges::One,
+    sources: "Holford 1983; Clayton & Schifflers 1987; Carstensen 2007; Rosenberg & Anderson 2011",
+    example: "id = \"apc\"\nkind = \"age_period_cohort\"\nknots = [3, 3, 3]\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 2, 3, 4, 5, 6, 7], age_end = 8, years = [2000, 2009] }\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    fn periods(&self, cells: &Incidence) -> Vec<[i32; 2]> {
+        let width = self.period_years as i32;
+        let starts = (cells.years[0]..=cells.years[1]).step_by(self.period_years.max(1) as usize);
+        starts.map(|from| [from, from + width - 1]).collect()
+    }
+}
+
+impl Model for AgePeriodCohort {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
+        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+            return faults;
+        };
+        if cells.age_end.is_none() {
+            let message = "an open-ended last age band has no midpoint";
+            faults.push(
+                cells_fault(cells, "age_end", message).hint("give age_end under [incidence]"),
+            );
+        }
+        let width = options.period_years as usize;
+        if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
+        {
+            let message = format!(
+                "{} years do not divide into three or more periods of {width}",
+                cells.len()
+            );
+            faults.push(Fault::new("/period_years", message));
+        }
+        if cells.ages.len() < 3 {
+            faults.push(cells_fault(cells, "ages", "at least three age bands are needed"));
+        }
+        if options.reference_cohort.is_some() && options.reference_period.is_some() {
+            let message = "the reference must be a cohort or a period, not both";
+            faults.push(Fault::new("/reference_period", message));
+        }
+        let even = (0..cells.ages.len()).all(|i| {
+            let [from, to] = cells.band(i);
+            to.saturating_sub(from) == options.period_years
+        });
+        if options.effects == Effects::Levels && !even {
+            let message = "levels require age bands as wide as the periods";
+            faults.push(
+                Fault::new("/effects", message)
+                    .hint("set period_years to the width of the age bands"),
+            );
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let cells = cells_of(&options.incidence)?;
+        let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
+        let periods = options.periods(cells);
+        Ok(with_printed(sums, cells, &options.groups, &periods, true, &counts))
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+struct Tables {
+    models: Table,
+    drift: Table,
+    age: Table,
+    period: Table,
+    cohort: Table,
+    local: Table,
+    tests: Table,
+    rates: Table,
+}
+
+impl Tables {
+    fn new() -> Self {
+        let head = ["group", "sex"];
+        let with =
+            |name: &str, rest: &[&'static str]| Table::new(name, &[&head[..], rest].concat());
+        let limits = ["conf_low", "conf_high"];
+        Self {
+            models: with(
+                "models",
+                &["model", "deviance", "df", "compared_with", "statistic", "test_df", "p_value"],
+            ),
+            drift: with(
+                "drift",
+                &["estimator", "percent", "percent_low", "percent_high", "p_value", "status"],
+            ),
+            age: with("age_effects", &[&["age", "rate"][..], &limits].concat()),
+            period: with("period_effects", &[&["period", "rate_ratio"][..], &limits].concat()),
+            cohort: with("cohort_effects", &[&["cohort", "rate_ratio"][..], &limits].concat()),
+            local: with("local_drifts", &["age", "percent", "percent_low", "percent_high"]),
+            tests: with("tests", &["test", "statistic", "df", "p_value"]),
+            rates: with("lexis", &["age", "period", "cases", "person_years", "rate", "status"]),
+        }
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let layout = cells_of(&options.incidence)?;
+    let cells = RateCells::read(layout, &options.groups, sums)?;
+    let periods = options.periods(layout);
+    let printed = Printed::read(layout, options.groups.len(), periods.len(), sums)?;
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    left_out_cases(sums, &mut estimate);
+    unknown_age_cases(sums, &mut estimate);
+    let mut tables = Tables::new();
+    let per = layout.per();
+    for (g, group) in options.groups.iter().enumerate() {
+        for (sex_name, sex) in
+            cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
+        {
+            let lexis = lexis_cells(options, layout, &cells, *sex, g);
+            let head = [Value::from(group), Value::from(sex_name)];
+            let bands = layout.ages.len();
+            for (i, cell) in lexis.iter().enumerate() {
+                let hidden = printed.hides(*sex, g, i / bands, Some(i % bands));
+                let rate = (cell.time > 0.0).then(|| per * cell.events / cell.time);
+                let number = |x: Option<f64>| Value::from(x.filter(|_| !hidden));
+                let status = match (hidden, cell.time > 0.0) {
+                    (true, _) => Status::Suppressed,
+                    (false, false) => Status::NoRiskSet,
+                    (false, true) => Status::Ok,
+                };
+                let row = [
+                    cell.age.into(),
+                    cell.period.into(),
+                    number(Some(cell.events)),
+                    cell.time.into(),
+                    number(rate),
+                    status.into(),
+                ];
+                tables.rates.push(head.iter().cloned().chain(row).collect());
+            }
+            one_group(options, &mut estimate, &mut tables, &head, &lexis, per);
+        }
+    }
+    let Tables { models, drift, age, period, cohort, local, tests, rates } = tables;
+    let all = [drift, models, age, period, cohort, local, tests, rates];
+    estimate.tables.extend(all.into_iter().filter(|t| !t.rows.is_empty()));
+    Ok(estimate)
+}
+
+/// Cells at the middles of their age bands and periods.
+fn lexis_cells(
+    options: &Options,
+    layout: &Incidence,
+    cells: &RateCells,
+    sex: Option<usize>,
+    group: usize,
+) -> Vec<LexisCell> {
+    let width = f64::from(options.period_years);
+    let mut found = Vec::new();
+    for span in options.periods(layout) {
+        let (d, y) = (cells.cases(sex, Some(group), span), cells.person_years(sex, span));
+        for (i, (events, time)) in d.into_iter().zip(y).enumerate() {
+            let [first, end] = layout.band(i);
+            let age = f64::midpoint(f64::from(first), f64::from(end));
+            let period = f64::from(span[0]) + 0.5 * width;
+            found.push(LexisCell { age, period, events, time });
+        }
+    }
+    found
+}
+
+fn shapes(options: &Options, lexis: &[LexisCell]) -> [Shape; 3] {
+    let events: Vec<f64> = lexis.iter().map(|c| c.events).collect();
+    let axis: [fn(&LexisCell) -> f64; 3] = [|c| c.age, |c| c.period, |c| c.period - c.age];
+    let mut n = options.knots.iter();
+    axis.map(|f| {
+        let mut values: Vec<f64> = lexis.iter().map(f).collect();
+        let n = n.next().copied().unwrap_or(5);
+        match options.effects {
+            Effects::Splines => Shape::Spline(knots(&values, &events, n)),
+            Effects::Levels => {
+                values.sort_by(f64::total_cmp);
+                values.dedup_by(|a, b| (*a - *b).abs() < 1e-9);
+                Shape::Levels(values)
+            }
+        }
+    })
+}
+
+fn one_group(
+    options: &Options,
+    estimate: &mut Estimate,
+    tables: &mut Tables,
+    head: &[Value; 2],
+    lexis: &[LexisCell],
+    per: f64,
+) {
+    let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
+    let z = normal_point(options.level());
+    let percent = |(slope, se): (f64, f64)| {
+        [slope, slope - z * se, slope + z * se].map(|x| Value::number(100.0 * x.exp_m1()))
+    };
+    let events: Vec<f64> = lexis.iter().map(|c| c.events).collect();
+    let extraction = match options.drift {
+        Drift::Cases => Extraction::Events,
+        Drift::PersonYears => Extraction::Time,
+        Drift::Cells => Extraction::Cells,
+    };
+    let cohorts: Vec<f64> = lexis.iter().map(|c| c.period - c.age).collect();
+    let reference = match (options.reference_cohort, options.reference_period) {
+        (_, Some(period)) => Reference::Period(period),
+        (Some(cohort), None) => Reference::Cohort(cohort),
+        (None, None) => Reference::Cohort(median(&cohorts, &events)),
+    };
+    let total: f64 = events.iter().sum();
+    let fitted = maximum_likelihood(lexis, &shapes(options, lexis), extraction, reference);
+    let Some(fit) = fitted else {
+        let status = if total > 0.0 { Status::NotIdentified } else { Status::NoEvents };
+        let key = if total > 0.0 { "apc-not-fitted" } else { "no-events" };
+        estimate.notice(Notice::new(status, key, &[]));
+        let mut row = vec!["age-period-cohort model".into()];
+        row.resize(5, Value::None);
+        row.push(status.into());
+        tables.drift.push(with(row));
+        return;
+    };
+    for (name, drift) in ["age-period-cohort model", "age and drift"].into_iter().zip(fit.drift) {
+        let mut row = vec![name.into()];
+        row.extend(percent(drift));
+        row.push(if drift.1 > 0.0 {
+            normal_two_sided(drift.0 / drift.1).into()
+        } else {
+            Value::None
+        });
+        row.push(Status::Ok.into());
+        tables.drift.push(with(row));
+    }
+    // Each model against one that it contains.
+    for (i, against) in
+        [(0, None), (1, Some(0)), (2, Some(1)), (4, Some(1)), (3, Some(2)), (3, Some(4))]
+    {
+        let model = &fit.submodels[i];
+        let mut row: Vec<Value> = vec![model.name.into(), model.deviance.into(), model.df.into()];
+        match against.map(|j: usize| &fit.submodels[j]) {
+            None => row.extend([Value::from(""), Value::None, Value::None, Value::None]),
+            Some(smaller) => {
+                let statistic = (smaller.deviance - model.deviance).max(0.0);
+                let df = smaller.df - model.df;
+                row.extend([
+                    smaller.name.into(),
+                    statistic.into(),
+                    df.into(),
+                    chi_squared_upper(statistic, df).into(),
+                ]);
+            }
+        }
+        tables.models.push(with(row));
+    }
+    let scaled = |e: &Effect, scale: f64| {
+        let [a, b, c] =
+            [0.0, -z, z].map(|k| Value::number(scale * (e.estimate + k * e.std_error).exp()));
+        vec![e.at.into(), a, b, c]
+    };
+    for (table, effects, scale) in [
+        (&mut tables.age, &fit.age, per),
+        (&mut tables.period, &fit.period, 1.0),
+        (&mut tables.cohort, &fit.cohort, 1.0),
+    ] {
+        for effect in effects {
+            table.push(with(scaled(effect, scale)));
+        }
+    }
+    let empty = lexis.iter().filter(|c| c.events <= 0.0).count();
+    // Where many cells are empty, a tenth of a case in each would lead the fit.
+    if 5 * empty > lexis.len() {
+        return;
+    }
+    let Some(drifts) = least_squares(lexis) else { return };
+    if drifts.filled > 0 {
+        let values = [("n", drifts.filled.to_string())];
+        estimate.notices.push(Notice::new(Status::Ok, "cells-filled", &values));
+    }
+    for (name, drift) in [
+        ("net drift", drifts.net),
+        ("longitudinal age trend", drifts.longitudinal),
+        ("cross-sectional age trend", drifts.cross_sectional),
+    ] {
+        let mut row = vec![name.into()];
+        row.extend(percent(drift));
+        row.push(if drift.1 > 0.0 {
+            normal_two_sided(drift.0 / drift.1).into()
+        } else {
+            Value::None
+        });
+        row.push(Status::Ok.into());
+        tables.drift.push(with(row));
+    }
+    for effect in &drifts.local {
+        let mut row = vec![effect.at.into()];
+        row.extend(percent((effect.estimate, effect.std_error)));
+        tables.local.push(with(row));
+    }
+    for test in &drifts.tests {
+        let row =
+            vec![test.name.into(), test.statistic.into(), test.df.into(), test.p_value.into()];
+        tables.tests.push(with(row));
+    }
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    let effects = if options.effects == Effects::Splines { "splines" } else { "levels" };
+    let knots: Vec<String> = options.knots.iter().map(usize::to_string).collect();
+    estimate.line("effects", effects, &[("knots", knots.join(", "))]);
+    let drift = match options.drift {
+        Drift::Cases => "cases",
+        Drift::PersonYears => "person-years",
+        Drift::Cells => "cells",
+    };
+    estimate.line("drift", drift, &[]);
+    let (rule, at) = match (options.reference_cohort, options.reference_period) {
+        (_, Some(period)) => ("period", period.to_string()),
+        (Some(cohort), None) => ("cohort", cohort.to_string()),
+        (None, None) => ("median-cohort", String::new()),
+    };
+    estimate.line("reference", rule, &[("at", at)]);
+    estimate.line("local-drifts", "least-squares", &[]);
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "wald", &[("level", level)]);
+}

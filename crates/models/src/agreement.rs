@@ -1,0 +1,338 @@
+//! Agreement of two ratings of the same patients, such as the local and the central reading of histology.
+//!
+//! *Estimates* the proportion of agreement, Cohen's kappa and, with one rating as reference, sensitivity, specificity and
+//! predictive values. *A site sends* the cross-table. *Sums*: cell by cell; with `by = "site"` the tables stand side by
+//! side and each site's floors hold. *The hub* computes all measures. *Differs from pooling rows*: not at all. *Not done*:
+//! weighted kappa, more than two ratings. *Sources*: Cohen (1960); Fleiss, Cohen & Everitt (1969); Clopper & Pearson (1934).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::ConfidenceLevel,
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    spec::{Fault, VariableKind, suggestion},
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+use tributary_stats::{
+    distribution::{clopper_pearson, normal_point, normal_two_sided},
+    kappa::kappa,
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Agreement;
+
+/// `by` of the agreement: nothing else makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum By {
+    /// One table per site.
+    Site,
+}
+
+/// Options of `agreement`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// First rating: the one that is judged.
+    rating: String,
+    /// Second rating: the reference.
+    reference: String,
+    /// Level that counts as positive; the last one if absent.
+    #[serde(default)]
+    positive: Option<String>,
+    /// `site` for one table per site.
+    #[serde(default)]
+    by: Option<By>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+}
+
+#[derive(Debug)]
+pub struct Ratings {
+    /// Sites, if the tables stand side by side.
+    sites: Vec<String>,
+    by_site: bool,
+    axes: [Axis; 2],
+    counts: Vec<Option<f64>>,
+    missing: Option<f64>,
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "agreement",
+    title: "Agreement between two ratings",
+    estimates: "agreement, Cohen's kappa, sensitivity, specificity and predictive values",
+    sends: "the cross-classification of the two ratings",
+    pools: "cells are summed, or shown side by side by site; measures are computed at the hub",
+    differs: "none",
+    not_done: "weighted kappa; more than two ratings",
+    exchanges: Exchanges::One,
+    sources: "Cohen 1960; Fleiss, Cohen & Everitt 1969; Clopper & Pearson 1934",
+    example: "id = \"readings\"\nkind = \"agreement\"\nrating = \"x_hist_local\"\nreference = \"x_hist_central\"\npositive = \"UH\"\n",
+};
+
+impl Statistic for Ratings {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let cells: Vec<f64> = self.counts.iter().map(|c| c.unwrap_or(0.0)).collect();
+        let missing = self.missing.unwrap_or(0.0);
+        let persons = (cells.iter().sum::<f64>() + missing) as u64;
+        let rule = if self.by_site { Rule::Stack } else { Rule::Add };
+        let ratings = Array::new("ratings", self.axes.to_vec(), Kind::Count, rule, cells)?;
+        let not_known = Array::new("not_known", vec![], Kind::Count, rule, vec![missing])?;
+        Ok(Draft::new(persons)
+            .with(ratings.shown(), Support::OwnCounts)
+            .with(not_known.shown(), Support::OwnCounts))
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let array = summary.array("ratings")?;
+        let by_site = array.rule() == Rule::Stack;
+        let [.., first, second] = array.axes() else {
+            return Err(LayoutError::Missing { array: "ratings".into() });
+        };
+        let missing = summary.array("not_known")?.cells().iter().copied().sum();
+        Ok(Self {
+            sites: array.levels("site").to_vec(),
+            by_site,
+            axes: [first.clone(), second.clone()],
+            counts: array.cells().to_vec(),
+            missing,
+        })
+    }
+}
+
+impl Model for Agreement {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Ratings;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let kinds = [VariableKind::Category, VariableKind::Flag];
+        let named = [("/rating", &options.rating), ("/reference", &options.reference)];
+        let faults: Vec<Fault> =
+            named.iter().filter_map(|(at, name)| context.check(at, name, &kinds)).collect();
+        if !faults.is_empty() {
+            return faults;
+        }
+        let levels =
+            |name: &str| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+        let (first, second) = (levels(&options.rating), levels(&options.reference));
+        if first != second {
+            let message =
+                format!("`{}` and `{}` have different levels", options.rating, options.reference);
+            return vec![
+                Fault::new("/reference", message).hint("the two ratings must have the same levels"),
+            ];
+        }
+        let positive =
+            options.positive.get_or_insert_with(|| first.last().cloned().unwrap_or_default());
+        if first.contains(positive) {
+            return Vec::new();
+        }
+        let message = format!("`{positive}` is not a level of `{}`", options.rating);
+        vec![Fault::new("/positive", message).hint(suggestion(positive, &first))]
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let need = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
+        vec![need(&options.rating), need(&options.reference)]
+    }
+
+    fn visibility(&self, options: &Options) -> Visibility {
+        if options.by.is_some() { Visibility::EachSite } else { Visibility::SumOnly }
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        (): &(),
+        data: &SiteData,
+    ) -> Result<Ratings, CohortError> {
+        let (first, levels) = data.cohort.levels(&options.rating)?;
+        let (second, _) = data.cohort.levels(&options.reference)?;
+        let k = levels.len();
+        let mut counts = vec![0.0; k * k];
+        let mut missing = 0.0;
+        for (a, b) in first.iter().zip(&second) {
+            match (a, b) {
+                (Some(a), Some(b)) => counts[*a as usize * k + *b as usize] += 1.0,
+                (None, _) | (_, None) => missing += 1.0,
+            }
+        }
+        Ok(Ratings {
+            sites: Vec::new(),
+            by_site: options.by.is_some(),
+            axes: [
+                Axis::new(&options.rating, levels.clone()),
+                Axis::new(&options.reference, levels),
+            ],
+            counts: counts.into_iter().map(Some).collect(),
+            missing: Some(missing),
+        })
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<(), Ratings>],
+    ) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        let Ratings { sites, axes: [first, second], counts, missing, .. } = &round.pooled;
+        let level = options.confidence_level.unwrap_or_default().share();
+        let k = first.levels.len();
+        let mut estimate = Estimate::new(Exactness::Exact, round.sites);
+        estimate.line("estimator", "kappa", &[]);
+        estimate.line(
+            "interval",
+            "kappa-and-proportions",
+            &[("level", (100.0 * level).to_string())],
+        );
+        let mut table = Table::new("counts", &["group", "rating", "reference", "n", "status"]);
+        let columns = [
+            "group",
+            "measure",
+            "estimate",
+            "std_error",
+            "statistic",
+            "p_value",
+            "conf_low",
+            "conf_high",
+            "numerator",
+            "denominator",
+            "status",
+        ];
+        let mut measures = Table::new("measures", &columns);
+        let groups: Vec<(&str, Vec<Option<f64>>)> = if sites.is_empty() {
+            vec![("all", counts.clone())]
+        } else {
+            let one = |s: usize| counts[s * k * k..(s + 1) * k * k].to_vec();
+            let all = (0..k * k).map(|i| (0..sites.len()).map(|s| counts[s * k * k + i]).sum());
+            let by_site = sites.iter().enumerate().map(|(s, site)| (site.as_str(), one(s)));
+            by_site.chain(std::iter::once(("all", all.collect()))).collect()
+        };
+        for (group, cells) in &groups {
+            for (i, cell) in cells.iter().enumerate() {
+                let status = if cell.is_some() { Status::Ok } else { Status::Suppressed };
+                let (a, b) = (&first.levels[i / k], &second.levels[i % k]);
+                table.push(vec![
+                    (*group).into(),
+                    a.into(),
+                    b.into(),
+                    (*cell).into(),
+                    status.into(),
+                ]);
+            }
+            let positive =
+                options.positive.as_ref().and_then(|p| first.levels.iter().position(|l| l == p));
+            push_measures(&mut measures, group, cells, k, positive.unwrap_or(k - 1), level);
+        }
+        if let Some(n) = missing.filter(|n| *n > 0.0) {
+            estimate.notices.push(Notice::new(
+                Status::Ok,
+                "rows-not-known",
+                &[("n", n.to_string())],
+            ));
+        }
+        estimate.tables.extend([table, measures]);
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}
+
+fn push_measures(
+    table: &mut Table,
+    group: &str,
+    cells: &[Option<f64>],
+    k: usize,
+    positive: usize,
+    level: f64,
+) {
+    let known: Option<Vec<f64>> = cells.iter().copied().collect();
+    let nothing = |measure: &str, status: Status| {
+        let mut row = vec![Value::from(group), measure.into()];
+        row.resize(10, Value::None);
+        row.push(status.into());
+        row
+    };
+    let names = [
+        "agreement",
+        "kappa",
+        "sensitivity",
+        "specificity",
+        "positive predictive value",
+        "negative predictive value",
+    ];
+    let Some(n) = known else {
+        names.iter().for_each(|name| table.push(nothing(name, Status::Suppressed)));
+        return;
+    };
+    let cell = |i: usize, j: usize| n[i * k + j];
+    let total: f64 = n.iter().sum();
+    let both_positive = cell(positive, positive);
+    let rated: f64 = (0..k).map(|j| cell(positive, j)).sum();
+    let truly: f64 = (0..k).map(|i| cell(i, positive)).sum();
+    let both_negative = total - rated - truly + both_positive;
+    let agreeing: f64 = (0..k).map(|i| cell(i, i)).sum();
+    let z = normal_point(level);
+    for name in names {
+        let (numerator, denominator) = match name {
+            "agreement" => (agreeing, total),
+            "sensitivity" => (both_positive, truly),
+            "specificity" => (both_negative, total - truly),
+            "positive predictive value" => (both_positive, rated),
+            "negative predictive value" => (both_negative, total - rated),
+            _ => {
+                let Some(a) = kappa(&n, k) else {
+                    table.push(nothing(name, Status::NotIdentified));
+                    continue;
+                };
+                let statistic = (a.null_std_error > 0.0).then(|| a.kappa / a.null_std_error);
+                table.push(vec![
+                    group.into(),
+                    name.into(),
+                    a.kappa.into(),
+                    a.std_error.into(),
+                    statistic.into(),
+                    statistic.map(normal_two_sided).into(),
+                    (a.kappa - z * a.std_error).max(-1.0).into(),
+                    (a.kappa + z * a.std_error).min(1.0).into(),
+                    Value::None,
+                    total.into(),
+                    Status::Ok.into(),
+                ]);
+                continue;
+            }
+        };
+        if denominator <= 0.0 {
+            table.push(nothing(name, Status::NotIdentified));
+            continue;
+        }
+        let p = numerator / denominator;
+        let (low, high) = clopper_pearson(numerator, denominator, level);
+        let status = if p <= 0.0 || p >= 1.0 { Status::Boundary } else { Status::Ok };
+        table.push(vec![
+            group.into(),
+            name.into(),
+            p.into(),
+            (p * (1.0 - p) / denominator).sqrt().into(),
+            Value::None,
+            Value::None,
+            low.into(),
+            high.into(),
+            numerator.into(),
+            denominator.into(),
+            status.into(),
+        ]);
+    }
+}

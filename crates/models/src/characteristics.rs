@@ -1,0 +1,440 @@
+//! Characteristics of the patients ("table 1"): counts and percentages, means, and quantiles from a histogram.
+//!
+//! *Estimates* the distribution of each variable, overall or by group. *A site sends* counts by level, a histogram over
+//! classes named in the specification, and Σ1, Σx, Σx². *Sums*: cell by cell; with `by = "site"` the sites stand side by
+//! side and their own floors hold. *The hub* forms percentages, mean, standard deviation and quantiles. *Differs from
+//! pooling rows*: not at all for whole numbers in classes of width 1; else quantiles are interpolated within a class. *Not
+//! done*: minimum and maximum, which are single persons. *Sources*: SAMPL guidelines (Lang & Altman 2015); Hyndman & Fan
+//! (1996), type 2.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    estimate::{Estimate, Exactness, Status, Table, Value},
+    limits,
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    spec::{Fault, VariableKind},
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+use tributary_stats::{histogram, sum::neumaier};
+
+/// The model.
+#[derive(Debug)]
+pub struct Characteristics;
+
+/// Classes of a quantity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Classes {
+    /// Lower edge of the first class.
+    #[schemars(with = "limits::Quantity")]
+    from: f64,
+    /// Largest value.
+    #[schemars(with = "limits::Quantity")]
+    to: f64,
+    /// Width; 1 keeps whole numbers apart, and then quantiles are exact.
+    #[schemars(with = "limits::Units")]
+    width: f64,
+}
+
+impl Classes {
+    fn discrete(&self) -> bool {
+        (self.width - 1.0).abs() < 1e-12
+    }
+
+    fn count(&self) -> usize {
+        // One more class so that `to` itself has one.
+        ((self.to - self.from) / self.width).floor() as usize + 1
+    }
+
+    fn middle(&self) -> f64 {
+        f64::midpoint(self.from, self.to)
+    }
+}
+
+/// Options of `characteristics`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Variables, in the order of the table.
+    variables: Vec<String>,
+    /// Columns of the table: a variable, or `site` for one column per site.
+    #[serde(default)]
+    by: Option<String>,
+    /// Classes of quantities; from the dictionary (`range`, `class_width`) where absent.
+    #[serde(default)]
+    classes: BTreeMap<String, Classes>,
+}
+
+impl Options {
+    fn by_site(&self) -> bool {
+        self.by.as_deref() == Some("site")
+    }
+}
+
+#[derive(Debug)]
+pub struct Distributions {
+    /// Levels of the group axis.
+    groups: Vec<String>,
+    by_site: bool,
+    persons: Vec<Option<f64>>,
+    variables: Vec<Distribution>,
+}
+
+#[derive(Debug)]
+enum Distribution {
+    /// Counts by group and level, the last level being "not known".
+    Levels { variable: String, levels: Vec<String>, counts: Vec<Option<f64>> },
+    /// Histogram by group and class, and Σ1, Σ(x − middle), Σ(x − middle)² by group.
+    Quantity {
+        variable: String,
+        classes: usize,
+        counts: Vec<Option<f64>>,
+        moments: Vec<Option<f64>>,
+    },
+}
+
+/// Most classes of a quantity.
+const MOST_CLASSES: usize = 100_000;
+const NOT_KNOWN: &str = "not known";
+
+static CARD: ModelCard = ModelCard {
+    kind: "characteristics",
+    title: "Characteristics of the patients",
+    estimates: "the distribution of each variable, overall or by group",
+    sends: "counts by level; for a quantity a histogram and Σ1, Σx, Σx²",
+    pools: "cells are summed; percentages, mean, standard deviation and quantiles are computed at the hub",
+    differs: "none in classes of width 1; otherwise quantiles are interpolated within a class",
+    not_done: "minimum and maximum, which are values of single persons",
+    exchanges: Exchanges::One,
+    sources: "SAMPL guidelines (Lang & Altman 2015); Hyndman & Fan 1996, type 2",
+    example: "id = \"table1\"\nkind = \"characteristics\"\nvariables = [\"stage\", \"age_years\"]\nby = \"x_study\"\n",
+};
+
+impl Statistic for Distributions {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let numbers = |cells: Vec<Option<f64>>| {
+            cells.into_iter().map(|c| c.unwrap_or(0.0)).collect::<Vec<_>>()
+        };
+        let rule = if self.by_site { Rule::Stack } else { Rule::Add };
+        // A stacked array gets its group axis, the site, when it is stacked.
+        let group = || (!self.by_site).then(|| Axis::new("group", self.groups.iter().cloned()));
+        let axes = |last: Option<Axis>| group().into_iter().chain(last).collect::<Vec<_>>();
+        let persons = numbers(self.persons);
+        let total = persons.iter().sum::<f64>() as u64;
+        let by_group = |width: usize| {
+            persons.iter().flat_map(|&n| vec![n as u64; width]).collect::<Vec<u64>>()
+        };
+        let of_three = by_group(3);
+        let array = Array::new("persons", axes(None), Kind::Count, rule, persons.clone())?;
+        let mut draft = Draft::new(total).with(array.shown(), Support::OwnCounts);
+        for variable in self.variables {
+            match variable {
+                Distribution::Levels { variable, levels, counts } => {
+                    let name = format!("levels.{variable}");
+                    let axes = axes(Some(Axis::new(&variable, levels)));
+                    let array = Array::new(&name, axes, Kind::Count, rule, numbers(counts))?;
+                    draft = draft.with(array.shown(), Support::OwnCounts);
+                }
+                Distribution::Quantity { variable, classes, counts, moments } => {
+                    let class = Some(Axis::numbered("class", classes));
+                    let name = format!("histogram.{variable}");
+                    let array = Array::new(&name, axes(class), Kind::Count, rule, numbers(counts))?;
+                    draft = draft.with(array, Support::OwnCounts);
+                    let moment = Some(Axis::new("moment", ["n", "sum", "sum_of_squares"]));
+                    let name = format!("moments.{variable}");
+                    let array = Array::new(&name, axes(moment), Kind::Sum, rule, numbers(moments))?;
+                    draft = draft.with(array, Support::PerCell(of_three.clone()));
+                }
+            }
+        }
+        Ok(draft)
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let persons = summary.array("persons")?;
+        let by_site = persons.rule() == Rule::Stack;
+        let groups = persons.levels(if by_site { "site" } else { "group" }).to_vec();
+        let mut variables = Vec::new();
+        for array in summary.arrays() {
+            let counts = array.cells().to_vec();
+            if let Some(variable) = array.name().strip_prefix("levels.") {
+                // The last axis, not the one of that name: a variable may be called `group` or `site`.
+                let levels = array.axes().last().map_or_else(Vec::new, |axis| axis.levels.clone());
+                variables.push(Distribution::Levels {
+                    variable: variable.to_owned(),
+                    levels,
+                    counts,
+                });
+            } else if let Some(variable) = array.name().strip_prefix("histogram.") {
+                let classes = array.levels("class").len();
+                let moments = summary.array(&format!("moments.{variable}"))?.cells().to_vec();
+                variables.push(Distribution::Quantity {
+                    variable: variable.to_owned(),
+                    classes,
+                    counts,
+                    moments,
+                });
+            }
+        }
+        Ok(Self { groups, by_site, persons: persons.cells().to_vec(), variables })
+    }
+}
+
+impl Model for Characteristics {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Distributions;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        use VariableKind::{Category, Days, Flag, Integer, Real};
+        let mut faults = Vec::new();
+        if options.variables.is_empty() {
+            faults.push(Fault::new("/variables", "name at least one variable"));
+        }
+        for (i, name) in options.variables.iter().enumerate() {
+            let path = format!("/variables/{i}");
+            if let Some(fault) = context.check(&path, name, &[Category, Flag, Integer, Real, Days])
+            {
+                faults.push(fault);
+                continue;
+            }
+            let Some(variable) = context.dictionary.get(name) else { continue };
+            if matches!(variable.kind, Integer | Real | Days) && !options.classes.contains_key(name)
+            {
+                match (variable.range, variable.class_width) {
+                    (Some([from, to]), Some(width)) => {
+                        options.classes.insert(name.clone(), Classes { from, to, width });
+                    }
+                    _ => {
+                        let hint = format!("classes.{name} = {{ from = 0, to = 20, width = 1 }}");
+                        let message =
+                            format!("`{name}` is a quantity: its distribution needs classes");
+                        faults.push(Fault::new(&path, message).hint(hint));
+                    }
+                }
+            }
+        }
+        for (name, classes) in &options.classes {
+            let wrong = if classes.to <= classes.from {
+                Some(("to", format!("no class lies between {} and {}", classes.from, classes.to)))
+            } else if classes.count() > MOST_CLASSES {
+                Some((
+                    "width",
+                    format!("{} classes, at most {MOST_CLASSES} are sent", classes.count()),
+                ))
+            } else {
+                None
+            };
+            if let Some((field, message)) = wrong {
+                faults.push(Fault::new(format!("/classes/{name}/{field}"), message));
+            }
+        }
+        if let Some(by) = options.by.as_ref().filter(|by| *by != "site") {
+            faults.extend(context.check("/by", by, &[Category, Flag]));
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let by = options.by.iter().filter(|by| *by != "site");
+        options
+            .variables
+            .iter()
+            .chain(by)
+            .map(|name| {
+                let quantity = options.classes.contains_key(name);
+                let kind = if quantity { ColumnKind::Real } else { ColumnKind::Category };
+                ColumnNeed { name: name.clone(), kind }
+            })
+            .collect()
+    }
+
+    fn visibility(&self, options: &Options) -> Visibility {
+        if options.by_site() { Visibility::EachSite } else { Visibility::SumOnly }
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        (): &(),
+        data: &SiteData,
+    ) -> Result<Distributions, CohortError> {
+        let cohort = &data.cohort;
+        let (group, groups) = match &options.by {
+            Some(by) if !options.by_site() => {
+                let (codes, mut levels) = cohort.levels(by)?;
+                let not_known = levels.len();
+                levels.push(NOT_KNOWN.to_owned());
+                (codes.iter().map(|c| c.map_or(not_known, |c| c as usize)).collect(), levels)
+            }
+            Some(_) | None => (vec![0; cohort.rows()], vec!["all".to_owned()]),
+        };
+        let mut persons = vec![0.0; groups.len()];
+        group.iter().for_each(|&g: &usize| persons[g] += 1.0);
+        let some = |cells: Vec<f64>| cells.into_iter().map(Some).collect::<Vec<_>>();
+        let mut variables = Vec::new();
+        for name in &options.variables {
+            let variable = name.clone();
+            if let Some(classes) = options.classes.get(name) {
+                let n = classes.count();
+                let mut counts = vec![0.0; groups.len() * n];
+                let mut terms = vec![[const { Vec::new() }; 2]; groups.len()];
+                for (row, x) in cohort.numbers(name)?.into_iter().enumerate() {
+                    // The dictionary's range was held against every record; a value outside the classes is not counted.
+                    let class = ((x - classes.from) / classes.width).floor();
+                    if x.is_nan() || class < 0.0 || class >= n as f64 {
+                        continue;
+                    }
+                    counts[group[row] * n + class as usize] += 1.0;
+                    let centred = x - classes.middle();
+                    terms[group[row]][0].push(centred);
+                    terms[group[row]][1].push(centred * centred);
+                }
+                let moments = terms
+                    .into_iter()
+                    .flat_map(|[x, xx]| [x.len() as f64, neumaier(x), neumaier(xx)])
+                    .collect();
+                variables.push(Distribution::Quantity {
+                    variable,
+                    classes: n,
+                    counts: some(counts),
+                    moments: some(moments),
+                });
+            } else {
+                let (codes, mut levels) = cohort.levels(name)?;
+                let not_known = levels.len();
+                levels.push(NOT_KNOWN.to_owned());
+                let mut counts = vec![0.0; groups.len() * levels.len()];
+                for (row, code) in codes.iter().enumerate() {
+                    let level = code.map_or(not_known, |c| c as usize);
+                    counts[group[row] * levels.len() + level] += 1.0;
+                }
+                variables.push(Distribution::Levels { variable, levels, counts: some(counts) });
+            }
+        }
+        Ok(Distributions { groups, by_site: options.by_site(), persons: some(persons), variables })
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<(), Distributions>],
+    ) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        let all_discrete = options.classes.values().all(Classes::discrete);
+        let exactness = if all_discrete { Exactness::Exact } else { Exactness::Grouped };
+        let mut estimate = Estimate::new(exactness, round.sites);
+        estimate.line("estimator", "distribution", &[]);
+        estimate.line("quantiles", if all_discrete { "type-2" } else { "interpolated" }, &[]);
+        let columns = [
+            "variable", "level", "group", "n", "percent", "mean", "std_dev", "q1", "median", "q3",
+            "status",
+        ];
+        let mut table = Table::new("characteristics", &columns);
+        let pooled = &round.pooled;
+        for (g, group) in pooled.groups.iter().enumerate() {
+            let unused = group == NOT_KNOWN && pooled.persons[g] == Some(0.0);
+            if unused {
+                continue;
+            }
+            let n = pooled.persons[g];
+            let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+            let mut row = vec!["persons".into(), Value::None, group.into(), n.into()];
+            row.resize(10, Value::None);
+            row.push(status.into());
+            table.push(row);
+            for variable in &pooled.variables {
+                match variable {
+                    Distribution::Levels { variable, levels, counts } => {
+                        let counts = &counts[g * levels.len()..(g + 1) * levels.len()];
+                        push_levels(&mut table, variable, group, levels, counts);
+                    }
+                    Distribution::Quantity { variable, classes: n, counts, moments } => {
+                        let Some(classes) = options.classes.get(variable) else { continue };
+                        let counts = &counts[g * n..(g + 1) * n];
+                        push_quantity(
+                            &mut table,
+                            variable,
+                            group,
+                            classes,
+                            counts,
+                            &moments[3 * g..3 * g + 3],
+                        );
+                    }
+                }
+            }
+        }
+        estimate.tables.push(table);
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}
+
+fn push_levels(
+    table: &mut Table,
+    variable: &str,
+    group: &str,
+    levels: &[String],
+    counts: &[Option<f64>],
+) {
+    let known: Option<f64> = counts[..levels.len() - 1].iter().copied().sum();
+    for (level, count) in levels.iter().zip(counts) {
+        if level == NOT_KNOWN && *count == Some(0.0) {
+            continue;
+        }
+        let share = count.zip(known).filter(|&(_, known)| known > 0.0 && level != NOT_KNOWN);
+        let percent = share.map(|(n, known)| 100.0 * n / known);
+        let status = if count.is_some() { Status::Ok } else { Status::Suppressed };
+        let mut row =
+            vec![variable.into(), level.into(), group.into(), (*count).into(), percent.into()];
+        row.resize(10, Value::None);
+        row.push(status.into());
+        table.push(row);
+    }
+}
+
+fn push_quantity(
+    table: &mut Table,
+    variable: &str,
+    group: &str,
+    classes: &Classes,
+    counts: &[Option<f64>],
+    moments: &[Option<f64>],
+) {
+    let known: Option<Vec<f64>> = moments.iter().copied().collect();
+    let (mut n, mut mean, mut sd) = (None, None, None);
+    if let Some([count, sum, squares]) = known.as_deref() {
+        n = Some(*count);
+        if *count > 0.0 {
+            mean = Some(classes.middle() + sum / count);
+        }
+        if *count > 1.0 {
+            sd = Some(((squares - sum * sum / count) / (count - 1.0)).max(0.0).sqrt());
+        }
+    }
+    let counts: Option<Vec<f64>> = counts.iter().copied().collect();
+    let quantile = |p: f64| {
+        let counts = counts.as_deref()?;
+        histogram::quantile(counts, classes.from, classes.width, classes.discrete(), p)
+    };
+    let status = match (&known, &counts) {
+        (Some(_), Some(_)) if n == Some(0.0) => Status::NotIdentified,
+        (Some(_), Some(_)) => Status::Ok,
+        _ => Status::Suppressed,
+    };
+    let mut row = vec![variable.into(), Value::None, group.into(), n.into(), Value::None];
+    row.extend([mean, sd, quantile(0.25), quantile(0.5), quantile(0.75)].map(Value::from));
+    row.push(status.into());
+    table.push(row);
+}

@@ -1,0 +1,532 @@
+//! Cumulative incidence of competing events, by group, and Gray's test.
+//!
+//! *Estimates* the probability to have had each kind of event by time t. *A site sends* its event table with events by cause.
+//! *Sums*: cell by cell. *The hub* forms the Aalen–Johansen estimate. *Differs from pooling rows*: not at all on the daily grid.
+//! *Not done*: 1 − Kaplan–Meier for a cause, which is no probability where causes compete. *Sources*: Aalen & Johansen (1978);
+//! Aalen (1978); Marubini & Valsecchi (1995); Gray (1988).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
+    spec::{Fault, VariableKind, suggestion},
+    summary::{Axis, LayoutError, Visibility},
+};
+use tributary_stats::{
+    beta_product::BetaProduct,
+    competing::{CauseCounts, CauseVariance, Incidence, gray},
+    distribution::{chi_squared_upper, normal_point},
+    event_table::{Rows, TimeGrid, event_table},
+    matrix::{invert, quadratic_form},
+};
+
+use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+
+/// The model.
+#[derive(Debug)]
+pub struct CompetingRisks;
+
+/// Scale of the pointwise interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Interval {
+    /// log(−log(1 − F)).
+    #[default]
+    LogLog,
+    /// log F, the default of R's `survfit`.
+    Log,
+    /// F.
+    Plain,
+}
+
+/// Variance of the cumulative incidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Variance {
+    /// Aalen's, as in `cmprsk`.
+    #[default]
+    Aalen,
+    /// Delta method.
+    Delta,
+    /// Infinitesimal jackknife, as in `survival`.
+    InfinitesimalJackknife,
+}
+
+/// Options of `competing_risks`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up, the analysis's own if absent; its `event` says how follow-up ended.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Levels of the event that compete; all other levels count as censored.
+    causes: Vec<String>,
+    /// Variable whose levels have curves of their own and are compared.
+    #[serde(default)]
+    by: Option<String>,
+    /// Compare within sites only.
+    #[serde(default)]
+    stratify_by_site: bool,
+    /// Weight (1 − F)^rho of Gray's test.
+    #[serde(default)]
+    #[schemars(range(min = -10, max = 10))]
+    rho: f64,
+    /// Times of the table, years.
+    #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
+    times_years: Vec<f64>,
+    /// Variance.
+    #[serde(default)]
+    variance: Variance,
+    /// Scale on which the pointwise interval is symmetric.
+    #[serde(default)]
+    interval: Interval,
+    /// Last day of the grid; from the dictionary's range of the time where absent.
+    #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
+    horizon_days: Option<u32>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "competing_risks",
+    title: "Cumulative incidence",
+    estimates: "the probability of each of several competing events by time, by group; Gray's test between groups",
+    sends: "its event table with events by cause: late entries, events and censorings by day and group",
+    pools: "cells are summed; the hub computes the Aalen–Johansen estimate and Gray's test",
+    differs: "none on the daily grid; stratified by site, the test adds scores within sites",
+    not_done: "1 − Kaplan–Meier for one cause, which is not a probability in the presence of competing causes",
+    exchanges: Exchanges::One,
+    sources: "Aalen & Johansen 1978; Aalen 1978; Marubini & Valsecchi 1995; Gray 1988",
+    example: "id = \"incidence\"\nkind = \"competing_risks\"\ncauses = [\"1\"]\nby = \"x_hist_central\"\ntimes_years = [1, 5]\n",
+};
+
+impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    fn grid(&self) -> TimeGrid {
+        TimeGrid::daily(self.horizon_days.unwrap_or(0))
+    }
+
+    fn variance(&self) -> CauseVariance {
+        match self.variance {
+            Variance::Aalen => CauseVariance::Aalen,
+            Variance::Delta => CauseVariance::Delta,
+            Variance::InfinitesimalJackknife => CauseVariance::Jackknife,
+        }
+    }
+}
+
+/// Makes the follow-up of a model of competing causes ready: its own, or the analysis's.
+pub(super) fn followup_of_causes(
+    own: &mut Option<Followup>,
+    names: &[(String, String)],
+    context: &Context<'_>,
+) -> Vec<Fault> {
+    if let Some(followup) = own.as_mut().filter(|f| context.dictionary.get(&f.event).is_some()) {
+        let faults = causes(followup, names, context);
+        if !faults.is_empty() {
+            return faults;
+        }
+    }
+    let mut faults = context.followup(own);
+    if let (Some(followup), true) = (own, faults.is_empty()) {
+        faults.extend(causes(followup, names, context));
+    }
+    faults
+}
+
+/// Competing causes with their places among the options.
+pub(super) fn placed(field: &str, names: &[String]) -> Vec<(String, String)> {
+    names.iter().enumerate().map(|(i, name)| (format!("/{field}/{i}"), name.clone())).collect()
+}
+
+/// Names of competing causes, checked against the levels of the event; the follow-up is made to count them all.
+fn causes(
+    followup: &mut Followup,
+    causes: &[(String, String)],
+    context: &Context<'_>,
+) -> Vec<Fault> {
+    let levels =
+        context.dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
+    let mut faults = Vec::new();
+    if causes.is_empty() {
+        faults.push(Fault::new("/causes", "name at least one level of the event"));
+    }
+    for (at, cause) in causes {
+        if !levels.contains(cause) {
+            let message = format!("`{cause}` is not a level of `{}`", followup.event);
+            faults.push(Fault::new(at, message).hint(suggestion(cause, &levels)));
+        }
+    }
+    followup.event_is = causes.iter().map(|(_, cause)| cause.clone()).collect();
+    faults
+}
+
+/// Position among `causes` of what ended the follow-up of each row; `None` if it was censored (also by a window).
+pub(super) fn cause_of(
+    data: &SiteData,
+    followup: &Followup,
+    causes: &[String],
+    survival: &Survival,
+) -> Result<Vec<Option<usize>>, CohortError> {
+    let (codes, levels) = data.cohort.levels(&followup.event)?;
+    let position: Vec<Option<usize>> =
+        levels.iter().map(|level| causes.iter().position(|c| c == level)).collect();
+    let of = |(&row, &event): (&usize, &bool)| {
+        event.then(|| codes[row].and_then(|c| position[c as usize])).flatten()
+    };
+    Ok(survival.rows.iter().zip(&survival.event).map(of).collect())
+}
+
+/// Table `at_risk`: the number at risk from each day on which it changes, for the figure's rows of numbers.
+pub(super) fn at_risk_table(first: &str, groups: &[(String, Vec<f64>)]) -> Table {
+    let mut table = Table::new("at_risk", &[first, "time", "n_risk"]);
+    for (group, n_risk) in groups {
+        for (day, n) in n_risk.iter().enumerate() {
+            if day == 0 || (n - n_risk[day - 1]).abs() > 0.0 {
+                table.push(vec![group.into(), (day as f64).into(), (*n).into()]);
+            }
+        }
+    }
+    table
+}
+
+fn counts_of(
+    counts: &EventCounts,
+    by_cause: &[f64],
+    causes: usize,
+    g: usize,
+    half_day: bool,
+) -> CauseCounts {
+    let group = counts.group(g);
+    let (cells, groups) = (counts.table.cells, counts.groups.len());
+    let events = (0..causes)
+        .map(|k| by_cause[(k * groups + g) * cells..(k * groups + g + 1) * cells].to_vec())
+        .collect();
+    let time = |j: usize| if j == 0 && half_day { 0.5 } else { j as f64 };
+    CauseCounts {
+        time: (0..cells).map(time).collect(),
+        n_risk: group.n_risk,
+        events,
+        censored: group.censored,
+    }
+}
+
+impl Model for CompetingRisks {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let causes = placed("causes", &options.causes);
+        let mut faults = followup_of_causes(&mut options.followup, &causes, context);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let followup = options.followup.as_ref();
+        faults.extend(horizon_from_dictionary(
+            &mut options.horizon_days,
+            followup,
+            context.dictionary,
+        ));
+        options.groups = vec!["all".to_owned()];
+        if let Some(by) = &options.by {
+            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
+                Some(fault) => faults.push(fault),
+                None => {
+                    options.groups =
+                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
+                }
+            }
+        }
+        let late = followup.is_some_and(|f| f.entry.is_some() || f.window.is_some());
+        if late && options.variance == Variance::InfinitesimalJackknife {
+            let message =
+                "the infinitesimal jackknife requires follow-up from time 0 for all patients";
+            faults.push(Fault::new("/variance", message).hint("variance = \"aalen\""));
+        }
+        let horizon = f64::from(options.horizon_days.unwrap_or(0));
+        for (i, t) in options.times_years.iter().enumerate() {
+            if *t <= 0.0 || t * options.year_days() > horizon {
+                let message = format!("{t} years is not between 0 and {horizon} days");
+                let hint = "report earlier times, or increase horizon_days";
+                faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
+            }
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        let by = options.by.iter();
+        needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
+        let survival = data.cohort.survival(followup, &by)?;
+        let cause = cause_of(data, followup, &options.causes, &survival)?;
+        let group: Vec<u32> = match by.first() {
+            Some(by) => {
+                let (codes, _) = data.cohort.levels(by)?;
+                survival.rows.iter().map(|&row| codes[row].unwrap_or(0)).collect()
+            }
+            None => vec![0; survival.rows.len()],
+        };
+        let rows = Rows {
+            entry: survival.entry.as_deref(),
+            exit: &survival.exit,
+            event: &survival.event,
+            group: &group,
+        };
+        let groups = options.groups.len();
+        let table = event_table(rows, groups, &options.grid());
+        let cells = table.cells;
+        let mut by_cause = vec![0.0; options.causes.len() * groups * cells];
+        for i in 0..survival.rows.len() {
+            let day = survival.exit[i] as usize;
+            if let (Some(k), true) = (cause[i], day < cells) {
+                by_cause[(k * groups + group[i] as usize) * cells + day] += 1.0;
+            }
+        }
+        let axes = vec![
+            Axis::new("cause", options.causes.iter().cloned()),
+            Axis::new("group", options.groups.iter().cloned()),
+            Axis::numbered("cell", cells),
+        ];
+        let counts = EventCounts { groups: options.groups.clone(), table };
+        let mut sums = Sums::of(&survival).event_counts(&counts).counts(
+            "cause_events",
+            axes,
+            by_cause.clone(),
+        );
+        if options.stratify_by_site && groups > 1 {
+            let half_day = followup.zero == ZeroRule::HalfDay;
+            let of = |g| counts_of(&counts, &by_cause, options.causes.len(), g, half_day);
+            let parts: Vec<CauseCounts> = (0..groups).map(of).collect();
+            let (mut score, mut covariance) = (Vec::new(), Vec::new());
+            for k in 0..options.causes.len() {
+                let found = gray(&parts, k, options.rho);
+                score.extend(found.score);
+                covariance.extend(found.covariance);
+            }
+            let axis = |name: &str| Axis::new(name, options.groups.iter().cloned());
+            let cause = || Axis::new("cause", options.causes.iter().cloned());
+            sums = sums.sums("gray_score", vec![cause(), axis("group")], score).sums(
+                "gray_covariance",
+                vec![cause(), axis("group"), axis("other")],
+                covariance,
+            );
+        }
+        Ok(sums)
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    sums.left_out_notices(&mut estimate);
+    let counts = sums.read_event_counts()?;
+    let by_cause = sums.get("cause_events")?;
+    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let causes = options.causes.len();
+    let of = |g| counts_of(&counts, by_cause, causes, g, zero == ZeroRule::HalfDay);
+    let parts: Vec<CauseCounts> = (0..options.groups.len()).map(of).collect();
+    let mut groups =
+        Table::new("groups", &["group", "cause", "n", "n_event", "followed_to_days", "status"]);
+    let tail = ["estimate", "std_error", "conf_low", "conf_high", "status"];
+    let table = |name: &str, head: &[&'static str]| Table::new(name, &[head, &tail].concat());
+    let mut times = table("times", &["group", "cause", "time_years", "n_risk", "n_event"]);
+    let mut curve = table("curve", &["group", "cause", "time", "n_risk", "n_event"]);
+    for (g, group) in options.groups.iter().enumerate() {
+        let persons = counts.persons(g);
+        let followed = counts.followed_to(g, &options.grid());
+        for (k, cause) in options.causes.iter().enumerate() {
+            let events: f64 = parts[g].events[k].iter().sum();
+            let status = match (persons, events) {
+                (n, _) if n <= 0.0 => Status::NoRiskSet,
+                (_, d) if d <= 0.0 => Status::NoEvents,
+                _ => Status::Ok,
+            };
+            let head = [group.into(), cause.into(), persons.into(), events.into()];
+            groups.push(head.into_iter().chain([followed.into(), status.into()]).collect());
+            let steps = parts[g].incidence(k, options.variance());
+            for s in &steps {
+                let head: [Value; 5] =
+                    [group.into(), cause.into(), s.time.into(), s.n_risk.into(), s.n_event.into()];
+                curve.push(head.into_iter().chain(interval(options, s)).collect());
+            }
+            for &years in &options.times_years {
+                let head = [Value::from(group), cause.into(), years.into()];
+                let row =
+                    landmark(options, &parts[g], &steps, years * options.year_days(), followed);
+                times.push(head.into_iter().chain(row).collect());
+            }
+        }
+    }
+    if groups.rows.iter().all(|row| row.last() == Some(&Status::NoEvents.into())) {
+        estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+    }
+    estimate.tables.extend([groups, times]);
+    if options.groups.len() > 1 {
+        estimate.tables.push(test(options, sums, &parts)?);
+    }
+    let at_risk: Vec<(String, Vec<f64>)> =
+        options.groups.iter().cloned().zip(parts.into_iter().map(|p| p.n_risk)).collect();
+    estimate.tables.extend([at_risk_table("group", &at_risk), curve]);
+    Ok(estimate)
+}
+
+/// Estimate, standard error, limits and status.
+fn interval(options: &Options, step: &Incidence) -> Vec<Value> {
+    let (f, se, z) = (step.estimate, step.variance.sqrt(), normal_point(options.level()));
+    if f <= 0.0 || se <= 0.0 || f >= 1.0 {
+        let status = if f >= 1.0 { Status::Boundary } else { Status::OneSided };
+        return vec![f.into(), se.into(), Value::None, Value::None, status.into()];
+    }
+    let (low, high) = match options.interval {
+        Interval::LogLog => {
+            let log = (1.0 - f).ln();
+            let half = z * se / ((1.0 - f) * log.abs());
+            (1.0 - (1.0 - f).powf((-half).exp()), 1.0 - (1.0 - f).powf(half.exp()))
+        }
+        Interval::Log => (f * (-z * se / f).exp(), f * (z * se / f).exp()),
+        Interval::Plain => (f - z * se, f + z * se),
+    };
+    vec![f.into(), se.into(), low.max(0.0).into(), high.min(1.0).into(), Status::Ok.into()]
+}
+
+fn landmark(
+    options: &Options,
+    counts: &CauseCounts,
+    steps: &[Incidence],
+    days: f64,
+    followed: f64,
+) -> Vec<Value> {
+    let j = (days.floor() as usize).min(counts.n_risk.len().saturating_sub(1));
+    let n_risk = if followed > 0.0 { counts.n_risk[j] } else { 0.0 };
+    let mut within = steps.iter().filter(|s| s.time <= days);
+    let events: f64 = within.clone().map(|s| s.n_event).sum();
+    let mut row: Vec<Value> = vec![n_risk.into(), events.into()];
+    // After everybody has had an event of some kind, the incidence of each is known for ever.
+    let emptied = counts.is_emptied();
+    if days > followed && !emptied {
+        row.resize(6, Value::None);
+        row.push(Status::BeyondFollowup.into());
+        return row;
+    }
+    match within.next_back() {
+        Some(step) if step.estimate > 0.0 => row.extend(interval(options, step)),
+        // Nobody has had the event: an upper limit from the beta product of all at risk so far.
+        _ => {
+            let high = 1.0 - BetaProduct::default().interval(n_risk, options.level()).0;
+            row.extend([0.0.into(), 0.0.into(), 0.0.into(), high.into(), Status::OneSided.into()]);
+        }
+    }
+    row
+}
+
+/// Gray's test of each cause.
+fn test(options: &Options, sums: &Sums, parts: &[CauseCounts]) -> Result<Table, LayoutError> {
+    let mut table = Table::new("test", &["cause", "statistic", "df", "p_value", "status"]);
+    let groups = options.groups.len();
+    for (k, cause) in options.causes.iter().enumerate() {
+        let (score, covariance) = if options.stratify_by_site {
+            let (score, covariance) = (sums.get("gray_score")?, sums.get("gray_covariance")?);
+            let width = groups * groups;
+            (
+                score[k * groups..(k + 1) * groups].to_vec(),
+                covariance[k * width..(k + 1) * width].to_vec(),
+            )
+        } else {
+            let found = gray(parts, k, options.rho);
+            (found.score, found.covariance)
+        };
+        let m = groups - 1;
+        let v = nalgebra::DMatrix::from_fn(m, m, |g, h| covariance[g * groups + h]);
+        let u = nalgebra::DVector::from_column_slice(&score[..m]);
+        let inverse = invert(&v);
+        let events: f64 = parts.iter().flat_map(|p| &p.events[k]).sum();
+        let status = match (events, inverse.rank) {
+            (d, _) if d <= 0.0 => Status::NoEvents,
+            (_, 0) => Status::NoRiskSet,
+            _ => Status::Ok,
+        };
+        let (statistic, df) = (quadratic_form(&u, &inverse), inverse.rank as f64);
+        let numbers = if status == Status::Ok {
+            [statistic.into(), df.into(), chi_squared_upper(statistic, df).into()]
+        } else {
+            [Value::None, 0.0.into(), Value::None]
+        };
+        let row = [Value::from(cause)].into_iter().chain(numbers).chain([status.into()]);
+        table.push(row.collect());
+    }
+    Ok(table)
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    estimate.line("estimator", "aalen-johansen", &[]);
+    let horizon = options.horizon_days.unwrap_or(0).to_string();
+    estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
+    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    estimate.line("zero", zero_rule(zero), &[]);
+    let variance = match options.variance {
+        Variance::Aalen => "aalen",
+        Variance::Delta => "delta",
+        Variance::InfinitesimalJackknife => "infinitesimal-jackknife",
+    };
+    estimate.line("variance", variance, &[]);
+    let scale = match options.interval {
+        Interval::LogLog => "log-log",
+        Interval::Log => "log",
+        Interval::Plain => "plain",
+    };
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
+    if options.groups.len() > 1 {
+        estimate.line("test", "gray", &[("rho", options.rho.to_string())]);
+        let strata = if options.stratify_by_site { "by-variables" } else { "none" };
+        estimate.line("strata", strata, &[("strata", "site".to_owned())]);
+    }
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+}

@@ -1,0 +1,410 @@
+//! Regression of cases on age, year, sex and group, with an effect of each site.
+//!
+//! *Estimates* rate ratios, and how much sites differ. *A site sends*, in each round, log-likelihood, score and information of its
+//! counts: its own intercept at its best (fixed) or integrated (random), so that no site's level is seen. *Sums*: term by term. *The
+//! hub* takes Newton steps. *Differs from pooling rows*: not at all. *Not done*: effects of covariates that differ between sites.
+//! *Sources*: McCullagh & Nelder (1989); Lawless (1987); Pinheiro & Bates (1995).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::ConfidenceLevel,
+    model::{
+        Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
+        Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
+        summary_without_fit, unknown_age_cases,
+    },
+    spec::Fault,
+    summary::{Axis, LayoutError, Visibility},
+};
+use tributary_stats::{
+    distribution::{normal_point, normal_two_sided},
+    newton::Evaluation,
+    poisson::{Cell, Mean, fit},
+    site_counts::{LEAST_LN_KAPPA, LEAST_LN_SIGMA, SiteEffect, site_derivatives},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct CountRegression;
+
+/// Distribution of the counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Family {
+    /// Poisson.
+    #[default]
+    Poisson,
+    /// Negative binomial, variance μ + κ μ².
+    NegativeBinomial,
+}
+
+/// Effect of each site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Site {
+    /// None: one intercept.
+    None,
+    /// An intercept of its own.
+    #[default]
+    Fixed,
+    /// Normal intercepts.
+    Random,
+}
+
+impl Site {
+    fn effect(self) -> SiteEffect {
+        match self {
+            Self::None => SiteEffect::None,
+            Self::Fixed => SiteEffect::Fixed,
+            Self::Random => SiteEffect::Random,
+        }
+    }
+}
+
+/// Options of `count_regression`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Cells, the analysis's own if absent.
+    #[serde(default)]
+    incidence: Option<Incidence>,
+    /// Variable whose levels are terms.
+    #[serde(default)]
+    by: Option<String>,
+    /// Whether the calendar year is a term, per year.
+    #[serde(default = "yes")]
+    year: bool,
+    /// Distribution of the counts.
+    #[serde(default)]
+    family: Family,
+    /// Effect of each site.
+    #[serde(default)]
+    site: Site,
+    /// Quadrature points of random effects.
+    #[serde(default = "nodes")]
+    #[schemars(range(min = 1, max = 101))]
+    nodes: usize,
+    /// Most evaluations.
+    #[serde(default = "evaluations")]
+    #[schemars(range(min = 2, max = 200))]
+    max_evaluations: usize,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn nodes() -> usize {
+    15
+}
+
+fn evaluations() -> usize {
+    40
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "count_regression",
+    title: "Regression of case counts",
+    estimates: "rate ratios by age, year, sex and group, with site effects and their heterogeneity",
+    sends: "in each round: log-likelihood, score and information of its counts, with its own intercept profiled or integrated out",
+    pools: "they are summed; the hub maximises by Newton's method",
+    differs: "none; the interval of the negative binomial model uses the observed information, that of MASS::glm.nb the expected",
+    not_done: "covariate effects that vary between sites",
+    exchanges: Exchanges::Several {
+        usual: "5 to 8",
+        instead: "`rate_trend`, without site effects",
+    },
+    sources: "McCullagh & Nelder 1989; Lawless 1987; Pinheiro & Bates 1995",
+    example: "id = \"regressed\"\nkind = \"count_regression\"\n\
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5], age_end = 15, years = [1985, 1994] }\n",
+};
+
+impl Options {
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    /// Coefficients: ages after the first, the second sex, groups after the first, the year.
+    fn covariates(&self) -> Vec<String> {
+        let Some(cells) = &self.incidence else { return Vec::new() };
+        let named = |kind: &str, levels: &[String]| {
+            levels.iter().skip(1).map(|l| format!("{kind}={l}")).collect::<Vec<_>>()
+        };
+        let mut names = named("age", &cells.band_names());
+        names.extend(named("sex", &cells.sexes));
+        names.extend(named("group", &self.groups));
+        names.extend(self.year.then(|| "year".to_owned()));
+        names
+    }
+
+    /// Names of all parameters, in the order of θ.
+    fn parameters(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        if self.site != Site::Fixed {
+            names.push("(Intercept)".to_owned());
+        }
+        names.extend(self.covariates());
+        if self.family == Family::NegativeBinomial {
+            names.push("log(dispersion)".to_owned());
+        }
+        if self.site == Site::Random {
+            names.push("log(site sd)".to_owned());
+        }
+        names
+    }
+
+    fn cells(&self, layout: &Incidence, counts: &IncidenceCounts) -> Vec<Cell> {
+        let (sexes, years, bands) = (layout.sexes(), layout.len(), layout.ages.len());
+        let middle = f64::midpoint(f64::from(layout.years[0]), f64::from(layout.years[1]));
+        let flag = |is: bool| f64::from(u8::from(is));
+        let mut found = Vec::new();
+        for s in 0..sexes {
+            for g in 0..self.groups.len() {
+                for y in 0..years {
+                    for b in 0..bands {
+                        let time = counts.person_years[(s * years + y) * bands + b];
+                        if time <= 0.0 {
+                            continue;
+                        }
+                        let at = ((s * self.groups.len() + g) * years + y) * bands + b;
+                        let mut z: Vec<f64> = (1..bands).map(|k| flag(k == b)).collect();
+                        z.extend((1..layout.sexes.len()).map(|k| flag(k == s)));
+                        z.extend((1..self.groups.len()).map(|k| flag(k == g)));
+                        if self.year {
+                            z.push(f64::from(layout.years[0] + y as i32) - middle);
+                        }
+                        found.push(Cell { events: counts.cases[at], time, expected: 0.0, z });
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+impl Model for CountRegression {
+    type Options = Options;
+    type Params = Question;
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let (by, groups) = (options.by.as_deref(), &mut options.groups);
+        prepare_cells(&mut options.incidence, by, groups, context)
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<Question, FitError> {
+        Ok(Question::Start)
+    }
+
+    fn summarise(
+        &self,
+        options: &Options,
+        question: &Question,
+        data: &SiteData,
+    ) -> Result<Sums, CohortError> {
+        let layout = cells_of(&options.incidence)?;
+        let (start, counts) = rate_sums(layout, options.by.as_deref(), &options.groups, data)?;
+        let names = options.parameters();
+        let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
+        match question {
+            Question::Start => Ok(start),
+            Question::At { theta, .. } => {
+                if theta.len() != names.len() {
+                    let reason = format!("{} parameters for {} terms", theta.len(), names.len());
+                    return Err(CohortError::Question { reason });
+                }
+                let cells = options.cells(layout, &counts);
+                let overdispersed = options.family == Family::NegativeBinomial;
+                let found = site_derivatives(
+                    &cells,
+                    options.site.effect(),
+                    overdispersed,
+                    theta,
+                    options.nodes,
+                );
+                let pairs = names.len() * (names.len() + 1) / 2;
+                Ok(Sums::new(persons)
+                    .sums("log_likelihood", Vec::new(), vec![found.log_likelihood])
+                    .sums("score", vec![Axis::new("term", names)], found.score)
+                    .sums("information", vec![Axis::numbered("pair", pairs)], found.information))
+            }
+        }
+    }
+
+    fn advance(
+        &self,
+        options: &Options,
+        rounds: &[Round<Question, Sums>],
+    ) -> Result<Step<Question>, FitError> {
+        let first = rounds.first().ok_or(FitError::NoRounds)?;
+        let mut estimate = Estimate::new(Exactness::Exact, first.sites);
+        card_lines(&mut estimate, options);
+        left_out_cases(&first.pooled, &mut estimate);
+        unknown_age_cases(&first.pooled, &mut estimate);
+        let sum = |name: &str| Ok::<f64, LayoutError>(first.pooled.get(name)?.iter().sum());
+        let events = sum("cases")?;
+        let names = options.parameters();
+        if let Some((status, key)) = refusal(events, names.len()) {
+            let values = [("parameters", names.len().to_string()), ("events", events.to_string())];
+            estimate.notice(Notice::new(status, key, &values));
+            estimate.tables.push(summary_without_fit(events, events, status));
+            return Ok(Step::Done(Box::new(estimate)));
+        }
+        // The later rounds go on from the answers.
+        let every: Vec<usize> = (0..names.len()).collect();
+        let begin =
+            if rounds.len() == 1 { start(options, &first.pooled, &names)? } else { Vec::new() };
+        match ascend(rounds, options.max_evaluations, &[], &[], &every, || begin)? {
+            Ascent::Ask(question) => Ok(Step::Ask(question)),
+            Ascent::Ended(mut fitted) => {
+                // A variance that runs to 0 is at its border; the rest is where it should be.
+                let at_border = |j: &usize| match names[*j].as_str() {
+                    "log(dispersion)" => fitted.theta[*j] <= LEAST_LN_KAPPA,
+                    "log(site sd)" => fitted.theta[*j] <= LEAST_LN_SIGMA,
+                    _ => false,
+                };
+                let border: Vec<usize> = (0..names.len()).filter(at_border).collect();
+                if fitted.status == Status::Ok && !border.is_empty() {
+                    estimate.notice(Notice::new(Status::Boundary, "no-variation", &[]));
+                    fitted.running = border;
+                    fitted.status = Status::Boundary;
+                }
+                finish(options, &mut estimate, &fitted, &names, events);
+                Ok(Step::Done(Box::new(estimate)))
+            }
+        }
+    }
+}
+
+/// Where the ascent begins: intercept and coefficients of the Poisson model of the pooled cells, and ln κ by moments of what is left
+/// (McCullagh & Nelder 1989, section 6.2).
+fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>, LayoutError> {
+    /// Coefficients that run to infinity begin nearer by.
+    const FARTHEST: f64 = 8.0;
+    let counts = IncidenceCounts {
+        cases: pooled.get("cases")?.to_vec(),
+        unknown_age: Vec::new(),
+        person_years: pooled.get("person_years")?.to_vec(),
+        left_out: [0.0; 3],
+        uncovered: Vec::new(),
+    };
+    let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
+    cells.iter_mut().for_each(|cell| cell.z.insert(0, 1.0));
+    let sum = |f: &dyn Fn(&Cell) -> f64| cells.iter().map(f).sum::<f64>();
+    let mut first = vec![0.0; 1 + options.covariates().len()];
+    first[0] = (sum(&|c| c.events) / sum(&|c| c.time)).ln();
+    let fit = fit(&cells, Mean::Rate, &first, false);
+    let usable = |e: &&Evaluation| e.beta.iter().all(|b| b.is_finite());
+    let mut begin = fit.record.last().filter(usable).map_or(first, |e| e.beta.clone());
+    begin[1..].iter_mut().for_each(|b| *b = b.clamp(-FARTHEST, FARTHEST));
+    let mean = |c: &Cell| c.time * c.z.iter().zip(&begin).map(|(z, b)| z * b).sum::<f64>().exp();
+    let excess = sum(&|c| (c.events - mean(c)).powi(2) - c.events) / sum(&|c| mean(c).powi(2));
+    let dispersion = if excess > 0.0 { excess.ln().clamp(-6.0, 1.0) } else { -6.0 };
+    // Where sites have levels of their own, the common one is not among the parameters.
+    let mut coefficients = begin[1..].iter().copied();
+    let value = |name: &String| match name.as_str() {
+        "(Intercept)" => begin[0],
+        "log(dispersion)" => dispersion,
+        "log(site sd)" => -1.5,
+        _ => coefficients.next().unwrap_or_default(),
+    };
+    Ok(names.iter().map(value).collect())
+}
+
+fn finish(
+    options: &Options,
+    estimate: &mut Estimate,
+    fitted: &Fitted,
+    names: &[String],
+    events: f64,
+) {
+    fitted.tell_end(estimate, names);
+    let columns = [
+        "term",
+        "estimate",
+        "std_error",
+        "rate_ratio",
+        "rate_ratio_low",
+        "rate_ratio_high",
+        "p_value",
+        "status",
+    ];
+    let mut table = Table::new("coefficients", &columns);
+    let z = normal_point(options.level());
+    let usable = matches!(fitted.status, Status::Ok | Status::Monotone | Status::Boundary);
+    for (j, name) in names.iter().enumerate() {
+        let mut row: Vec<Value> = vec![name.into()];
+        if !usable || fitted.running.contains(&j) {
+            row.resize(columns.len() - 1, Value::None);
+            row.push(fitted.status.into());
+        } else {
+            let (b, se) = (fitted.theta[j], fitted.std_error(j));
+            let ratio = [0.0, -z, z].map(|k| (b + k * se).exp());
+            let is_ratio = !name.starts_with("log(") && !name.starts_with('(');
+            row.extend([b, se].map(Value::number));
+            row.extend(ratio.map(|x| if is_ratio { Value::number(x) } else { Value::None }));
+            let p = (is_ratio && se > 0.0).then(|| normal_two_sided(b / se));
+            row.extend([p.into(), Status::Ok.into()]);
+        }
+        table.push(row);
+    }
+    let mut variation =
+        Table::new("variation", &["quantity", "estimate", "conf_low", "conf_high", "status"]);
+    for (name, word) in [("log(dispersion)", "dispersion κ"), ("log(site sd)", "SD between sites")]
+    {
+        if let Some(j) = names.iter().position(|n| n == name).filter(|_| usable) {
+            let (b, se) = (fitted.theta[j], fitted.std_error(j));
+            let mut row = vec![Value::from(word)];
+            if fitted.running.contains(&j) {
+                row.extend([0.0.into(), Value::None, Value::None, Status::Boundary.into()]);
+            } else {
+                row.extend([0.0, -z, z].map(|k| Value::number((b + k * se).exp())));
+                row.push(Status::Ok.into());
+            }
+            variation.push(row);
+        }
+    }
+    estimate.tables.push(table);
+    if !variation.rows.is_empty() {
+        estimate.tables.push(variation);
+    }
+    let levels = if options.site == Site::Fixed { estimate.sites } else { 0 };
+    estimate.tables.push(fitted.summary_with(events, events, levels));
+    estimate.fit = Some(fitted.record.clone());
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    let family = if options.family == Family::Poisson { "poisson" } else { "negative-binomial" };
+    estimate.line("counts", family, &[]);
+    let site = match options.site {
+        Site::None => "none",
+        Site::Fixed => "fixed",
+        Site::Random => "random",
+    };
+    estimate.line("site-effect", site, &[("nodes", options.nodes.to_string())]);
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "wald", &[("level", level)]);
+}

@@ -1,0 +1,518 @@
+//! Cox regression in one round, for covariates with levels: every tie rule, baseline survival and standardised curves.
+//!
+//! *Estimates* log hazard ratios with a baseline common to all sites, survival of described patients, and survival standardised to
+//! the pooled covariates. *A site sends*, once, its event table by covariate pattern. *Sums*: cell by cell. *The hub* forms all
+//! risk sets of any coefficients and maximises. *Differs from pooling rows*: not at all. *Not done*: quantities as covariates.
+//! *Sources*: Cox (1972); Efron (1977); Breslow (1974); Gail, Lubin & Rubinstein (1981); Makuch (1982) for standardised curves.
+
+use std::collections::BTreeMap;
+
+use nalgebra::{DMatrix, DVector};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
+    model::{
+        Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Fitted, Model, ModelCard,
+        Patient, Round, Step, Sums, Terms, covariate_faults, patient_faults, summary_without_fit,
+        values_of, year_of,
+    },
+    spec::{Fault, VariableKind},
+    summary::{LayoutError, Visibility},
+};
+use tributary_stats::{
+    cox::{DeathDay, Patterns, TieRule, Ties},
+    distribution::{chi_squared_upper, normal_point},
+    event_table::{Rows, TimeGrid, event_table},
+    matrix::{independent_columns, invert, quadratic_form},
+    newton::{Evaluation, Next, newton},
+};
+
+use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+
+/// The model.
+#[derive(Debug)]
+pub struct CoxPatterns;
+
+/// Tie rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Rule {
+    /// Efron.
+    #[default]
+    Efron,
+    /// Breslow.
+    Breslow,
+    /// Exact discrete: `ties = "exact"` of R, `DISCRETE` of SAS; the effects are odds ratios.
+    Exact,
+}
+
+/// Options of `cox_patterns`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up, the analysis's own if absent.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Covariates with levels.
+    covariates: Vec<String>,
+    /// Reference levels; the first level of the dictionary where absent.
+    #[serde(default)]
+    reference: BTreeMap<String, String>,
+    /// Pairs of covariates whose products are added.
+    #[serde(default)]
+    interactions: Vec<[String; 2]>,
+    /// How tied deaths share their risk set.
+    #[serde(default)]
+    ties: Rule,
+    /// Patients whose survival is predicted at `times_years`.
+    #[serde(default)]
+    patients: Vec<Patient>,
+    /// Covariate whose levels have a standardised curve each: what survival would be had all patients that level.
+    #[serde(default)]
+    standardise: Option<String>,
+    /// Times of the predictions, years.
+    #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
+    times_years: Vec<f64>,
+    /// Last day of the grid; from the dictionary's range of the time where absent.
+    #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
+    horizon_days: Option<u32>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+    /// Columns of the design, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    design: Vec<DesignTerm>,
+    /// Levels of each covariate, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    levels: Vec<Vec<String>>,
+}
+
+/// Most patterns of covariates.
+const MOST_PATTERNS: usize = 500;
+const MOST_EVALUATIONS: usize = 60;
+
+static CARD: ModelCard = ModelCard {
+    kind: "cox_patterns",
+    title: "Cox regression from covariate patterns",
+    estimates: "log hazard ratios with a common baseline, survival predictions for given patients, standardised survival",
+    sends: "once: late entries, events and censorings by day for every pattern of the covariates",
+    pools: "cells are summed; the hub computes the risk sets for any coefficients and maximises by Newton's method",
+    differs: "none: it equals coxph(…) on the pooled records",
+    not_done: "quantities as covariates",
+    exchanges: Exchanges::One,
+    sources: "Cox 1972; Efron 1977; Breslow 1974; Gail, Lubin & Rubinstein 1981; Makuch 1982",
+    example: "id = \"patterns\"\nkind = \"cox_patterns\"\ncovariates = [\"x_hist_central\", \"stage\"]\ntimes_years = [1, 5]\nstandardise = \"x_hist_central\"\n",
+};
+
+impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    fn ties(&self) -> TieRule {
+        match self.ties {
+            Rule::Efron => TieRule::Approximate(Ties::Efron),
+            Rule::Breslow => TieRule::Approximate(Ties::Breslow),
+            Rule::Exact => TieRule::Exact,
+        }
+    }
+
+    fn patterns(&self) -> usize {
+        self.levels.iter().map(Vec::len).product()
+    }
+
+    /// Levels in pattern number `pattern`, the last covariate fastest.
+    fn pattern(&self, mut pattern: usize) -> BTreeMap<String, serde_json::Value> {
+        let mut values = BTreeMap::new();
+        for (name, levels) in self.covariates.iter().zip(&self.levels).rev() {
+            values.insert(
+                name.clone(),
+                serde_json::Value::from(levels[pattern % levels.len()].clone()),
+            );
+            pattern /= levels.len();
+        }
+        values
+    }
+
+    fn row(&self, values: &BTreeMap<String, serde_json::Value>) -> Vec<f64> {
+        self.design.iter().map(|term| term.value(values).unwrap_or(0.0)).collect()
+    }
+}
+
+impl Model for CoxPatterns {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = context.followup(&mut options.followup);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let followup = options.followup.as_ref();
+        faults.extend(horizon_from_dictionary(
+            &mut options.horizon_days,
+            followup,
+            context.dictionary,
+        ));
+        if options.covariates.is_empty() {
+            faults.push(Fault::new("/covariates", "name at least one covariate"));
+        }
+        for (i, name) in options.covariates.iter().enumerate() {
+            let kinds = [VariableKind::Category, VariableKind::Flag];
+            faults.extend(context.check(&format!("/covariates/{i}"), name, &kinds));
+        }
+        if !faults.is_empty() {
+            return faults;
+        }
+        let columns = Columns {
+            covariates: &options.covariates,
+            reference: &options.reference,
+            splines: &BTreeMap::new(),
+            interactions: &options.interactions,
+        };
+        options.design = columns.terms(context, &mut faults);
+        let levels = |name: &String| {
+            context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels())
+        };
+        options.levels = options.covariates.iter().map(levels).collect();
+        if options.patterns() > MOST_PATTERNS {
+            let n = options.patterns();
+            let message =
+                format!("the covariates have {n} patterns, at most {MOST_PATTERNS} are sent");
+            faults.push(
+                Fault::new("/covariates", message).hint("use `cox`, which takes several rounds"),
+            );
+        }
+        let standardise = options.standardise.iter().map(|name| ("/standardise".to_owned(), name));
+        faults.extend(covariate_faults(standardise, &options.covariates, context));
+        faults.extend(patient_faults(&options.patients, &options.covariates, context));
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let category =
+            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        needs.extend(options.covariates.iter().map(category));
+        needs
+    }
+
+    fn terms(&self, options: &Options) -> Vec<String> {
+        options.design.iter().map(DesignTerm::name).collect()
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
+        let survival = data.cohort.survival(followup, &needed)?;
+        let mut pattern = vec![0_u32; survival.rows.len()];
+        for (name, levels) in options.covariates.iter().zip(&options.levels) {
+            let (codes, _) = data.cohort.levels(name)?;
+            for (at, &row) in pattern.iter_mut().zip(&survival.rows) {
+                *at = *at * levels.len() as u32 + codes[row].unwrap_or(0);
+            }
+        }
+        let rows = Rows {
+            entry: survival.entry.as_deref(),
+            exit: &survival.exit,
+            event: &survival.event,
+            group: &pattern,
+        };
+        let n = options.patterns();
+        let table = event_table(rows, n, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
+        let groups = (0..n).map(|k| k.to_string()).collect();
+        Ok(Sums::of(&survival).event_counts(&EventCounts { groups, table }))
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+/// Risk sets and deaths by day over the patterns, and the persons of each.
+fn patterns(options: &Options, counts: &EventCounts) -> (Patterns, Vec<f64>) {
+    let n = options.patterns();
+    let groups: Vec<_> = (0..n).map(|g| counts.group(g)).collect();
+    let half_day = options.followup.as_ref().is_none_or(|f| f.zero == ZeroRule::HalfDay);
+    let mut days = Vec::new();
+    for j in 0..counts.table.cells {
+        let deaths: Vec<f64> = groups.iter().map(|g| g.events[j]).collect();
+        if deaths.iter().sum::<f64>() > 0.0 {
+            let at_risk = groups.iter().map(|g| g.n_risk[j]).collect();
+            let day = if j == 0 && half_day { 0.5 } else { j as f64 };
+            days.push(DeathDay { day, at_risk, deaths });
+        }
+    }
+    let x = (0..n).map(|k| options.row(&options.pattern(k))).collect();
+    (Patterns { x, days }, (0..n).map(|g| counts.persons(g)).collect())
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let counts = sums.read_event_counts()?;
+    let (patterns, persons) = patterns(options, &counts);
+    let events: f64 = patterns.days.iter().flat_map(|d| &d.deaths).sum();
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    sums.left_out_notices(&mut estimate);
+    let p = options.design.len();
+    let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
+    let total: f64 = persons.iter().sum();
+    let refused = if events <= 0.0 {
+        Some((Status::NoEvents, "no-events"))
+    } else if 3.0 * p as f64 > events {
+        Some((Status::NotIdentified, "too-few-events"))
+    } else {
+        None
+    };
+    if let Some((status, key)) = refused {
+        let values = [("parameters", p.to_string()), ("events", events.to_string())];
+        estimate.notice(Notice::new(status, key, &values));
+        terms.all(status);
+        estimate.tables.push(terms.table);
+        estimate.tables.push(summary_without_fit(total, events, status));
+        return Ok(estimate);
+    }
+    let start =
+        Evaluation::new(&vec![0.0; p], &patterns.derivatives(&vec![0.0; p], options.ties()));
+    // Of a column that is the same for everybody, rounding may leave a trace of information.
+    let columns: Vec<Vec<f64>> =
+        patterns.x.iter().map(|x| [&[1.0], x.as_slice()].concat()).collect();
+    let people = columns.iter().zip(&persons).filter(|(_, n)| **n > 0.0);
+    let products = people.fold(DMatrix::zeros(p + 1, p + 1), |sum, (z, n)| {
+        let z = DVector::from_row_slice(z);
+        sum + &z * z.transpose() * *n
+    });
+    let varied = independent_columns(&products);
+    let mut active = independent_columns(&start.information);
+    active.retain(|j| varied.contains(&(j + 1)));
+    let pick = |x: &Vec<f64>| active.iter().map(|&j| x[j]).collect::<Vec<f64>>();
+    let reduced =
+        Patterns { x: patterns.x.iter().map(pick).collect(), days: patterns.days.clone() };
+    let evaluate = |beta: &[f64]| Evaluation::new(beta, &reduced.derivatives(beta, options.ties()));
+    let mut record = vec![evaluate(&vec![0.0; active.len()])];
+    let next = loop {
+        match newton(&record, MOST_EVALUATIONS) {
+            Next::Try(beta) => record.push(evaluate(&beta)),
+            next => break next,
+        }
+    };
+    let null = record[0].clone();
+    let fitted = Fitted::new(&record, next, 1);
+    let names: Vec<String> = active.iter().map(|&j| options.design[j].name()).collect();
+    fitted.tell_end(&mut estimate, &names);
+    if active.len() < p {
+        let dropped = (0..p).filter(|j| !active.contains(j)).map(|j| options.design[j].name());
+        let values = [("terms", dropped.collect::<Vec<_>>().join(", "))];
+        estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+    }
+    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
+    for j in 0..p {
+        match active.iter().position(|&k| k == j) {
+            Some(i) if usable && !fitted.running.contains(&i) => {
+                terms.wald(j, fitted.theta[i], fitted.std_error(i));
+            }
+            Some(_) => terms.push(j, &[], fitted.status),
+            None => terms.push(j, &[], Status::NotIdentified),
+        }
+    }
+    estimate.tables.push(terms.table);
+    estimate.tables.push(fitted.summary(total, events));
+    estimate.tables.push(tests(&null, &fitted));
+    if fitted.status == Status::Ok && options.ties != Rule::Exact {
+        let curves = Curves { options, patterns: &reduced, fitted: &fitted, active: &active };
+        if !options.patients.is_empty() {
+            estimate.tables.push(curves.patients());
+        }
+        if let Some(name) = &options.standardise {
+            estimate.tables.push(curves.standardised(name, &persons));
+        }
+        estimate.tables.push(curves.baseline());
+    }
+    estimate.fit = Some(fitted.record);
+    Ok(estimate)
+}
+
+fn tests(null: &Evaluation, fitted: &Fitted) -> Table {
+    let mut table = Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
+    let start = invert(&null.information);
+    let df = start.rank as f64;
+    let mut push = |name: &str, statistic: Option<f64>| {
+        let p = statistic.map(|x| chi_squared_upper(x, df));
+        let status = if statistic.is_some() { Status::Ok } else { fitted.status };
+        table.push(vec![name.into(), statistic.into(), df.into(), p.into(), status.into()]);
+    };
+    push("likelihood ratio", Some(2.0 * (fitted.log_likelihood - null.log_likelihood)));
+    let wald = quadratic_form(&fitted.theta, &invert(&fitted.covariance));
+    push("Wald", (fitted.status == Status::Ok).then_some(wald));
+    push("score", Some(quadratic_form(&null.score, &start)));
+    table
+}
+
+struct Curves<'a> {
+    options: &'a Options,
+    patterns: &'a Patterns,
+    fitted: &'a Fitted,
+    active: &'a [usize],
+}
+
+impl Curves<'_> {
+    fn tie_rule(&self) -> Ties {
+        if self.options.ties == Rule::Breslow { Ties::Breslow } else { Ties::Efron }
+    }
+
+    /// Cumulative baseline hazard at `days`, and the sum of the squared parts of its increments.
+    fn cumulative(&self, beta: &[f64], days: f64) -> (f64, f64) {
+        let steps = self.patterns.baseline(beta, self.tie_rule());
+        let within = steps.iter().filter(|s| s[0] <= days);
+        within.fold((0.0, 0.0), |(h, v), s| (h + s[1], v + s[2]))
+    }
+
+    /// Weighted mean of survival over rows of covariates, with its standard error: that of the baseline's increments, and that of
+    /// the coefficients, on which the increments depend too.
+    fn mean_survival(&self, rows: &[(Vec<f64>, f64)], days: f64) -> (f64, f64) {
+        let eta = |x: &[f64], beta: &[f64]| x.iter().zip(beta).map(|(x, b)| x * b).sum::<f64>();
+        let at = |beta: &[f64]| {
+            let (hazard, _) = self.cumulative(beta, days);
+            rows.iter().map(|(x, w)| w * (-hazard * eta(x, beta).exp()).exp()).sum::<f64>()
+        };
+        let (estimate, of_beta) = self.fitted.delta(at);
+        let beta: Vec<f64> = self.fitted.theta.iter().copied().collect();
+        let (hazard, squares) = self.cumulative(&beta, days);
+        let slope: f64 = rows
+            .iter()
+            .map(|(x, w)| {
+                let risk = eta(x, &beta).exp();
+                w * risk * (-hazard * risk).exp()
+            })
+            .sum();
+        (estimate, (of_beta * of_beta + slope * slope * squares).sqrt())
+    }
+
+    fn pick(&self, x: &[f64]) -> Vec<f64> {
+        self.active.iter().map(|&j| x[j]).collect()
+    }
+
+    fn row(&self, table: &mut Table, head: Vec<Value>, rows: &[(Vec<f64>, f64)], years: f64) {
+        let (s, se) = self.mean_survival(rows, years * self.options.year_days());
+        let z = normal_point(self.options.level());
+        let mut row = head;
+        row.push(years.into());
+        if s > 0.0 && s < 1.0 {
+            let half = z * se / (s * s.ln().abs());
+            let (low, high) = (s.powf(half.exp()), s.powf((-half).exp()));
+            row.extend([s.into(), se.into(), low.into(), high.into(), Status::Ok.into()]);
+        } else {
+            row.extend([s.into(), 0.0.into(), Value::None, Value::None, Status::OneSided.into()]);
+        }
+        table.push(row);
+    }
+
+    fn patients(&self) -> Table {
+        let columns =
+            ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+        let mut table = Table::new("predicted", &columns);
+        for patient in &self.options.patients {
+            let x = self.pick(&values_of(patient, &self.options.design));
+            for &years in &self.options.times_years {
+                self.row(&mut table, vec![Value::from(&patient.name)], &[(x.clone(), 1.0)], years);
+            }
+        }
+        table
+    }
+
+    /// What survival would be had all patients the same level of one covariate and the others their own.
+    fn standardised(&self, name: &str, persons: &[f64]) -> Table {
+        let columns =
+            ["group", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+        let mut table = Table::new("standardised", &columns);
+        let at = self.options.covariates.iter().position(|c| c == name).unwrap_or(0);
+        let total: f64 = persons.iter().sum();
+        for level in &self.options.levels[at] {
+            let rows: Vec<(Vec<f64>, f64)> = (0..persons.len())
+                .filter(|&k| persons[k] > 0.0)
+                .map(|k| {
+                    let mut values = self.options.pattern(k);
+                    values.insert(name.to_owned(), serde_json::Value::from(level.clone()));
+                    (self.pick(&self.options.row(&values)), persons[k] / total)
+                })
+                .collect();
+            for &years in &self.options.times_years {
+                self.row(&mut table, vec![level.into()], &rows, years);
+            }
+        }
+        table
+    }
+
+    /// Baseline of a patient with all covariates at their reference.
+    fn baseline(&self) -> Table {
+        let mut table = Table::new("baseline", &["time", "cumulative_hazard", "survival"]);
+        let beta: Vec<f64> = self.fitted.theta.iter().copied().collect();
+        let mut hazard = 0.0;
+        for [day, increment, _] in self.patterns.baseline(&beta, self.tie_rule()) {
+            hazard += increment;
+            table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
+        }
+        table
+    }
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    estimate.line("estimator", "partial-likelihood", &[]);
+    let ties = match options.ties {
+        Rule::Efron => "efron",
+        Rule::Breslow => "breslow",
+        Rule::Exact => "exact",
+    };
+    estimate.line("ties", ties, &[]);
+    estimate.line("baseline", "common", &[]);
+    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    estimate.line("zero", zero_rule(zero), &[]);
+    let level = 100.0 * options.level();
+    estimate.line("interval", "wald", &[("level", level.to_string())]);
+    estimate.line("variance", "observed-information", &[]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_number_gives_its_levels_back() {
+        let options: Options = serde_json::from_value(serde_json::json!({
+            "covariates": ["a", "b"],
+            "levels": [["x", "y"], ["1", "2", "3"]],
+        }))
+        .unwrap();
+        let values = options.pattern(4);
+        assert_eq!((values["a"].as_str(), values["b"].as_str()), (Some("y"), Some("2")));
+    }
+}

@@ -1,0 +1,321 @@
+//! Multi-state survival: the probability to be in each state over time.
+//!
+//! *Estimates* transition probabilities from each starting state and the numbers of transitions. Rows are *sojourns*: one for each
+//! stay of a patient in a state; where no state is named, each patient's stay in the first one. *A site sends*, by day and state, entries, ends and transitions. *Sums*: cell by cell. *The
+//! hub* forms the Aalen–Johansen product, clock forward. *Differs from pooling rows*: not at all. *Not done*: clock reset;
+//! regression of transitions, which `cox` does with `event_is`. *Sources*: Aalen & Johansen (1978); Andersen et al. (1993).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
+    model::{
+        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
+    spec::{Fault, VariableKind, suggestion},
+    summary::{Axis, LayoutError, Visibility},
+};
+use tributary_stats::{
+    distribution::normal_point,
+    event_table::{Rows, TimeGrid, event_table},
+    multi_state::{Occupation, Transitions, aalen_johansen},
+};
+
+use super::{
+    competing_risks::{at_risk_table, cause_of, followup_of_causes, placed},
+    kaplan_meier::{horizon_from_dictionary, no_followup},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct MultiState;
+
+/// Options of `multi_state`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Start and end of each sojourn, the analysis's own follow-up if absent; its `event` is the state that comes next.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Variable with the state of the sojourn; where absent every row is the stay in the first state.
+    #[serde(default)]
+    state: Option<String>,
+    /// Whole number that sojourns of one patient share; each sojourn is a patient of its own where absent.
+    #[serde(default)]
+    person: Option<String>,
+    /// States in the order of the tables; a state that no sojourn has is one that is not left.
+    states: Vec<String>,
+    /// States from which probabilities are wanted, at time 0; the first state where absent.
+    #[serde(default)]
+    from: Vec<String>,
+    /// Times of the table, years.
+    #[serde(default)]
+    #[schemars(with = "Vec<limits::Years>")]
+    times_years: Vec<f64>,
+    /// Last day of the grid; from the dictionary's range of the time where absent.
+    #[serde(default)]
+    #[schemars(with = "Option<limits::Days>")]
+    horizon_days: Option<u32>,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "multi_state",
+    title: "Multi-state model",
+    estimates: "state occupation probabilities over time, and numbers of transitions",
+    sends: "by day and state: entries, ends and transitions of sojourns",
+    pools: "cells are summed; the hub computes the Aalen–Johansen product with Greenwood's covariance, clock forward",
+    differs: "none on the daily grid",
+    not_done: "clock reset",
+    exchanges: Exchanges::One,
+    sources: "Aalen & Johansen 1978; Andersen, Borgan, Gill & Keiding 1993",
+    example: "id = \"states\"\nkind = \"multi_state\"\nstates = [\"0\", \"1\"]\ntimes_years = [1, 5]\n",
+};
+
+impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    fn from(&self) -> Vec<String> {
+        if self.from.is_empty() { self.states[..1].to_vec() } else { self.from.clone() }
+    }
+}
+
+impl Model for MultiState {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        if options.states.len() < 2 {
+            return vec![Fault::new("/states", "name at least two states")];
+        }
+        // States that nobody enters need not be levels of the next state; the others must be.
+        let states = placed("states", &options.states);
+        let mut faults = followup_of_causes(&mut options.followup, &states, context);
+        if !faults.is_empty() {
+            return faults;
+        }
+        let followup = options.followup.as_ref();
+        faults.extend(horizon_from_dictionary(
+            &mut options.horizon_days,
+            followup,
+            context.dictionary,
+        ));
+        let kinds = [VariableKind::Category, VariableKind::Flag];
+        let state = options.state.as_ref();
+        faults.extend(state.and_then(|name| context.check("/state", name, &kinds)));
+        let person = options.person.as_ref();
+        let integer = [VariableKind::Integer];
+        faults.extend(person.and_then(|name| context.check("/person", name, &integer)));
+        for (i, name) in options.from.iter().enumerate() {
+            if !options.states.contains(name) {
+                let message = format!("`{name}` is not one of the states");
+                let fault = Fault::new(format!("/from/{i}"), message);
+                faults.push(fault.hint(suggestion(name, &options.states)));
+            }
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
+        needs.extend(options.state.iter().map(|name| need(name, ColumnKind::Category)));
+        needs.extend(options.person.iter().map(|name| need(name, ColumnKind::Real)));
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let needed = options.state.iter().chain(&options.person).map(String::as_str);
+        let survival = data.cohort.stretches(followup, &needed.collect::<Vec<_>>())?;
+        let (_, persons) = data.cohort.persons(options.person.as_deref(), &survival.rows)?;
+        let next = cause_of(data, followup, &options.states, &survival)?;
+        let k = options.states.len();
+        // Sojourns in states outside the list are put beside: group k.
+        let group: Vec<u32> = match &options.state {
+            None => vec![0; survival.rows.len()],
+            Some(state) => {
+                let (codes, levels) = data.cohort.levels(state)?;
+                let position: Vec<Option<usize>> =
+                    levels.iter().map(|l| options.states.iter().position(|s| s == l)).collect();
+                let of = |&row: &usize| codes[row].and_then(|c| position[c as usize]).unwrap_or(k);
+                survival.rows.iter().map(|row| of(row) as u32).collect()
+            }
+        };
+        let rows = Rows {
+            entry: survival.entry.as_deref(),
+            exit: &survival.exit,
+            event: &survival.event,
+            group: &group,
+        };
+        let table = event_table(rows, k + 1, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
+        let cells = table.cells;
+        let mut transitions = vec![0.0; k * k * cells];
+        for i in 0..survival.rows.len() {
+            let (from, day) = (group[i] as usize, survival.exit[i] as usize);
+            // A sojourn that ends in its own state is one whose observation ends.
+            let moves = from < k && day < cells && next[i] != Some(from);
+            if let (Some(to), true) = (next[i], moves) {
+                transitions[(from * k + to) * cells + day] += 1.0;
+            }
+        }
+        let axis = |name: &str| Axis::new(name, options.states.iter().cloned());
+        let axes = vec![axis("from"), axis("to"), Axis::numbered("cell", cells)];
+        let groups = options.states.iter().cloned().chain(["another state".to_owned()]).collect();
+        Ok(Sums::of_persons(&survival, persons)
+            .event_counts(&EventCounts { groups, table })
+            .counts("transitions", axes, transitions))
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    sums.left_out_notices(&mut estimate);
+    let counts = sums.read_event_counts()?;
+    let cells = counts.table.cells;
+    let k = options.states.len();
+    let moved = sums.get("transitions")?;
+    let at_risk: Vec<Vec<f64>> = (0..k).map(|h| counts.group(h).n_risk).collect();
+    let times: Vec<Transitions> = (0..cells)
+        .filter_map(|day| {
+            let counts: Vec<f64> = (0..k * k).map(|c| moved[c * cells + day]).collect();
+            (counts.iter().sum::<f64>() > 0.0).then(|| Transitions {
+                time: (day as f64).max(0.5),
+                at_risk: at_risk.iter().map(|n| n[day]).collect(),
+                counts,
+            })
+        })
+        .collect();
+    let mut table = Table::new("transitions", &["from", "to", "n_event", "n_sojourns", "status"]);
+    for (h, from) in options.states.iter().enumerate() {
+        for (j, to) in options.states.iter().enumerate() {
+            let n: f64 = times.iter().map(|t| t.counts[h * k + j]).sum();
+            if n > 0.0 {
+                let row = vec![
+                    from.into(),
+                    to.into(),
+                    n.into(),
+                    counts.persons(h).into(),
+                    Status::Ok.into(),
+                ];
+                table.push(row);
+            }
+        }
+    }
+    if times.is_empty() {
+        estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+    }
+    let outside = counts.persons(k);
+    if outside > 0.0 {
+        let values = [("n", outside.to_string())];
+        estimate.notices.push(Notice::new(Status::Ok, "sojourns-outside", &values));
+    }
+    let tail = ["state", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
+    let mut at = Table::new("times", &[&["from"][..], &tail].concat());
+    let mut curve =
+        Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"]);
+    let followed =
+        (0..k).map(|h| counts.followed_to(h, &TimeGrid::daily(cells as u32))).fold(0.0, f64::max);
+    for from in options.from() {
+        let start: Vec<f64> =
+            options.states.iter().map(|s| f64::from(u8::from(*s == from))).collect();
+        let occupation = aalen_johansen(&start, &times);
+        // Where everybody has come to a state that nobody leaves, nothing changes any more.
+        let settled = occupation.last().is_some_and(|o| {
+            let leaves = |j: &usize| at_risk[*j].iter().any(|n| *n > 0.0);
+            (0..k).filter(leaves).all(|j| o.probability[j] <= 1e-12)
+        });
+        let known_to = if settled { f64::INFINITY } else { followed };
+        for (o, t) in occupation.iter().zip(&times) {
+            for (j, state) in options.states.iter().enumerate() {
+                curve.push(vec![
+                    (&from).into(),
+                    state.into(),
+                    o.time.into(),
+                    t.at_risk[j].into(),
+                    o.probability[j].into(),
+                    o.variance[j].sqrt().into(),
+                ]);
+            }
+        }
+        for &years in &options.times_years {
+            for (j, state) in options.states.iter().enumerate() {
+                let head = [Value::from(&from), state.into(), years.into()];
+                let row = landmark(options, &occupation, &start, j, years, known_to);
+                at.push(head.into_iter().chain(row).collect());
+            }
+        }
+    }
+    let states: Vec<(String, Vec<f64>)> = options.states.iter().cloned().zip(at_risk).collect();
+    estimate.tables.extend([table, at, at_risk_table("state", &states), curve]);
+    Ok(estimate)
+}
+
+/// Probability of a state with limits symmetric in log(−log p).
+fn landmark(
+    options: &Options,
+    occupation: &[Occupation],
+    start: &[f64],
+    state: usize,
+    years: f64,
+    known_to: f64,
+) -> Vec<Value> {
+    let days = years * options.year_days();
+    if days > known_to {
+        let mut row = vec![Value::None; 4];
+        row.push(Status::BeyondFollowup.into());
+        return row;
+    }
+    let last = occupation.iter().rev().find(|o| o.time <= days);
+    let (p, se) =
+        last.map_or((start[state], 0.0), |o| (o.probability[state], o.variance[state].sqrt()));
+    if p <= 0.0 || p >= 1.0 || se <= 0.0 {
+        return vec![p.into(), se.into(), Value::None, Value::None, Status::Boundary.into()];
+    }
+    let half = normal_point(options.level()) * se / (p * p.ln().abs());
+    let (low, high) = (p.powf(half.exp()), p.powf((-half).exp()));
+    vec![p.into(), se.into(), low.into(), high.into(), Status::Ok.into()]
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    estimate.line("estimator", "aalen-johansen", &[]);
+    estimate.line("clock", "forward", &[]);
+    let horizon = options.horizon_days.unwrap_or(0).to_string();
+    estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
+    estimate.line("variance", "greenwood", &[]);
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "pointwise", &[("level", level), ("scale", "log-log".to_owned())]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+}

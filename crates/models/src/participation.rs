@@ -1,0 +1,184 @@
+//! Participation: what each site received, left out and analysed, as a flow.
+//!
+//! *Estimates*: nothing; it says who is in the study. *A site sends* the parts into which its records fall: left out at
+//! each step, analysed with and without the event. *Sums*: the sites stand side by side. *The hub* adds the parts to the
+//! totals of the flow. *Differs from pooling rows*: not at all. *Not done*: overlap between sites. *Source*: STROBE item 13.
+//!
+//! The parts exclude each other, so that a hidden part can be protected by hiding another one; totals are formed at the hub.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    estimate::{Estimate, Exactness, Status, Table, Value},
+    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    spec::{Fault, VariableKind},
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+};
+
+/// The model.
+#[derive(Debug)]
+pub struct Participation;
+
+/// Options of `participation`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up whose events are counted, if it is not the analysis's own.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Number of cases that a record stands for, the analysis's own if absent; 1 each where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    count: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Parts {
+    sites: Vec<String>,
+    labels: Vec<String>,
+    /// By site and part; `None` where hidden.
+    counts: Vec<Option<f64>>,
+    /// Cases by site that the analysed records stand for, where a record may stand for several.
+    cases: Option<Vec<Option<f64>>>,
+}
+
+const ANALYSED_WITH_EVENT: &str = "analysed, event";
+const ANALYSED_WITHOUT_EVENT: &str = "analysed, no event";
+const ANALYSED_WITHOUT_FOLLOWUP: &str = "analysed, no follow-up";
+
+static CARD: ModelCard = ModelCard {
+    kind: "participation",
+    title: "Participation",
+    estimates: "nothing; it reports how many records each site received, excluded and analysed",
+    sends: "numbers of records excluded at each step, and analysed with and without the event",
+    pools: "sites are shown side by side; totals are computed at the hub",
+    differs: "none",
+    not_done: "persons registered at two sites are not detected",
+    exchanges: Exchanges::One,
+    sources: "STROBE statement, item 13 (von Elm et al. 2007)",
+    example: "id = \"participation\"\nkind = \"participation\"\n",
+};
+
+impl Statistic for Parts {
+    fn into_draft(self) -> Result<Draft, LayoutError> {
+        let cells: Vec<f64> = self.counts.iter().map(|c| c.unwrap_or(0.0)).collect();
+        let persons = cells.iter().sum::<f64>() as u64;
+        let axes = vec![Axis::new("part", self.labels)];
+        let array = Array::new("records", axes, Kind::Count, Rule::Stack, cells)?;
+        let draft = Draft::new(persons).with(array.shown(), Support::OwnCounts);
+        let Some(cases) = self.cases else { return Ok(draft) };
+        let cells = cases.iter().map(|c| c.unwrap_or(0.0)).collect();
+        let array = Array::new("cases", Vec::new(), Kind::Count, Rule::Stack, cells)?;
+        Ok(draft.with(array.shown(), Support::OwnCounts))
+    }
+
+    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+        let array = summary.array("records")?;
+        Ok(Self {
+            sites: array.levels("site").to_vec(),
+            labels: array.levels("part").to_vec(),
+            counts: array.cells().to_vec(),
+            cases: summary.array("cases").ok().map(|array| array.cells().to_vec()),
+        })
+    }
+}
+
+impl Model for Participation {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Parts;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        let integer = [VariableKind::Integer];
+        let mut faults: Vec<Fault> =
+            options.count.iter().filter_map(|n| context.check("/count", n, &integer)).collect();
+        let count = context.incidence.and_then(|cells| cells.count.clone());
+        options.count = options.count.take().or(count);
+        if options.followup.is_some() || context.followup.is_some() {
+            faults.extend(context.followup(&mut options.followup));
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let followup = options.followup.iter().flat_map(Followup::needs);
+        let need = |count: &String| ColumnNeed { name: count.clone(), kind: ColumnKind::Real };
+        followup.chain(options.count.iter().map(need)).collect()
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::EachSite
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Parts, CohortError> {
+        let mut parts: Vec<(String, u64)> = data.flow.excluded.clone();
+        if let Some(followup) = &options.followup {
+            let survival = data.cohort.stretches(followup, &[])?;
+            let events = survival.events();
+            parts.push((ANALYSED_WITH_EVENT.into(), events));
+            parts.push((ANALYSED_WITHOUT_EVENT.into(), survival.rows.len() as u64 - events));
+            parts.push((
+                ANALYSED_WITHOUT_FOLLOWUP.into(),
+                survival.missing + survival.never_at_risk,
+            ));
+        } else {
+            parts.push((ANALYSED_WITHOUT_FOLLOWUP.into(), data.cohort.rows() as u64));
+        }
+        let counts = parts.iter().map(|(_, n)| Some(*n as f64)).collect();
+        let cases = options.count.as_deref().map(|name| data.cohort.case_counts(Some(name)));
+        let cases = cases.transpose()?.map(|cases| vec![Some(cases.iter().sum())]);
+        Ok(Parts {
+            cases,
+            sites: Vec::new(),
+            labels: parts.into_iter().map(|(name, _)| name).collect(),
+            counts,
+        })
+    }
+
+    fn advance(&self, _: &Options, rounds: &[Round<(), Parts>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        let Parts { sites, labels: parts, counts, cases } = &round.pooled;
+        let mut table = Table::new("flow", &["site", "step", "n", "status"]);
+        let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
+        let mut pooled: Vec<(String, Option<f64>)> = Vec::new();
+        for (s, site) in sites.iter().enumerate() {
+            let cells = &counts[s * parts.len()..(s + 1) * parts.len()];
+            let is_analysed = |i: &usize| parts[*i].starts_with("analysed");
+            let chosen = |keep: &dyn Fn(&usize) -> bool| {
+                (0..parts.len()).filter(|i| keep(i)).map(|i| cells[i]).collect::<Vec<_>>()
+            };
+            let mut steps = vec![("received".to_owned(), total(cells))];
+            steps.extend(
+                (0..parts.len()).filter(|i| !is_analysed(i)).map(|i| (parts[i].clone(), cells[i])),
+            );
+            steps.push(("analysed".to_owned(), total(&chosen(&is_analysed))));
+            let events = parts.iter().position(|p| p == ANALYSED_WITH_EVENT);
+            steps.extend(events.map(|i| ("events".to_owned(), cells[i])));
+            steps.extend(cases.iter().map(|cases| ("cases".to_owned(), cases[s])));
+            for (i, (step, n)) in steps.into_iter().enumerate() {
+                let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+                table.push(vec![site.into(), (&step).into(), n.into(), status.into()]);
+                match pooled.get_mut(i) {
+                    Some((_, sum)) => *sum = sum.zip(n).map(|(a, b)| a + b),
+                    None => pooled.push((step, n)),
+                }
+            }
+        }
+        for (step, n) in pooled {
+            let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+            table.push(vec![Value::from("all"), step.into(), n.into(), status.into()]);
+        }
+        let mut estimate = Estimate::new(Exactness::Exact, round.sites);
+        estimate.line("estimator", "counts-of-records", &[]);
+        estimate.tables.push(table);
+        Ok(Step::Done(Box::new(estimate)))
+    }
+}

@@ -1,0 +1,359 @@
+//! Standardised incidence or mortality ratio and absolute excess rate: second cancers and late deaths of survivors.
+//!
+//! *Estimates* observed over expected events, and events in excess per person-time, by group and time since diagnosis. *A site
+//! sends*, once, observed events, person-years and expected events: expected ones are formed at the site from the country's own
+//! rates. *Sums*: cell by cell. *The hub* forms ratios with exact limits and tests them. *Differs from pooling rows*: not at
+//! all. *Not done*: multiple-primary rules, which belong to the registry. *Sources*: Breslow & Day (1987); Garwood (1936); Travis
+//! et al. (2006).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tributary_core::{
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    limits::{self, ConfidenceLevel},
+    model::{
+        Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
+    },
+    spec::{Fault, VariableKind},
+    summary::{Axis, LayoutError, Visibility},
+};
+use tributary_stats::{
+    distribution::{chi_squared_upper, garwood},
+    newton::Next,
+    poisson::{Cell, Mean, fit},
+};
+
+use super::kaplan_meier::no_followup;
+
+/// The model.
+#[derive(Debug)]
+pub struct StandardisedRatio;
+
+/// Rates of the general population.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Source {
+    /// The site's table `rates`, such as cancer incidence.
+    #[default]
+    Rates,
+    /// The site's table `life_table`.
+    LifeTable,
+}
+
+/// Options of `standardised_ratio`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Follow-up from diagnosis to the event or the end, the analysis's own if absent.
+    #[serde(default)]
+    followup: Option<Followup>,
+    /// Variables with which expected rates are looked up.
+    background: Background,
+    /// Which table holds them.
+    #[serde(default)]
+    source: Source,
+    /// Variable whose levels have ratios of their own.
+    #[serde(default)]
+    by: Option<String>,
+    /// Years after diagnosis from which patients count: 5 for five-year survivors.
+    #[serde(default)]
+    #[schemars(with = "limits::YearsFromStart")]
+    latency_years: f64,
+    /// Ends of bands of time since diagnosis, years; later events are not counted.
+    #[schemars(with = "Vec<limits::Years>")]
+    bands_years: Vec<f64>,
+    /// Person-years for which excess events are told: 10 000, or 1 000.
+    #[serde(default = "ten_thousand")]
+    #[schemars(with = "limits::Units")]
+    per_person_years: f64,
+    /// Confidence level, the analysis's own if absent.
+    #[serde(default)]
+    confidence_level: Option<ConfidenceLevel>,
+    /// Levels of `by`, from the dictionary.
+    #[serde(default)]
+    #[schemars(skip)]
+    groups: Vec<String>,
+}
+
+fn ten_thousand() -> f64 {
+    10_000.0
+}
+
+static CARD: ModelCard = ModelCard {
+    kind: "standardised_ratio",
+    title: "Standardised ratio and excess risk",
+    estimates: "observed-to-expected ratios and excess rates, by group and time since diagnosis",
+    sends: "once: observed events, person-years and expected events by group and band",
+    pools: "cells are summed; the hub computes ratios and excess rates with exact limits, and tests for heterogeneity and trend",
+    differs: "none",
+    not_done: "rules for multiple primaries, which are up to the registry",
+    exchanges: Exchanges::One,
+    sources: "Breslow & Day 1987; Garwood 1936; Travis et al. 2006",
+    example: "id = \"sir\"\nkind = \"standardised_ratio\"\nbackground = { age = \"age_months\", date = \"incidence_date\" }\nbands_years = [5, 10]\n",
+};
+
+impl Options {
+    /// Days in a year.
+    fn year_days(&self) -> f64 {
+        year_of(self.followup.as_ref()).days()
+    }
+
+    fn level(&self) -> f64 {
+        self.confidence_level.unwrap_or_default().share()
+    }
+
+    fn bands(&self) -> Vec<String> {
+        let starts = std::iter::once(&self.latency_years).chain(&self.bands_years);
+        starts.zip(&self.bands_years).map(|(from, to)| format!("{from}–{to} years")).collect()
+    }
+}
+
+impl Model for StandardisedRatio {
+    type Options = Options;
+    type Params = ();
+    type Statistic = Sums;
+
+    fn card(&self) -> &'static ModelCard {
+        &CARD
+    }
+
+    fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
+        options.confidence_level.get_or_insert(context.confidence_level);
+        let mut faults = context.followup(&mut options.followup);
+        if !faults.is_empty() {
+            return faults;
+        }
+        faults.extend(options.background.prepare("/background", context));
+        let ascending = options.bands_years.windows(2).all(|w| w[0] < w[1]);
+        let first = options.bands_years.first();
+        if options.latency_years < 0.0
+            || first.is_none_or(|f| *f <= options.latency_years)
+            || !ascending
+        {
+            let message = "bands_years must be ascending and end after latency_years";
+            faults.push(Fault::new("/bands_years", message).hint("bands_years = [10, 20, 30]"));
+        }
+        options.groups = vec!["all".to_owned()];
+        if let Some(by) = &options.by {
+            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
+                Some(fault) => faults.push(fault),
+                None => {
+                    options.groups =
+                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
+                }
+            }
+        }
+        faults
+    }
+
+    fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let mut needs: Vec<ColumnNeed> =
+            options.followup.iter().flat_map(Followup::needs).collect();
+        needs.extend(options.background.needs());
+        let by = options.by.iter();
+        needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
+        needs.sort();
+        needs.dedup();
+        needs
+    }
+
+    fn visibility(&self, _: &Options) -> Visibility {
+        Visibility::SumOnly
+    }
+
+    fn begin(&self, _: &Options) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let (table, name) = match options.source {
+            Source::Rates => (&data.tables.rates, "rates"),
+            Source::LifeTable => (&data.tables.life_table, "life_table"),
+        };
+        let table = table.as_ref().ok_or(CohortError::NoTable { table: name })?;
+        let table = table.in_years(options.year_days());
+        let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
+        needed.extend(options.background.names());
+        let survival = data.cohort.survival(followup, &needed)?;
+        let persons = options.background.persons(data, &survival, name, Background::WHOLE)?;
+        let codes = match &options.by {
+            Some(by) => data.cohort.levels(by)?.0,
+            None => vec![Some(0); data.cohort.rows()],
+        };
+        let bands = options.bands_years.len();
+        let size = options.groups.len() * bands;
+        let (mut observed, mut time, mut expected) =
+            (vec![0.0; size], vec![0.0; size], vec![0.0; size]);
+        let mut outside = 0.0;
+        for i in 0..survival.rows.len() {
+            let group = codes[survival.rows[i]].unwrap_or(0) as usize;
+            // As in every model of rates, the day of diagnosis counts as half a day.
+            let exit = f64::from(survival.exit[i]).max(0.5);
+            let entry = survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]));
+            let mut from = options.latency_years * options.year_days();
+            for (band, years) in options.bands_years.iter().enumerate() {
+                let to = years * options.year_days();
+                let (start, end) = (entry.max(from), exit.min(to));
+                let at = group * bands + band;
+                if end > start {
+                    time[at] += (end - start) / options.year_days();
+                    for s in table.stretches(persons[i], end.ceil() as i32) {
+                        let days = end.min(f64::from(s.to)) - start.max(f64::from(s.from));
+                        expected[at] += s.hazard * days.max(0.0);
+                    }
+                }
+                if survival.event[i] && exit > from && exit <= to {
+                    observed[at] += 1.0;
+                }
+                from = to;
+            }
+            let start = persons[i].start;
+            outside += f64::from(u8::from(table.is_outside(start, start + survival.exit[i])));
+        }
+        let axes = || {
+            let groups = Axis::new("group", options.groups.iter().cloned());
+            vec![groups, Axis::new("band", options.bands())]
+        };
+        Ok(Sums::of(&survival)
+            .counts("observed", axes(), observed)
+            .counts("outside", Vec::new(), vec![outside])
+            .person_time("time", axes(), time)
+            .sums("expected", axes(), expected))
+    }
+
+    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
+        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    }
+}
+
+fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
+    let mut estimate = Estimate::new(Exactness::Exact, sites);
+    card_lines(&mut estimate, options);
+    sums.left_out_notices(&mut estimate);
+    let outside = sums.one("outside")?;
+    if outside > 0.0 {
+        let values = [("n", outside.to_string())];
+        estimate.notice(Notice::new(Status::Extrapolated, "life-table-outside", &values));
+    }
+    let (observed, time, expected) =
+        (sums.get("observed")?, sums.get("time")?, sums.get("expected")?);
+    let columns = [
+        "group",
+        "band",
+        "observed",
+        "expected",
+        "person_years",
+        "ratio",
+        "ratio_low",
+        "ratio_high",
+        "excess",
+        "excess_low",
+        "excess_high",
+        "status",
+    ];
+    let mut table = Table::new("ratios", &columns);
+    let bands = options.bands_years.len();
+    let mut push = |group: &str, band: &str, o: f64, e: f64, y: f64| {
+        let [low, high] = garwood(o, options.level());
+        let ratio = |x: f64| if e > 0.0 { Value::number(x / e) } else { Value::None };
+        let per = options.per_person_years;
+        let excess = |x: f64| if y > 0.0 { Value::number((x - e) / y * per) } else { Value::None };
+        let status = match (y > 0.0, e > 0.0, o > 0.0) {
+            (false, _, _) => Status::NoRiskSet,
+            (_, false, _) => Status::NotIdentified,
+            (_, _, false) => Status::NoEvents,
+            _ => Status::Ok,
+        };
+        table.push(vec![
+            group.into(),
+            band.into(),
+            o.into(),
+            e.into(),
+            y.into(),
+            ratio(o),
+            ratio(low),
+            ratio(high),
+            excess(o),
+            excess(low),
+            excess(high),
+            status.into(),
+        ]);
+    };
+    for (g, group) in options.groups.iter().enumerate() {
+        let all = |v: &[f64]| v[g * bands..(g + 1) * bands].iter().sum::<f64>();
+        if bands > 1 {
+            for (b, band) in options.bands().iter().enumerate() {
+                let at = g * bands + b;
+                push(group, band, observed[at], expected[at], time[at]);
+            }
+        }
+        push(group, "all", all(observed), all(expected), all(time));
+    }
+    estimate.tables.push(table);
+    estimate.tables.push(tests(options, observed, expected));
+    if observed.iter().sum::<f64>() <= 0.0 {
+        estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
+    }
+    Ok(estimate)
+}
+
+/// Likelihood-ratio tests by Poisson regression with offset ln E: between groups, and for a trend over bands.
+fn tests(options: &Options, observed: &[f64], expected: &[f64]) -> Table {
+    let mut table = Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
+    let (groups, bands) = (options.groups.len(), options.bands_years.len());
+    let likelihood = |row: &dyn Fn(usize) -> Vec<f64>| {
+        let cells: Vec<Cell> = (0..observed.len())
+            .map(|i| Cell { events: observed[i], time: 0.0, expected: expected[i], z: row(i) })
+            .collect();
+        let p = cells.first().map_or(0, |c| c.z.len());
+        let found = fit(&cells, Mean::Relative, &vec![0.0; p], false);
+        match found.next {
+            Next::Converged { at, .. } | Next::Monotone { at, .. } => {
+                Some(found.record[at].log_likelihood)
+            }
+            Next::NotConverged { .. } | Next::Try(_) => None,
+        }
+    };
+    let flag = |is: bool| f64::from(u8::from(is));
+    let null = likelihood(&|_| vec![1.0]);
+    let by_group =
+        |i: usize| (0..groups).map(|g| flag(g == 0 || i / bands == g)).collect::<Vec<f64>>();
+    let trend = |i: usize| {
+        let mut row = by_group(i);
+        row.push((i % bands) as f64);
+        row
+    };
+    let mut push = |name: &str, large: Option<f64>, small: Option<f64>, df: usize| {
+        let ratio = large.zip(small).map(|(l, s)| 2.0 * (l - s).max(0.0));
+        let status = if ratio.is_some() { Status::Ok } else { Status::Nonconverged };
+        let df = df as f64;
+        let p = ratio.map(|r| chi_squared_upper(r, df));
+        table.push(vec![name.into(), ratio.into(), df.into(), p.into(), status.into()]);
+    };
+    if observed.iter().sum::<f64>() > 0.0 && expected.iter().all(|e| *e >= 0.0) {
+        if groups > 1 {
+            push("between groups", likelihood(&by_group), null, groups - 1);
+        }
+        if bands > 1 {
+            push("trend over bands", likelihood(&trend), likelihood(&by_group), 1);
+        }
+    }
+    table
+}
+
+fn card_lines(estimate: &mut Estimate, options: &Options) {
+    estimate.line("estimator", "observed-expected", &[]);
+    let source = if options.source == Source::Rates { "own-rates" } else { "own" };
+    estimate.line("life-table", source, &[]);
+    let bands: Vec<String> = options.bands_years.iter().map(f64::to_string).collect();
+    estimate.line("bands", "of-followup", &[("bands", bands.join(", "))]);
+    estimate.line("latency", "years", &[("years", options.latency_years.to_string())]);
+    let per = options.per_person_years.to_string();
+    estimate.line("excess", "per", &[("per", per)]);
+    let level = (100.0 * options.level()).to_string();
+    estimate.line("interval", "exact-poisson", &[("level", level)]);
+    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+}

@@ -1,0 +1,279 @@
+//! Lines over follow-up time: curves with numbers at risk, and likelihood curves.
+
+use tributary_core::estimate::{Estimate, Table};
+use tributary_stats::distribution::chi_squared_quantile;
+
+use super::{Block, Composed, Composer};
+use crate::{
+    figure::{LinePlot, Series, lines},
+    results::ModelResult,
+};
+
+/// How far below its maximum a likelihood curve is drawn.
+const DEPTH: f64 = 6.0;
+/// Smallest number at risk for which a line is still drawn.
+const AT_RISK_FLOOR: f64 = 5.0;
+
+/// A line with the words that tell it apart, and its numbers at risk.
+type Keyed = (Vec<String>, Series, Vec<(f64, f64)>);
+
+/// What a line figure shows, by kind of model.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent yes-or-no facts about a figure"
+)]
+pub(super) struct Curve {
+    table: &'static str,
+    /// Columns that tell lines apart.
+    by: &'static [&'static str],
+    x: &'static str,
+    days: bool,
+    steps: bool,
+    percent: bool,
+    from_one: bool,
+}
+
+pub(super) fn curve_of(kind: &str) -> Option<Curve> {
+    let curve = |table, by, x, days, steps, percent, from_one| {
+        Some(Curve { table, by, x, days, steps, percent, from_one })
+    };
+    match kind {
+        "net_survival" => curve("curve", &["group", "estimator"], "time", true, true, true, true),
+        "competing_risks" => curve("curve", &["group", "cause"], "time", true, true, true, false),
+        "multi_state" => curve("curve", &["from", "state"], "time", true, true, true, false),
+        "mean_cumulative_count" => curve("curve", &[], "time", true, true, false, false),
+        "survival_lexis" => {
+            curve("times", &["approach", "survival"], "time_years", false, false, true, true)
+        }
+        "excess_hazard" => curve("excess_hazard", &[], "time_years", false, false, false, false),
+        "cox_patterns" | "royston_parmar" | "parametric" | "cure" => {
+            curve("predicted", &["patient"], "time_years", false, false, true, true)
+        }
+        _ => None,
+    }
+}
+
+impl Composer<'_> {
+    pub(super) fn line_figure(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+        curve: &Curve,
+    ) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table(curve.table).filter(|t| t.rows.len() > 1) else {
+            return Ok(Vec::new());
+        };
+        let unit = if curve.days { model.year_days() } else { 1.0 };
+        let mut series: Vec<Keyed> = Vec::new();
+        for row in 0..table.rows.len() {
+            let number = |column: &str| table.number(row, column);
+            let (Some(x), Some(y)) = (number(curve.x), number("estimate")) else { continue };
+            if curve.days
+                && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR)
+                && model.kind != "multi_state"
+            {
+                continue;
+            }
+            // Relative survival is the question where expected mortality is known.
+            let relative =
+                model.kind == "survival_lexis" && table.find("survival", "relative").is_some();
+            if relative && table.text(row, "survival") == "observed" {
+                continue;
+            }
+            let key: Vec<String> = curve.by.iter().map(|c| table.text(row, c).to_owned()).collect();
+            if !series.iter().any(|(k, _, _)| *k == key) {
+                let start = if curve.from_one { 1.0 } else { 0.0 };
+                let mut points = Vec::new();
+                if curve.percent || model.kind == "mean_cumulative_count" {
+                    let first = model.kind == "multi_state" && key.first() == key.get(1);
+                    points.push((0.0, if first { 1.0 } else { start }, None));
+                }
+                series.push((
+                    key.clone(),
+                    Series { label: String::new(), points, numbers: Vec::new(), dots: false },
+                    Vec::new(),
+                ));
+            }
+            if let Some((_, s, risk)) = series.iter_mut().find(|(k, _, _)| *k == key) {
+                let band = number("conf_low").zip(number("conf_high"));
+                s.points.push((x / unit, y, band));
+                risk.extend(number("n_risk").map(|n| (x / unit, n)));
+            }
+        }
+        let counted = estimate.table("at_risk").filter(|_| curve.days);
+        if let Some(counted) = counted {
+            let enough = |risk: &[(f64, f64)]| {
+                risk.iter().rfind(|(_, n)| *n >= AT_RISK_FLOOR).map_or(0.0, |(x, _)| *x)
+            };
+            for (key, _, risk) in &mut series {
+                *risk = at_risk(counted, key, unit);
+            }
+            // The last value holds as long as enough are followed, a state's as long as in any state.
+            let any = series.iter().map(|(_, _, risk)| enough(risk)).fold(0.0, f64::max);
+            for (_, s, risk) in &mut series {
+                let end = if model.kind == "multi_state" { any } else { enough(risk) };
+                if let Some(&(x, y, band)) = s.points.last()
+                    && end > x
+                {
+                    s.points.push((end, y, band));
+                }
+            }
+        }
+        let varies = |i: usize| series.iter().any(|(k, _, _)| k[i] != series[0].0[i]);
+        let shown: Vec<usize> = (0..curve.by.len()).filter(|&i| varies(i)).collect();
+        let last =
+            series.iter().flat_map(|(_, s, _)| s.points.iter().map(|p| p.0)).fold(0.0, f64::max);
+        if last <= 0.0 {
+            return Ok(Vec::new());
+        }
+        let x_marks: Vec<(f64, String)> = crate::figure::marks(last);
+        for (key, s, risk) in &mut series {
+            let words: Composed<Vec<String>> = shown
+                .iter()
+                .map(|&i| match curve.by[i] {
+                    "group" => self.group(model, model.by.as_deref(), &key[i]),
+                    "cause" | "state" | "from" => Ok(self.event_level(model, &key[i])),
+                    _ => Ok(self
+                        .word(&format!("value.{}", key[i]))
+                        .unwrap_or_else(|_| key[i].clone())),
+                })
+                .collect();
+            s.label = words?.join(", ");
+            if curve.days {
+                // Counts by time hold until the next; a curve's row has those at risk just before it.
+                let at = |t: f64| {
+                    let row = if counted.is_some() {
+                        risk.iter().rfind(|(x, _)| *x <= t + 1e-9)
+                    } else {
+                        risk.iter().find(|(x, _)| *x >= t - 1e-9)
+                    };
+                    row.map(|(_, n)| *n)
+                };
+                s.numbers = x_marks
+                    .iter()
+                    .map(|(t, label)| match at(*t) {
+                        _ if label.is_empty() => String::new(),
+                        Some(n) => self.locale.count(n),
+                        None => "–".to_owned(),
+                    })
+                    .collect();
+            }
+        }
+        let series: Vec<Series> = series.into_iter().map(|(_, s, _)| s).collect();
+        let top = series
+            .iter()
+            .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
+            .fold(0.0, f64::max);
+        let top = if curve.percent && (curve.from_one || top > 0.6) {
+            top.clamp(1.0, 1.1)
+        } else {
+            1.05 * top
+        };
+        let key = |what: &str| format!("figure.{}.{what}", model.kind);
+        let plot = LinePlot {
+            series,
+            steps: curve.steps,
+            x_marks,
+            y: (0.0, top.max(1e-6)),
+            percent: curve.percent,
+            across: None,
+            x_label: self.word("survival.x_label")?,
+            y_label: self.word(&key("y"))?,
+            numbers_label: self.word("survival.risk_label")?,
+            labels: Vec::new(),
+        };
+        let level = self.level_words(model);
+        let caption =
+            self.say(&key("caption"), &[("level", &level), ("event", &self.event(model))])?;
+        let alt = plot
+            .series
+            .iter()
+            .filter_map(|s| {
+                let (x, y, _) = s.points.last()?;
+                let y = if curve.percent { self.locale.percent(*y) } else { self.locale.ratio(*y) };
+                Some(format!("{} {y} ({} y)", s.label, self.locale.decimals(*x, 1)))
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        Ok(vec![self.place(format!("{}.curve", model.id), lines(&plot), caption, alt)])
+    }
+
+    /// The summed likelihood curve around its maximum, with the height that marks the interval.
+    pub(super) fn likelihood_figure(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+    ) -> Composed<Vec<Block>> {
+        let Some(table) = estimate.table("likelihood") else { return Ok(Vec::new()) };
+        let taus = [0.0, 0.3, 0.6];
+        let mut series = Vec::new();
+        for tau in taus {
+            let mut points = Vec::new();
+            for row in 0..table.rows.len() {
+                let number = |column: &str| table.number(row, column);
+                let (Some(t), Some(x), Some(y)) =
+                    (number("tau"), number("effect"), number("log_likelihood"))
+                else {
+                    continue;
+                };
+                if (t - tau).abs() < 1e-9 && y > -DEPTH {
+                    points.push((x, y, None));
+                }
+            }
+            if points.len() > 1 {
+                let label = self.say(
+                    "figure.profile_likelihood.tau",
+                    &[("tau", &self.locale.decimals(tau, 1))],
+                )?;
+                series.push(Series { label, points, numbers: Vec::new(), dots: false });
+            }
+        }
+        let all = || series.iter().flat_map(|s: &Series| s.points.iter().map(|p| p.0));
+        let (low, high) =
+            (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
+        if low >= high {
+            return Ok(Vec::new());
+        }
+        let ratios =
+            [0.02, 0.05, 0.1, 0.2, 0.33, 0.5, 0.67, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0_f64];
+        let marks: Vec<(f64, String)> = ratios
+            .iter()
+            .filter(|r| r.ln() >= low - 0.3 && r.ln() <= high + 0.3)
+            .map(|r| (r.ln(), format!("{r}")))
+            .collect();
+        let cut = -0.5 * chi_squared_quantile(Self::level(model), 1.0);
+        let across = Some((
+            cut,
+            self.say("figure.profile_likelihood.cut", &[("level", &self.level_words(model))])?,
+        ));
+        let plot = LinePlot {
+            series,
+            steps: false,
+            x_marks: marks,
+            y: (-DEPTH, 0.0),
+            percent: false,
+            across,
+            x_label: self.head("hazard_ratio"),
+            y_label: self.word("figure.profile_likelihood.y")?,
+            numbers_label: String::new(),
+            labels: Vec::new(),
+        };
+        let caption =
+            self.say("figure.profile_likelihood.caption", &[("level", &self.level_words(model))])?;
+        let alt = self.word("figure.profile_likelihood.alt")?;
+        Ok(vec![self.place(format!("{}.curve", model.id), lines(&plot), caption, alt)])
+    }
+}
+
+/// Numbers at risk by time of the line that these words tell apart; the table's first column names the group or state.
+fn at_risk(counted: &Table, key: &[String], unit: f64) -> Vec<(f64, f64)> {
+    let whose = counted.columns.first().map_or("", String::as_str);
+    let rows = 0..counted.rows.len();
+    rows.filter(|&r| match whose {
+        // The key of a line of states is where it comes from and the state itself.
+        "state" => key.get(1).is_some_and(|state| counted.text(r, whose) == state),
+        _ => key.first().is_none_or(|group| counted.text(r, whose) == group),
+    })
+    .filter_map(|r| Some((counted.number(r, "time")? / unit, counted.number(r, "n_risk")?)))
+    .collect()
+}

@@ -1,0 +1,371 @@
+//! Pages of models that share one layout: coefficients with their ratios, other tables column by column, a figure where there is a
+//! curve or a ratio.
+
+use tributary_core::estimate::{Estimate, Table, Value};
+
+use super::{Block, Composed, Composer, curves::curve_of};
+use crate::{
+    document::PrintTable,
+    figure::{ForestPlot, ForestRow, forest},
+    results::ModelResult,
+};
+
+/// Tables of more rows are in the table files only.
+const MOST_ROWS: usize = 60;
+/// Tables that a figure shows, or that are there for machines.
+const NOT_PRINTED: [&str; 10] = [
+    "curve",
+    "at_risk",
+    "likelihood",
+    "baseline",
+    "cumulative_hazard",
+    "excess_hazard",
+    "knots",
+    "yearly",
+    "subset_density",
+    "dose_response",
+];
+/// Columns that hold probabilities, by table; in the others they are numbers of another kind.
+const PROBABILITIES: [&str; 9] = [
+    "times",
+    "standardised",
+    "predicted",
+    "conditional",
+    "bracket",
+    "crude_probability",
+    "life_table",
+    "cured",
+    "gate",
+];
+/// Columns of whole numbers.
+const COUNTS: [&str; 24] = [
+    "n",
+    "df",
+    "observed",
+    "parameters",
+    "cases",
+    "joinpoints",
+    "k",
+    "q_df",
+    "test_df",
+    "missing",
+    "cohort",
+    "period",
+    "age",
+    "moderators_df",
+    "duration",
+    "alive",
+    "lost",
+    "lost_alive",
+    "prevalent",
+    "periods",
+    "groups",
+    "deaths",
+    "arm",
+    "studies",
+];
+/// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
+const ELSEWHERE: [&str; 7] =
+    ["std_error", "q", "q_df", "q_p_value", "h2", "statistic", "tau2_std_error"];
+/// Columns of calendar years.
+const YEARS: [&str; 3] = ["year", "from_year", "to_year"];
+
+impl Composer<'_> {
+    pub(super) fn further(
+        &mut self,
+        model: &ModelResult,
+        estimate: &Estimate,
+    ) -> Composed<Vec<Block>> {
+        let mut blocks = Vec::new();
+        if model.kind == "profile_likelihood" {
+            blocks.extend(self.likelihood_figure(model, estimate)?);
+        }
+        if let Some(curve) = curve_of(&model.kind) {
+            blocks.extend(self.line_figure(model, estimate, &curve)?);
+        }
+        if let Some(terms) = estimate.table("terms") {
+            blocks.push(self.terms(model, estimate, terms)?);
+            blocks.extend(self.ratio_figure(model, terms)?);
+        }
+        let printed = |t: &&Table| t.name != "terms" && !NOT_PRINTED.contains(&t.name.as_str());
+        for table in estimate.tables.iter().filter(printed) {
+            if table.rows.is_empty() {
+                continue;
+            }
+            let has = |column: &str| table.columns.iter().any(|c| c == column);
+            let laid_out = if has("term") && has("reference") {
+                self.terms(model, estimate, table)?
+            } else {
+                self.columns(model, table)?
+            };
+            blocks.push(laid_out);
+        }
+        Ok(blocks)
+    }
+
+    /// Tables of a model with a page of its own that this page lays out.
+    pub(super) fn further_tables(
+        &self,
+        model: &ModelResult,
+        estimate: &Estimate,
+        names: &[&str],
+    ) -> Composed<Vec<Block>> {
+        let tables = estimate.tables.iter().filter(|t| names.contains(&t.name.as_str()));
+        tables.filter(|t| !t.rows.is_empty()).map(|t| self.columns(model, t)).collect()
+    }
+
+    fn caption(&self, model: &ModelResult, table: &Table) -> String {
+        let own = format!("table.{}.{}", model.kind, table.name);
+        let shared = format!("table.{}", table.name);
+        let found = self.word(&own).or_else(|_| self.word(&shared));
+        found.unwrap_or_else(|_| table.name.replace('_', " "))
+    }
+
+    pub(super) fn head(&self, column: &str) -> String {
+        self.word(&format!("head.{column}")).unwrap_or_else(|_| column.replace('_', " "))
+    }
+
+    /// A table column by column; limits stand in one column behind their estimate.
+    pub(super) fn columns(&self, model: &ModelResult, table: &Table) -> Composed<Block> {
+        let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
+        let percent = PROBABILITIES.contains(&table.name.as_str())
+            && !(model.kind == "mean_cumulative_count" && table.name == "times");
+        let has_status = (0..table.rows.len()).any(|r| table.text(r, "status") != "OK");
+        let mut head = Vec::new();
+        let mut chosen: Vec<usize> = Vec::new();
+        for (i, column) in table.columns.iter().enumerate() {
+            let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.as_str());
+            let of_all =
+                column == "sex" && (0..table.rows.len()).all(|r| table.text(r, "sex") == "all");
+            if column.ends_with("_high")
+                || (column == "status" && !has_status)
+                || elsewhere
+                || of_all
+            {
+                continue;
+            }
+            chosen.push(i);
+            // Limits of a prediction or of a funnel are no confidence limits: they have heads of their own.
+            head.push(match column.strip_suffix("_low") {
+                Some(stem @ ("funnel" | "outer")) => self.head(stem),
+                Some("pred") | None => self.head(column),
+                Some(_) => ci.clone(),
+            });
+        }
+        let texts = chosen
+            .iter()
+            .take_while(|&&i| table.rows.iter().all(|row| row[i].as_number().is_none()))
+            .count();
+        let mut printed = PrintTable::new(self.caption(model, table), head).texts(texts.max(1));
+        for row in 0..table.rows.len().min(MOST_ROWS) {
+            let cells = chosen.iter().map(|&i| self.cell(model, table, row, i, percent));
+            printed.row("body", cells.collect::<Composed<Vec<String>>>()?);
+        }
+        if table.rows.len() > MOST_ROWS {
+            let n = (table.rows.len() - MOST_ROWS).to_string();
+            printed.caption =
+                format!("{} {}", printed.caption, self.say("table.more", &[("n", &n)])?);
+        }
+        Ok(Block::Table(printed))
+    }
+
+    fn cell(
+        &self,
+        model: &ModelResult,
+        table: &Table,
+        row: usize,
+        i: usize,
+        percent: bool,
+    ) -> Composed<String> {
+        let column = table.columns[i].as_str();
+        let value = &table.rows[row][i];
+        if column == "status" {
+            return self.status(table, row);
+        }
+        if let Some(stem) = column.strip_suffix("_low") {
+            let high = table.cell(row, &format!("{stem}_high"));
+            let show =
+                |v: &Value| v.as_number().map(|x| self.number(column, table, row, x, percent));
+            return Ok(match (show(value), show(high)) {
+                (Some(low), Some(high)) => self.locale.span(&low, &high),
+                (Some(low), None) => self.say("table.at_least", &[("x", &low)])?,
+                (None, Some(high)) => self.say("table.at_most", &[("x", &high)])?,
+                (None, None) => "–".into(),
+            });
+        }
+        Ok(match value {
+            Value::Number(x) => self.number(column, table, row, *x, percent),
+            Value::None => "–".into(),
+            Value::Text(text) => match column {
+                "group" if table.name == "standardised" && model.by.is_none() => {
+                    let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
+                    self.group(model, variable, text)?
+                }
+                "reference" if model.kind == "rate_comparison" => self.compared_label(model, text),
+                "group" | "reference" => match text.split_once(" − ") {
+                    Some((a, b)) => format!(
+                        "{} − {}",
+                        self.group(model, model.by.as_deref(), a)?,
+                        self.group(model, model.by.as_deref(), b)?
+                    ),
+                    None => self.group(model, model.by.as_deref(), text)?,
+                },
+                "cause" | "state" | "from" | "to" => self.event_level(model, text),
+                "sex" if text != "all" => self.sex_label(model, text),
+                "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
+                "term" => self.named_term(model, text)?,
+                "variable" => self.results.dictionary.label(text).to_owned(),
+                _ => self.worded(column, text),
+            },
+        })
+    }
+
+    /// Label of a level of the event, or of the state variable.
+    pub(super) fn event_level(&self, model: &ModelResult, level: &str) -> String {
+        let named = |pointer: &str| model.options.pointer(pointer).and_then(|v| v.as_str());
+        for variable in [named("/followup/event"), named("/state")].into_iter().flatten() {
+            if let Some(variable) = self.results.dictionary.get(variable)
+                && variable.model_levels().iter().any(|l| l == level)
+            {
+                return variable.level_label(level).to_owned();
+            }
+        }
+        self.word(&format!("value.{level}")).unwrap_or_else(|_| level.to_owned())
+    }
+
+    fn number(&self, column: &str, table: &Table, row: usize, x: f64, percent: bool) -> String {
+        let is_time = column.ends_with("_years") && column != "person_years";
+        let median = table.text(row, "quantity") == "median, years";
+        match column {
+            _ if column.ends_with("p_value") => self.locale.p_value(x),
+            "statistic" | "deviance" => self.locale.decimals(x, 2),
+            _ if YEARS.contains(&column) => {
+                let decimals = if (x - x.round()).abs() < 1e-9 { 0 } else { 2 };
+                format!("{x:.decimals$}")
+            }
+            "population" => self.locale.count(x),
+            "prevalent_low" => self.locale.decimals(x, usize::from(x < 10.0)),
+            "person_years" | "effective" => self.locale.decimals(x, 1),
+            "log_likelihood" | "log_likelihood_null" | "penalised_log_likelihood" | "aic" => {
+                self.locale.decimals(x, 2)
+            }
+            "expected" => self.locale.decimals(x, if x < 10.0 { 2 } else { 1 }),
+            _ if is_time => {
+                self.locale.decimals(x, if (x - x.round()).abs() < 1e-9 { 0 } else { 2 })
+            }
+            _ if column.starts_with("n_")
+                || column.starts_with("sites")
+                || column.ends_with("_days")
+                || COUNTS.contains(&column) =>
+            {
+                self.locale.decimals(x, usize::from((x - x.round()).abs() >= 1e-9))
+            }
+            "hazard_per_year" => self.locale.ratio(x),
+            _ if percent && !median => self.locale.percent(x),
+            _ => self.locale.ratio(x),
+        }
+    }
+
+    /// Coefficients with their ratios.
+    fn terms(&self, model: &ModelResult, estimate: &Estimate, terms: &Table) -> Composed<Block> {
+        let ratio = ratio_column(terms);
+        let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
+        let mut head = vec![self.word("columns.term")?, self.head(ratio), ci];
+        head.extend(self.words(&["columns.p", "head.coefficient", "columns.se"])?);
+        let counts = estimate
+            .table("summary")
+            .map(|s| ["n", "n_event"].map(|c| self.locale.count(s.number(0, c).unwrap_or(0.0))));
+        let caption = match &counts {
+            _ if terms.name != "terms" => self.caption(model, terms),
+            Some([n, events]) => self.say("table.terms", &[("n", n), ("events", events)])?,
+            None => self.word("table.terms_plain")?,
+        };
+        let mut printed = PrintTable::new(caption, head);
+        for row in 0..terms.rows.len() {
+            let number = |column: &str| terms.number(row, column);
+            let show = |x: f64| self.locale.ratio(x);
+            let mut cells = vec![self.term_words(model, terms, row)?];
+            let limits =
+                [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
+            cells.push(number(ratio).map_or_else(|| "–".to_owned(), show));
+            cells.push(match limits {
+                [Some(low), Some(high)] => self.locale.span(&low, &high),
+                [Some(low), None] => self.say("table.at_least", &[("x", &low)])?,
+                [None, Some(high)] => self.say("table.at_most", &[("x", &high)])?,
+                [None, None] => self.status(terms, row)?,
+            });
+            cells.push(number("p_value").map_or_else(String::new, |p| self.locale.p_value(p)));
+            for column in ["estimate", "std_error"] {
+                cells.push(number(column).map_or_else(String::new, |x| self.locale.decimals(x, 3)));
+            }
+            printed.row("body", cells);
+        }
+        Ok(Block::Table(printed))
+    }
+
+    /// Forest plot of the covariates' ratios.
+    fn ratio_figure(&mut self, model: &ModelResult, terms: &Table) -> Composed<Vec<Block>> {
+        let ratio = ratio_column(terms);
+        let mut rows = Vec::new();
+        for row in 0..terms.rows.len() {
+            let variable = terms.text(row, "variable");
+            let covariate = variable
+                .split(':')
+                .all(|v| self.results.dictionary.get(v).is_some() || v == "follow-up");
+            let number = |column: &str| terms.number(row, column);
+            let without_ratio = number("estimate").is_some() && number(ratio).is_none();
+            if !covariate || without_ratio {
+                continue;
+            }
+            let effect = number("estimate")
+                .zip(number("conf_low"))
+                .zip(number("conf_high"))
+                .map(|((b, low), high)| [b, low, high]);
+            let text = match effect {
+                Some(e) => {
+                    let [b, low, high] = e.map(|x| self.locale.ratio(x.exp()));
+                    format!("{b} ({})", self.locale.span(&low, &high))
+                }
+                None => self.status(terms, row)?,
+            };
+            rows.push(ForestRow {
+                label: self.term_words(model, terms, row)?,
+                effect,
+                weight: None,
+                pooled: false,
+                prediction: None,
+                text,
+                second: String::new(),
+            });
+        }
+        if rows.len() < 2 || rows.iter().all(|r| r.effect.is_none()) {
+            return Ok(Vec::new());
+        }
+        let head = self.head(ratio);
+        let plot = ForestPlot {
+            headings: [self.word("columns.term")?, head.clone(), String::new()],
+            x_label: head.clone(),
+            sides: [String::new(), String::new()],
+            linear: false,
+            rows,
+        };
+        let caption =
+            self.say("figure.ratios", &[("ratio", &head), ("level", &self.level_words(model))])?;
+        let alt = plot
+            .rows
+            .iter()
+            .map(|r| format!("{} {}", r.label, r.text))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Ok(vec![self.place(format!("{}.ratios", model.id), forest(&plot), caption, alt)])
+    }
+}
+
+/// The column of exp(estimate).
+pub(super) fn ratio_column(terms: &Table) -> &str {
+    terms
+        .columns
+        .iter()
+        .find(|c| c.ends_with("_ratio") || *c == "ratio")
+        .map_or("hazard_ratio", String::as_str)
+}
