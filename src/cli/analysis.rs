@@ -39,11 +39,12 @@ pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
 
 /// How many exchanges an analysis needs, and which models could do with one.
 pub(super) fn say_exchanges(plan: &Plan) {
-    let several =
-        plan.spec.models.iter().filter_map(|m| match models::find(&m.kind)?.card().exchanges {
+    let several = plan.spec.models.iter().filter_map(|m| {
+        match models::find(&m.kind)?.exchanges(&m.options).ok()? {
             Exchanges::One => None,
-            several @ Exchanges::Several { .. } => Some((m.id.as_str(), several.words())),
-        });
+            several => Some((m.id.as_str(), several.words())),
+        }
+    });
     let several: Vec<(&str, String)> = several.collect();
     if several.is_empty() {
         say!("one round: every model needs a single exchange of files");

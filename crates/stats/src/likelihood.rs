@@ -122,17 +122,27 @@ pub fn sum_rows(
     p: usize,
     contribution: impl Fn(usize, &mut Derivatives) + Sync,
 ) -> Derivatives {
+    sum_pieces(n, || Derivatives::zero(p), contribution, Derivatives::join)
+}
+
+/// The same for sums of any kind, which begin at `zero` and are added by `join`.
+pub fn sum_pieces<T: Send>(
+    n: usize,
+    zero: impl Fn() -> T + Sync,
+    contribution: impl Fn(usize, &mut T) + Sync,
+    join: impl Fn(&mut T, &T),
+) -> T {
     use rayon::prelude::*;
     const PIECE: usize = 2048;
-    let pieces: Vec<Derivatives> = (0..n.div_ceil(PIECE))
+    let pieces: Vec<T> = (0..n.div_ceil(PIECE))
         .into_par_iter()
         .map(|piece| {
-            let mut sum = Derivatives::zero(p);
+            let mut sum = zero();
             (piece * PIECE..((piece + 1) * PIECE).min(n)).for_each(|i| contribution(i, &mut sum));
             sum
         })
         .collect();
-    let mut total = Derivatives::zero(p);
-    pieces.iter().for_each(|piece| total.join(piece));
+    let mut total = zero();
+    pieces.iter().for_each(|piece| join(&mut total, piece));
     total
 }

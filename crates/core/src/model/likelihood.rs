@@ -163,16 +163,9 @@ impl Start {
     pub fn read(sums: &Sums) -> Result<Self, LayoutError> {
         let persons = sums.one("persons")?;
         let centre: Vec<f64> = sums.get("sum_x")?.iter().map(|s| s / persons.max(1.0)).collect();
-        let products = sums.get("sum_xx")?;
-        let spread = DMatrix::from_fn(centre.len(), centre.len(), |j, k| {
-            let product = products[packed(j.max(k), j.min(k))];
-            let about = product - persons * centre[j] * centre[k];
-            // What rounding leaves of a constant.
-            if j == k && about <= 1e-11 * product { 0.0 } else { about }
-        });
         Ok(Self {
             counts: sums.read_event_counts()?,
-            kept: independent_columns(&spread),
+            kept: telling_columns(sums.get("sum_xx")?, &[(persons, &centre)]),
             centre,
             persons,
             events: sums.one("n_event")?,
@@ -191,8 +184,7 @@ impl Start {
 
     /// Whether covariates `x` differ from all patients in one whose effect cannot be estimated.
     pub fn is_beyond(&self, x: &[f64]) -> bool {
-        let differs = |j: usize| (x[j] - self.centre[j]).abs() > 1e-9 * self.centre[j].abs();
-        (0..x.len()).any(|j| self.is_dropped(j) && differs(j))
+        is_beyond(x, &self.centre, &self.kept)
     }
 
     /// Why so many parameters cannot be estimated, if they cannot.
@@ -245,6 +237,24 @@ impl Start {
     }
 }
 
+/// Covariates that are neither constant nor a combination of those before them within every group of rows: `groups` are numbers of
+/// rows with means of the covariates, `products` are the sums Σ x_j x_k over all rows.
+pub fn telling_columns(products: &[f64], groups: &[(f64, &[f64])]) -> Vec<usize> {
+    let p = groups.first().map_or(0, |(_, means)| means.len());
+    independent_columns(&DMatrix::from_fn(p, p, |j, k| {
+        let product = products[packed(j.max(k), j.min(k))];
+        let within = groups.iter().fold(product, |left, (n, m)| left - n * m[j] * m[k]);
+        // What rounding leaves of a constant.
+        if j == k && within <= 1e-11 * product { 0.0 } else { within }
+    }))
+}
+
+/// Whether covariates `x` differ from all patients in one that is not among `kept`.
+pub fn is_beyond(x: &[f64], centre: &[f64], kept: &[usize]) -> bool {
+    let differs = |j: usize| (x[j] - centre[j]).abs() > 1e-9 * centre[j].abs();
+    (0..x.len()).any(|j| !kept.contains(&j) && differs(j))
+}
+
 /// Least-squares line through points: intercept and slope.
 pub fn line(points: &[(f64, f64)]) -> Option<(f64, f64)> {
     let n = points.len() as f64;
@@ -266,45 +276,59 @@ pub enum Ascent {
 
 /// The next step up the likelihood by Newton's method, after the answers in `rounds`; it begins at `first`, and parameters other than
 /// those in `kept` stay there.
-pub fn ascend(
-    rounds: &[Round<Question, Sums>],
+pub fn ascend<P>(
+    rounds: &[Round<P, Sums>],
     max_evaluations: usize,
     centre: &[f64],
     knots: &[f64],
     kept: &[usize],
     first: impl FnOnce() -> Vec<f64>,
-) -> Result<Ascent, LayoutError> {
+) -> Result<Ascent, LayoutError>
+where
+    for<'a> &'a P: Into<Option<&'a Question>>,
+{
+    ascend_with(rounds, max_evaluations, centre, knots, kept, first, |_, _| Ok(()))
+}
+
+/// The same with a penalty, which is added to the evaluation over the parameters `kept` from the answer of its round.
+pub fn ascend_with<P>(
+    rounds: &[Round<P, Sums>],
+    max_evaluations: usize,
+    centre: &[f64],
+    knots: &[f64],
+    kept: &[usize],
+    first: impl FnOnce() -> Vec<f64>,
+    penalty: impl Fn(&mut Evaluation, &Sums) -> Result<(), LayoutError>,
+) -> Result<Ascent, LayoutError>
+where
+    for<'a> &'a P: Into<Option<&'a Question>>,
+{
     let ask = |theta: Vec<f64>| {
         Ascent::Ask(Question::At { theta, centre: centre.to_vec(), knots: knots.to_vec() })
     };
-    let record = evaluations(rounds)?;
-    let Some(begin) = record.first() else { return Ok(ask(first())) };
-    let reduced: Vec<Evaluation> = record.iter().map(|e| e.of(kept)).collect();
-    Ok(match newton(&reduced, max_evaluations) {
+    let mut begin = None;
+    let mut record = Vec::new();
+    for Round { params, pooled, .. } in rounds {
+        let Some(Question::At { theta, .. }) = params.into() else { continue };
+        let derivatives = Derivatives {
+            log_likelihood: pooled.one("log_likelihood")?,
+            score: pooled.get("score")?.to_vec(),
+            information: pooled.get("information")?.to_vec(),
+        };
+        let mut evaluation = Evaluation::new(theta, &derivatives).of(kept);
+        penalty(&mut evaluation, pooled)?;
+        record.push(evaluation);
+        begin.get_or_insert(theta);
+    }
+    let Some(begin) = begin else { return Ok(ask(first())) };
+    Ok(match newton(&record, max_evaluations) {
         Next::Try(found) => {
-            let mut theta = begin.beta.clone();
+            let mut theta = begin.clone();
             kept.iter().zip(found).for_each(|(&j, b)| theta[j] = b);
             ask(theta)
         }
-        next => Ascent::Ended(Fitted::new(&reduced, next, rounds.len()).among(&begin.beta, kept)),
+        next => Ascent::Ended(Fitted::new(&record, next, rounds.len()).among(begin, kept)),
     })
-}
-
-/// Reads the pooled answers to [`Question::At`], oldest first.
-fn evaluations(rounds: &[Round<Question, Sums>]) -> Result<Vec<Evaluation>, LayoutError> {
-    let mut record = Vec::new();
-    for round in rounds {
-        let sums = &round.pooled;
-        if let Question::At { theta, .. } = &round.params {
-            let derivatives = Derivatives {
-                log_likelihood: sums.one("log_likelihood")?,
-                score: sums.get("score")?.to_vec(),
-                information: sums.get("information")?.to_vec(),
-            };
-            record.push(Evaluation::new(theta, &derivatives));
-        }
-    }
-    Ok(record)
 }
 
 /// How a fit ended.
@@ -370,7 +394,8 @@ impl Fitted {
     }
 
     /// The same as parameters `kept` among all of `begin`; the others stay there.
-    fn among(self, begin: &[f64], kept: &[usize]) -> Self {
+    #[must_use]
+    pub fn among(self, begin: &[f64], kept: &[usize]) -> Self {
         let n = begin.len();
         let place = |m: &DMatrix<f64>| {
             let mut whole = DMatrix::zeros(n, n);
@@ -402,16 +427,17 @@ impl Fitted {
         self.uncentre_at(0..1, 1, centre);
     }
 
-    /// Undoes the centring of covariates from position `first` on in the `constants`. Which parameters run to infinity is a matter of
-    /// the coordinates: about a mean the intercept runs with a level, about the reference it stays.
+    /// Undoes the centring of covariates from position `first` on in the `constants` that were kept. Which parameters run to infinity
+    /// is a matter of the coordinates: about a mean the intercept runs with a level, about the reference it stays.
     pub fn uncentre_at(&mut self, constants: Range<usize>, first: usize, centre: &[f64]) {
         let p = self.theta.len();
         let moved = |sign: f64| {
             DMatrix::from_fn(p, p, |i, j| {
                 let covariate = (first..first + centre.len()).contains(&j);
+                let kept = ![i, j].iter().any(|k| self.dropped.contains(k));
                 if i == j {
                     1.0
-                } else if constants.contains(&i) && covariate && !self.dropped.contains(&j) {
+                } else if constants.contains(&i) && covariate && kept {
                     sign * centre[j - first]
                 } else {
                     0.0

@@ -13,7 +13,8 @@ pub use design::{Columns, DesignTerm, SplineColumn, columns_of, covariate_faults
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
 pub use likelihood::{
-    Ascent, Fitted, Question, RegressionRows, Start, ascend, line, refusal, summary_without_fit,
+    Ascent, Fitted, Question, RegressionRows, Start, ascend, ascend_with, is_beyond, line, refusal,
+    summary_without_fit, telling_columns,
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
@@ -75,6 +76,13 @@ pub enum Exchanges {
         /// What takes one round instead, and at what price.
         instead: &'static str,
     },
+    /// One where every covariate has levels, several where one is a quantity.
+    OneWithLevels {
+        /// How many are usual with a quantity.
+        usual: &'static str,
+        /// What takes one round instead, and at what price.
+        instead: &'static str,
+    },
 }
 
 impl Exchanges {
@@ -85,6 +93,10 @@ impl Exchanges {
             Self::Several { usual, instead } => {
                 format!("{usual} rounds; in one round instead: {instead}")
             }
+            Self::OneWithLevels { usual, instead } => format!(
+                "one round where every covariate has levels; with a quantity, {}",
+                Self::Several { usual, instead }.words()
+            ),
         }
     }
 }
@@ -200,6 +212,10 @@ pub trait Model: Sync + 'static {
     fn terms(&self, _: &Self::Options) -> Vec<String> {
         Vec::new()
     }
+    /// How many rounds it takes with these options.
+    fn exchanges(&self, _: &Self::Options) -> Exchanges {
+        self.card().exchanges
+    }
     /// Who can read a site's answer.
     fn visibility(&self, options: &Self::Options) -> Visibility;
     /// The first question.
@@ -242,6 +258,8 @@ pub trait AnyModel: Sync {
     fn needs(&self, options: &Value) -> Result<Vec<ColumnNeed>, FitError>;
     /// Terms by which a report may name its estimates.
     fn terms(&self, options: &Value) -> Result<Vec<String>, FitError>;
+    /// How many rounds it takes with these options.
+    fn exchanges(&self, options: &Value) -> Result<Exchanges, FitError>;
     /// Who can read a site's answer.
     fn visibility(&self, options: &Value) -> Result<Visibility, FitError>;
     /// The first question.
@@ -295,6 +313,10 @@ impl<M: Model> AnyModel for M {
 
     fn terms(&self, options: &Value) -> Result<Vec<String>, FitError> {
         Ok(Model::terms(self, &read(options)?))
+    }
+
+    fn exchanges(&self, options: &Value) -> Result<Exchanges, FitError> {
+        Ok(Model::exchanges(self, &read(options)?))
     }
 
     fn visibility(&self, options: &Value) -> Result<Visibility, FitError> {
