@@ -48,6 +48,7 @@ mod profile_likelihood;
 mod published;
 mod rare_levels; // a level of few patients whose events come first or last
 mod rates;
+mod rates_with_quantities; // Poisson models by rounds
 mod references; // what one part of an analysis says of another exists
 mod reports; // every status and choice has its words
 mod restricted_means; // at their borders

@@ -47,6 +47,10 @@ const MORE: &[(&str, &str)] = &[
     ("site_rates", "reference = [1e-5, 1e-5, 1e-5, 1e-5]\ndraws = 99"),
     ("age_period_cohort", "reference_cohort = 1995"),
     ("royston_parmar", "time_varying = [\"x_hist_central\"]"),
+    (
+        "poisson",
+        "covariates = [\"x_hist_central\", \"age_years\"]\nsplines.age_years = [1, 4, 8]\nmax_evaluations = 60",
+    ),
 ];
 
 /// Numbers whose upper limit is a matter of minutes in a build for tests.

@@ -152,6 +152,14 @@ fn every_choice_has_its_words() {
         );
     }
     add("poisson", "bands_years = [1, 3]\ncovariates = [\"sex\"]\nfirth = true".into());
+    for outcome in ["rate", "excess", "relative"] {
+        add(
+            "poisson",
+            format!(
+                "bands_years = [1, 3]\ncovariates = [\"sex\", \"ecog\"]\noutcome = \"{outcome}\"\n{background}"
+            ),
+        );
+    }
     add("excess_hazard", format!("bands_years = [1, 3]\ncovariates = [\"sex\"]\n{background}"));
     add(
         "excess_hazard",

@@ -102,7 +102,7 @@ static CARD: ModelCard = ModelCard {
     not_done: "random effects of countries",
     exchanges: Exchanges::Several {
         usual: "6 to 14",
-        instead: "`poisson` with outcome = \"excess\"",
+        instead: "`poisson` with outcome = \"excess\" and covariates with levels",
     },
     sources: "Estève et al. 1990; Pohar & Stare 2006; Remontet et al. 2007; Charvat et al. 2016",
     example: "id = \"excess\"\nkind = \"excess_hazard\"\nbackground = { age = \"age_months\", date = \"incidence_date\" }\nbands_years = [1, 3, 5]\ncovariates = [\"x_hist_central\"]\n",

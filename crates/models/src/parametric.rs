@@ -132,7 +132,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells are summed over a few rounds; the hub maximises by Newton's method with step halving",
     differs: "none: it equals survreg or flexsurvreg on the pooled records",
     not_done: "covariates on shape or scale",
-    exchanges: Exchanges::Several { usual: "6 to 12", instead: "`poisson` with follow-up bands" },
+    exchanges: Exchanges::Several {
+        usual: "6 to 12",
+        instead: "`poisson` with follow-up bands and covariates with levels",
+    },
     sources: "Kalbfleisch & Prentice 2002; Prentice 1974",
     example: "id = \"weibull\"\nkind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"x_hist_central\", \"age_years\"]\n",
 };

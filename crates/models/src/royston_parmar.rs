@@ -109,7 +109,10 @@ static CARD: ModelCard = ModelCard {
     pools: "cells are summed over a few rounds; knots are centiles of the pooled event times; the hub maximises by Newton's method",
     differs: "none: it equals flexsurvspline or stpm2 with the same knots on the pooled records",
     not_done: "odds and normal scales",
-    exchanges: Exchanges::Several { usual: "6 to 12", instead: "`poisson` with follow-up bands" },
+    exchanges: Exchanges::Several {
+        usual: "6 to 12",
+        instead: "`poisson` with follow-up bands and covariates with levels",
+    },
     sources: "Royston & Parmar 2002; Royston & Lambert 2011",
     example: "id = \"flexible\"\nkind = \"royston_parmar\"\nknots = 1\ncovariates = [\"x_hist_central\"]\n",
 };
