@@ -1,12 +1,13 @@
 //! Kernels on a million rows: the event table on a daily grid with 8 groups, Cox with 10 covariates from sorting to the
-//! maximum, and the pooled hub part of both. `cargo bench`.
+//! maximum, and the pooled hub part of both; joinpoints of a hundred years. `cargo bench`.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use tributary::stats::{
+use tributary_stats::{
     cox::{RiskData, Rows, Ties},
     event_table::{self, TimeGrid, event_table},
+    joinpoint::{Places, Response, Series},
     life_table::{Course, DayGrid, LifeTable, Person, net_sums},
     likelihood::{Predictor, sum_rows},
     newton::{Evaluation, Next, newton},
@@ -141,6 +142,26 @@ fn kernels(criterion: &mut Criterion) {
             })
         });
     });
+
+    let mut group = criterion.benchmark_group("five joinpoints in 100 years");
+    group.sample_size(10);
+    let years: Vec<f64> = (0..100).map(f64::from).collect();
+    let change = |i: f64| 0.02 * i - 0.045 * (i - 30.0).max(0.0) + 0.05 * (i - 60.0).max(0.0);
+    let jitter = |i: f64| ((i * 7919.0 + 13.0) % 101.0) / 101.0 - 0.5;
+    let trend: Vec<f64> = years.iter().map(|&i| change(i) + 0.08 * jitter(i)).collect();
+    group.bench_function("log rates", |bench| {
+        let response = Response::LogRate { y: trend.clone(), weights: vec![1.0; 100] };
+        let series = Series { x: years.clone(), response };
+        bench.iter(|| black_box(&series).grid(5, Places::default()));
+    });
+    group.bench_function("counts", |bench| {
+        let expected: Vec<f64> = years.iter().map(|i| 40.0 + i).collect();
+        let events = expected.iter().zip(&trend).map(|(e, t)| (e * t.exp()).round()).collect();
+        let response = Response::Count { events, expected };
+        let series = Series { x: years.clone(), response };
+        bench.iter(|| black_box(&series).grid(5, Places::default()));
+    });
+    group.finish();
 
     criterion.bench_function("REML, 20 studies", |bench| {
         let y: Vec<f64> = (0..20).map(|i| (f64::from(i) * 0.7).sin()).collect();

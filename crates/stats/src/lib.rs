@@ -1,7 +1,7 @@
-//! Kernels: slices in, numbers out. No serialisation, no files, no clock, no randomness.
-//!
 //! Times are whole days (`i32`), counted from the start of follow-up; a risk set at day *t* holds everybody with
 //! `entry < t <= exit`. Matrices are symmetric and dense, small (one row per covariate or group).
+//!
+#![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 #![deny(clippy::disallowed_methods)]
 
