@@ -1,10 +1,12 @@
 //! Regression of cases on age, year, sex and group, with an effect of each site.
 //!
-//! *Estimates* rate ratios, and how much sites differ. *A site sends*, in each round, log-likelihood, score and information of its
-//! counts: its own intercept at its best (fixed) or integrated (random), so that no site's level is seen. *Sums*: term by term. *The
-//! hub* takes Newton steps. *Differs from pooling rows*: not at all. *Not done*: effects of covariates that differ between sites.
+//! *Estimates* rate ratios, and how much sites differ. *A site sends* cases, person-years and products of the columns; then, in each
+//! round, log-likelihood, score and information of its counts: its own intercept at its best (fixed) or integrated (random), so that no
+//! site's level is seen. *Sums*: term by term. *The hub* takes Newton steps. *Differs from pooling rows*: not at all. *Not done*:
+//! effects of covariates that differ between sites.
 //! *Sources*: McCullagh & Nelder (1989); Lawless (1987); Pinheiro & Bates (1995).
 
+use nalgebra::DMatrix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
@@ -21,6 +23,8 @@ use tributary_core::{
 };
 use tributary_stats::{
     distribution::{normal_point, normal_two_sided},
+    likelihood::packed,
+    matrix::independent_columns,
     newton::Evaluation,
     poisson::{Cell, Mean, fit},
     site_counts::{LEAST_LN_KAPPA, LEAST_LN_SIGMA, SiteEffect, site_derivatives},
@@ -116,7 +120,7 @@ static CARD: ModelCard = ModelCard {
     kind: "count_regression",
     title: "Regression of case counts",
     estimates: "rate ratios by age, year, sex and group, with site effects and their heterogeneity",
-    sends: "in each round: log-likelihood, score and information of its counts, with its own intercept profiled or integrated out",
+    sends: "cases, person-years and products of the columns once; then log-likelihood, score and information of its counts, with its own intercept profiled or integrated out",
     pools: "they are summed; the hub maximises by Newton's method",
     differs: "none; the interval of the negative binomial model uses the observed information, that of MASS::glm.nb the expected",
     not_done: "covariate effects that vary between sites",
@@ -190,6 +194,57 @@ impl Options {
         }
         found
     }
+
+    /// Position of the first coefficient among the parameters.
+    fn first(&self) -> usize {
+        usize::from(self.site != Site::Fixed)
+    }
+
+    /// Products of the columns over one site's cells, packed: with an intercept of its own they are those about the site's means, and a
+    /// site without cases, whose intercept runs to −∞, says nothing of them.
+    fn products(&self, cells: &[Cell]) -> Vec<f64> {
+        let n = self.first() + self.covariates().len();
+        let rows: Vec<Vec<f64>> = match self.site {
+            Site::None | Site::Random => {
+                cells.iter().map(|c| [&[1.0], c.z.as_slice()].concat()).collect()
+            }
+            Site::Fixed if cells.iter().all(|c| c.events <= 0.0) => Vec::new(),
+            Site::Fixed => about_means(cells),
+        };
+        let mut products = vec![0.0; n * (n + 1) / 2];
+        for row in &rows {
+            for i in 0..n {
+                for j in 0..=i {
+                    products[packed(i, j)] += row[i] * row[j];
+                }
+            }
+        }
+        products
+    }
+
+    /// Parameters that the cells of all sites can tell apart: the others' columns are empty, constant or combinations of those before
+    /// them.
+    fn kept(&self, pooled: &Sums, parameters: usize) -> Result<Vec<usize>, LayoutError> {
+        let products = pooled.get("products")?;
+        let n = self.first() + self.covariates().len();
+        let whole = DMatrix::from_fn(n, n, |i, j| products[packed(i.max(j), i.min(j))]);
+        Ok(independent_columns(&whole).into_iter().chain(n..parameters).collect())
+    }
+}
+
+/// Rows of the design less their means; what rounding leaves of a constant column is 0.
+fn about_means(cells: &[Cell]) -> Vec<Vec<f64>> {
+    let mut rows: Vec<Vec<f64>> = cells.iter().map(|c| c.z.clone()).collect();
+    for j in 0..rows.first().map_or(0, Vec::len) {
+        let mean = rows.iter().map(|row| row[j]).sum::<f64>() / rows.len() as f64;
+        let square: f64 = rows.iter().map(|row| row[j] * row[j]).sum();
+        rows.iter_mut().for_each(|row| row[j] -= mean);
+        let about: f64 = rows.iter().map(|row| row[j] * row[j]).sum();
+        if about <= 1e-11 * square {
+            rows.iter_mut().for_each(|row| row[j] = 0.0);
+        }
+    }
+    rows
 }
 
 impl Model for CountRegression {
@@ -230,7 +285,11 @@ impl Model for CountRegression {
         let names = options.parameters();
         let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
         match question {
-            Question::Start => Ok(start),
+            Question::Start => {
+                let products = options.products(&options.cells(layout, &counts));
+                let pair = Axis::numbered("pair", products.len());
+                Ok(start.sums("products", vec![pair], products))
+            }
             Question::At { theta, .. } => {
                 if theta.len() != names.len() {
                     let reason = format!("{} parameters for {} terms", theta.len(), names.len());
@@ -273,26 +332,17 @@ impl Model for CountRegression {
             estimate.tables.push(summary_without_fit(events, events, status));
             return Ok(Step::Done(Box::new(estimate)));
         }
+        let kept = options.kept(&first.pooled, names.len())?;
         // The later rounds go on from the answers.
-        let every: Vec<usize> = (0..names.len()).collect();
-        let begin =
-            if rounds.len() == 1 { start(options, &first.pooled, &names)? } else { Vec::new() };
-        match ascend(rounds, options.max_evaluations, &[], &[], &every, || begin)? {
+        let begin = if rounds.len() == 1 {
+            start(options, &first.pooled, &names, &kept)?
+        } else {
+            Vec::new()
+        };
+        match ascend(rounds, options.max_evaluations, &[], &[], &kept, || begin)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
-            Ascent::Ended(mut fitted) => {
-                // A variance that runs to 0 is at its border; the rest is where it should be.
-                let at_border = |j: &usize| match names[*j].as_str() {
-                    "log(dispersion)" => fitted.theta[*j] <= LEAST_LN_KAPPA,
-                    "log(site sd)" => fitted.theta[*j] <= LEAST_LN_SIGMA,
-                    _ => false,
-                };
-                let border: Vec<usize> = (0..names.len()).filter(at_border).collect();
-                if fitted.status == Status::Ok && !border.is_empty() {
-                    estimate.notice(Notice::new(Status::Boundary, "no-variation", &[]));
-                    fitted.running = border;
-                    fitted.status = Status::Boundary;
-                }
-                finish(options, &mut estimate, &fitted, &names, events);
+            Ascent::Ended(fitted) => {
+                finish(options, &mut estimate, fitted, &names, events);
                 Ok(Step::Done(Box::new(estimate)))
             }
         }
@@ -300,8 +350,13 @@ impl Model for CountRegression {
 }
 
 /// Where the ascent begins: intercept and coefficients of the Poisson model of the pooled cells, and ln κ by moments of what is left
-/// (McCullagh & Nelder 1989, section 6.2).
-fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>, LayoutError> {
+/// (McCullagh & Nelder 1989, section 6.2). Parameters that are not kept are 0.
+fn start(
+    options: &Options,
+    pooled: &Sums,
+    names: &[String],
+    kept: &[usize],
+) -> Result<Vec<f64>, LayoutError> {
     /// Coefficients that run to infinity begin nearer by.
     const FARTHEST: f64 = 8.0;
     let counts = IncidenceCounts {
@@ -312,9 +367,14 @@ fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>,
         uncovered: Vec::new(),
     };
     let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
-    cells.iter_mut().for_each(|cell| cell.z.insert(0, 1.0));
+    let coefficients = options.first()..options.first() + options.covariates().len();
+    let kept: Vec<usize> = kept.iter().copied().filter(|j| coefficients.contains(j)).collect();
+    for cell in &mut cells {
+        let chosen = kept.iter().map(|j| cell.z[j - coefficients.start]);
+        cell.z = std::iter::once(1.0).chain(chosen).collect();
+    }
     let sum = |f: &dyn Fn(&Cell) -> f64| cells.iter().map(f).sum::<f64>();
-    let mut first = vec![0.0; 1 + options.covariates().len()];
+    let mut first = vec![0.0; 1 + kept.len()];
     first[0] = (sum(&|c| c.events) / sum(&|c| c.time)).ln();
     let fit = fit(&cells, Mean::Rate, &first, false);
     let usable = |e: &&Evaluation| e.beta.iter().all(|b| b.is_finite());
@@ -324,23 +384,38 @@ fn start(options: &Options, pooled: &Sums, names: &[String]) -> Result<Vec<f64>,
     let excess = sum(&|c| (c.events - mean(c)).powi(2) - c.events) / sum(&|c| mean(c).powi(2));
     let dispersion = if excess > 0.0 { excess.ln().clamp(-6.0, 1.0) } else { -6.0 };
     // Where sites have levels of their own, the common one is not among the parameters.
-    let mut coefficients = begin[1..].iter().copied();
-    let value = |name: &String| match name.as_str() {
+    let of_name = |name: &String| match name.as_str() {
         "(Intercept)" => begin[0],
         "log(dispersion)" => dispersion,
         "log(site sd)" => -1.5,
-        _ => coefficients.next().unwrap_or_default(),
+        _ => 0.0,
     };
-    Ok(names.iter().map(value).collect())
+    let mut theta: Vec<f64> = names.iter().map(of_name).collect();
+    kept.iter().zip(&begin[1..]).for_each(|(&j, b)| theta[j] = *b);
+    Ok(theta)
 }
 
 fn finish(
     options: &Options,
     estimate: &mut Estimate,
-    fitted: &Fitted,
+    mut fitted: Fitted,
     names: &[String],
     events: f64,
 ) {
+    let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
+    // A variance that runs to 0 is at its border; the rest is where it should be.
+    let at_border = |j: usize| match names[j].as_str() {
+        "log(dispersion)" => fitted.theta[j] <= LEAST_LN_KAPPA,
+        "log(site sd)" => fitted.theta[j] <= LEAST_LN_SIGMA,
+        _ => false,
+    };
+    let border: Vec<usize> = (0..names.len()).filter(|&j| usable && at_border(j)).collect();
+    if !border.is_empty() {
+        estimate.notice(Notice::new(Status::Boundary, "no-variation", &[]));
+        if fitted.status == Status::Ok {
+            fitted.status = Status::Boundary;
+        }
+    }
     fitted.tell_end(estimate, names);
     let columns = [
         "term",
@@ -354,12 +429,17 @@ fn finish(
     ];
     let mut table = Table::new("coefficients", &columns);
     let z = normal_point(options.level());
-    let usable = matches!(fitted.status, Status::Ok | Status::Monotone | Status::Boundary);
     for (j, name) in names.iter().enumerate() {
         let mut row: Vec<Value> = vec![name.into()];
-        if !usable || fitted.running.contains(&j) {
+        let none = match () {
+            () if fitted.dropped.contains(&j) => Some(Status::NotIdentified),
+            () if border.contains(&j) => Some(Status::Boundary),
+            () if !usable || fitted.running.contains(&j) => Some(fitted.status),
+            () => None,
+        };
+        if let Some(status) = none {
             row.resize(columns.len() - 1, Value::None);
-            row.push(fitted.status.into());
+            row.push(status.into());
         } else {
             let (b, se) = (fitted.theta[j], fitted.std_error(j));
             let ratio = [0.0, -z, z].map(|k| (b + k * se).exp());
@@ -378,8 +458,10 @@ fn finish(
         if let Some(j) = names.iter().position(|n| n == name).filter(|_| usable) {
             let (b, se) = (fitted.theta[j], fitted.std_error(j));
             let mut row = vec![Value::from(word)];
-            if fitted.running.contains(&j) {
+            if border.contains(&j) {
                 row.extend([0.0.into(), Value::None, Value::None, Status::Boundary.into()]);
+            } else if fitted.running.contains(&j) {
+                row.extend([Value::None, Value::None, Value::None, fitted.status.into()]);
             } else {
                 row.extend([0.0, -z, z].map(|k| Value::number((b + k * se).exp())));
                 row.push(Status::Ok.into());
@@ -393,7 +475,7 @@ fn finish(
     }
     let levels = if options.site == Site::Fixed { estimate.sites } else { 0 };
     estimate.tables.push(fitted.summary_with(events, events, levels));
-    estimate.fit = Some(fitted.record.clone());
+    estimate.fit = Some(fitted.record);
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -490,11 +490,6 @@ impl Fitted {
     ) {
         let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
         self.tell_end(estimate, &names);
-        if !self.dropped.is_empty() {
-            let dropped: Vec<&str> = self.dropped.iter().map(|&j| names[j].as_str()).collect();
-            let values = [("terms", dropped.join(", "))];
-            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
-        }
         let usable = matches!(self.status, Status::Ok | Status::Monotone);
         for j in 0..all.len() {
             if self.dropped.contains(&j) {
@@ -509,16 +504,25 @@ impl Fitted {
         estimate.tables.push(terms.table);
     }
 
-    /// Says in the estimate how the fit ended.
+    /// Says in the estimate how the fit ended, and which terms were dropped.
     pub fn tell_end(&self, estimate: &mut Estimate, names: &[String]) {
-        let running: Vec<String> = self.running.iter().map(|&j| names[j].clone()).collect();
-        let (key, values) = match self.status {
-            Status::Monotone => ("monotone", vec![("terms", running.join(", "))]),
-            Status::Nonconverged => ("nonconverged", Vec::new()),
-            Status::NotIdentified => ("likelihood-flat", Vec::new()),
-            _ => return,
+        let list = |of: &[usize]| {
+            let told: Vec<&str> = of.iter().map(|&j| names[j].as_str()).collect();
+            vec![("terms", told.join(", "))]
         };
-        estimate.notice(Notice::new(self.status, key, &values));
+        let end = match self.status {
+            Status::Monotone => Some(("monotone", list(&self.running))),
+            Status::Nonconverged => Some(("nonconverged", Vec::new())),
+            Status::NotIdentified => Some(("likelihood-flat", Vec::new())),
+            _ => None,
+        };
+        if let Some((key, values)) = end {
+            estimate.notice(Notice::new(self.status, key, &values));
+        }
+        if !self.dropped.is_empty() {
+            let values = list(&self.dropped);
+            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
+        }
     }
 
     /// Table `summary` of a fit.
