@@ -3,6 +3,7 @@
 mod design;
 mod event_counts;
 mod expected;
+mod fitted;
 mod likelihood;
 mod prediction;
 mod rates;
@@ -12,9 +13,10 @@ mod terms;
 pub use design::{Columns, DesignTerm, SplineColumn, columns_of, covariate_faults, needs_of};
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
+pub use fitted::{Fitted, summary_without_fit, tell_dropped};
 pub use likelihood::{
-    Ascent, Fitted, Question, RegressionRows, Start, ascend, ascend_with, is_beyond, line, refusal,
-    summary_without_fit, telling_columns,
+    Ascent, Question, RegressionRows, Start, ascend, ascend_with, is_beyond, line, refusal,
+    telling_columns,
 };
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{

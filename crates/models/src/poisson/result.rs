@@ -2,7 +2,7 @@
 
 use tributary_core::{
     estimate::{Estimate, Notice, Status, Table, Value},
-    model::{DesignTerm, Fitted, Terms, is_beyond, summary_without_fit},
+    model::{DesignTerm, Fitted, Terms, is_beyond, summary_without_fit, tell_dropped},
 };
 use tributary_stats::distribution::{garwood, normal_point};
 
@@ -49,13 +49,10 @@ impl Shown<'_> {
     pub(super) fn fit(&self, estimate: &mut Estimate, fitted: &Fitted, short: usize) {
         let (all, bands) = (self.options.all_terms(), self.by_band.len());
         let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
-        let dropped: Vec<&str> =
-            fitted.dropped.iter().filter(|&&j| j >= bands).map(|&j| names[j].as_str()).collect();
-        if !dropped.is_empty() {
-            let values = [("terms", dropped.join(", "))];
-            estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
-        }
-        fitted.tell_end(estimate, &names);
+        // A band in which nobody was followed says so itself.
+        let dropped: Vec<usize> = fitted.dropped.iter().copied().filter(|&j| j >= bands).collect();
+        tell_dropped(estimate, &names, &dropped);
+        fitted.tell_status(estimate, &names);
         let mut terms = self.terms(&all);
         for j in 0..all.len() {
             match self.status(fitted, j) {
