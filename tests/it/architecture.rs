@@ -59,6 +59,14 @@ fn sources(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
+/// Every file of tests, by its path.
+fn tests() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    sources(&path("tests"), &mut found);
+    found.sort();
+    found
+}
+
 /// Every source file of the program, by its path.
 fn all() -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -180,7 +188,7 @@ fn rows_are_read_in_one_file_and_polars_is_named_there_alone() {
 
 #[test]
 fn files_have_one_subject() {
-    for (file, text) in all() {
+    for (file, text) in all().into_iter().chain(tests()) {
         let lines = text.lines().count();
         assert!(lines <= LONGEST, "{file} has {lines} lines");
         assert!(text.starts_with("//!"), "{file} does not open with what it is");

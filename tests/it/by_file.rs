@@ -8,10 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    federation::{agents, finish, results},
-    parties::{Parties, counted, outcomes},
-};
+use crate::parties::{Parties, agents, counted, finish, outcomes, results};
 
 fn tributary(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tributary")).args(arguments).output().unwrap()

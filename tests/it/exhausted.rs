@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tributary::{cohort::SiteTables, estimate::Estimate, stats::life_table::LifeTable};
 
 use crate::{
-    incidence::{ALIVE, patients},
+    incidence_data::{ALIVE, patients},
     pooling::{Frame, close, number},
 };
 

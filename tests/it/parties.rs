@@ -13,18 +13,20 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tributary::{
-    client::{Client, Identity},
+    client::{Client, ClientError, Identity},
     hub::{
         self, Clock, Hub, HubConfig,
         store::{Role, Store},
     },
     keyholder::{self, Keyholder, KeyholderConfig},
     plan::Plan,
+    protocol::{Problem, ProblemKind},
     seal::{
         HubKeys, KeyholderKeys, OpeningKey, Roster, SigningKey, SiteKeys, write_opening,
         write_signing,
     },
     serve,
+    site::Agent,
     spec::Study,
     summary::SiteId,
 };
@@ -403,4 +405,54 @@ pub fn outcomes(results: &Value) -> Value {
             .map(|m| json!([m["id"], m["outcome"], m["rounds"], m["withheld"]]))
             .collect::<Vec<_>>()
     )
+}
+
+/// A study of `sites` sites, whose hub and keyholder serve in this process.
+pub fn live(sites: usize) -> Live {
+    let parties = Parties::found(sites, 3);
+    let database = parties.sqlite();
+    parties.live(&database)
+}
+
+/// The agents of all sites, started from their folders.
+pub fn agents(live: &Live) -> Vec<Agent> {
+    let folder = |code: &SiteId| live.parties.path("agents").join(code.as_str());
+    live.parties.codes.iter().map(|code| Agent::start(&folder(code)).unwrap()).collect()
+}
+
+/// Lets agents and hub work in turn until the run is over.
+pub fn finish(live: &Live, agents: &mut [Agent], run: &str) -> Value {
+    for _ in 0..200 {
+        for agent in agents.iter_mut() {
+            agent.once(0).unwrap();
+        }
+        live.drive();
+        let found = live.run(run);
+        if ["done", "failed", "cancelled"].contains(&found["state"].as_str().unwrap()) {
+            return found;
+        }
+    }
+    panic!("the run does not end: {}", live.run(run));
+}
+
+/// The results of a run, as the administrator gets them.
+pub fn results(live: &Live, run: &str) -> Value {
+    live.person().get(&format!("/v1/runs/{run}/results")).unwrap()
+}
+
+/// The problem that a request ends in.
+pub fn problem<T: std::fmt::Debug>(result: Result<T, ClientError>) -> Problem {
+    match result {
+        Err(ClientError::Problem(problem)) => problem,
+        other => panic!("no problem: {other:?}"),
+    }
+}
+
+/// The problem that a request ends in, which must be of this kind.
+pub fn is<T: std::fmt::Debug>(result: Result<T, ClientError>, kind: ProblemKind) -> Problem {
+    let found = problem(result);
+    assert!(found.is(kind), "{found:?}, expected {}", kind.slug());
+    assert_eq!(found.status, kind.status());
+    assert!(found.request_id.is_some());
+    found
 }

@@ -231,12 +231,12 @@ fn every_choice_of_incidence_has_its_words() {
             }
         }
     }
-    let mut frame = crate::incidence::small(&rows, 20);
+    let mut frame = crate::incidence_data::small(&rows, 20);
     let deaths = (1990..2010).map(|year| DeathCell { year, sex: None, group: None, deaths: 3.0 });
     frame.tables.deaths = Some(std::sync::Arc::new(deaths.collect()));
     let cells = format!(
         "incidence = {{ {}, sex = \"sex\", years = [1990, 2009] }}",
-        crate::incidence::SMALL
+        crate::incidence_data::SMALL
     );
     let mut models = String::new();
     let mut add = |kind: &str, options: String| {

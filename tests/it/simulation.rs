@@ -13,8 +13,7 @@ use tributary::{
 };
 
 use crate::{
-    federation::results,
-    parties::{Live, Parties, counted},
+    parties::{Live, Parties, counted, results},
     postgres,
 };
 
@@ -248,7 +247,7 @@ fn two_hubs_share_the_work_over_one_postgresql() {
         live.parties.agent_file(code, &url, true);
     }
     let run = live.open_run();
-    let mut agents = crate::federation::agents(&live);
+    let mut agents = crate::parties::agents(&live);
     let mut steps = [0, 0];
     for turn in 0..400 {
         live.runtime.block_on(async {
