@@ -13,12 +13,11 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
-        unknown_age_cases, with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
+        incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
     },
     spec::Fault,
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
 };
 use tributary_stats::{
     age_period_cohort::{
@@ -134,9 +133,8 @@ impl Options {
     }
 }
 
-impl Model for AgePeriodCohort {
+impl OneRound for AgePeriodCohort {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -190,24 +188,20 @@ impl Model for AgePeriodCohort {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let periods = options.periods(cells);
         Ok(with_printed(sums, cells, &options.groups, &periods, true, &counts))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

@@ -11,7 +11,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::ConfidenceLevel,
-    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, ModelCard, OneRound, Statistic},
     spec::{Fault, VariableKind, suggestion},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -104,9 +104,8 @@ impl Statistic for Ratings {
     }
 }
 
-impl Model for Agreement {
+impl OneRound for Agreement {
     type Options = Options;
-    type Params = ();
     type Statistic = Ratings;
 
     fn card(&self) -> &'static ModelCard {
@@ -150,16 +149,7 @@ impl Model for Agreement {
         if options.by.is_some() { Visibility::EachSite } else { Visibility::SumOnly }
     }
 
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(
-        &self,
-        options: &Options,
-        (): &(),
-        data: &SiteData,
-    ) -> Result<Ratings, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Ratings, CohortError> {
         let (first, levels) = data.cohort.levels(&options.rating)?;
         let (second, _) = data.cohort.levels(&options.reference)?;
         let k = levels.len();
@@ -183,16 +173,16 @@ impl Model for Agreement {
         })
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), Ratings>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let Ratings { sites, axes: [first, second], counts, missing, .. } = &round.pooled;
+        pooled: &Ratings,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        let mut estimate = Estimate::new(Exactness::Exact, sites);
+        let Ratings { sites, axes: [first, second], counts, missing, .. } = pooled;
         let level = options.confidence_level.unwrap_or_default().share();
         let k = first.levels.len();
-        let mut estimate = Estimate::new(Exactness::Exact, round.sites);
         estimate.line("estimator", "kappa", &[]);
         estimate.line(
             "interval",
@@ -246,7 +236,7 @@ impl Model for Agreement {
             ));
         }
         estimate.tables.extend([table, measures]);
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }
 

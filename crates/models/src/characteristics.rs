@@ -15,7 +15,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     limits,
-    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, ModelCard, OneRound, Statistic},
     spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -184,9 +184,8 @@ impl Statistic for Distributions {
     }
 }
 
-impl Model for Characteristics {
+impl OneRound for Characteristics {
     type Options = Options;
-    type Params = ();
     type Statistic = Distributions;
 
     fn card(&self) -> &'static ModelCard {
@@ -261,16 +260,7 @@ impl Model for Characteristics {
         if options.by_site() { Visibility::EachSite } else { Visibility::SumOnly }
     }
 
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(
-        &self,
-        options: &Options,
-        (): &(),
-        data: &SiteData,
-    ) -> Result<Distributions, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Distributions, CohortError> {
         let cohort = &data.cohort;
         let (group, groups) = match &options.by {
             Some(by) if !options.by_site() => {
@@ -327,15 +317,15 @@ impl Model for Characteristics {
         Ok(Distributions { groups, by_site: options.by_site(), persons: some(persons), variables })
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), Distributions>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        pooled: &Distributions,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
         let all_discrete = options.classes.values().all(Classes::discrete);
         let exactness = if all_discrete { Exactness::Exact } else { Exactness::Grouped };
-        let mut estimate = Estimate::new(exactness, round.sites);
+        let mut estimate = Estimate::new(exactness, sites);
         estimate.line("estimator", "distribution", &[]);
         estimate.line("quantiles", if all_discrete { "type-2" } else { "interpolated" }, &[]);
         let columns = [
@@ -343,7 +333,6 @@ impl Model for Characteristics {
             "status",
         ];
         let mut table = Table::new("characteristics", &columns);
-        let pooled = &round.pooled;
         for (g, group) in pooled.groups.iter().enumerate() {
             let unused = group == NOT_KNOWN && pooled.persons[g] == Some(0.0);
             if unused {
@@ -377,7 +366,7 @@ impl Model for Characteristics {
             }
         }
         estimate.tables.push(table);
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }
 

@@ -11,11 +11,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind, suggestion},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     beta_product::BetaProduct,
@@ -231,9 +229,8 @@ fn counts_of(
     }
 }
 
-impl Model for CompetingRisks {
+impl OneRound for CompetingRisks {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -288,15 +285,7 @@ impl Model for CompetingRisks {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &by)?;
@@ -356,9 +345,13 @@ impl Model for CompetingRisks {
         Ok(sums)
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

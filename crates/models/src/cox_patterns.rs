@@ -15,12 +15,11 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Fitted, Model, ModelCard,
-        Patient, Round, Step, Sums, Terms, covariate_faults, patient_faults, summary_without_fit,
-        values_of, year_of,
+        Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
+        Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of, year_of,
     },
     spec::{Fault, VariableKind},
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
 };
 use tributary_stats::{
     cox::{DeathDay, Patterns, TieRule, Ties},
@@ -151,9 +150,8 @@ impl Options {
     }
 }
 
-impl Model for CoxPatterns {
+impl OneRound for CoxPatterns {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -220,15 +218,7 @@ impl Model for CoxPatterns {
         options.design.iter().map(DesignTerm::name).collect()
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &needed)?;
@@ -251,9 +241,13 @@ impl Model for CoxPatterns {
         Ok(Sums::of(&survival).event_counts(&EventCounts { groups, table }))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

@@ -17,12 +17,12 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
-        rate_sums, with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_of,
+        incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
+        with_printed,
     },
     spec::{Fault, suggestion},
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
     vocabulary::population_standards,
 };
 use tributary_stats::rate::{CountInterval, RateInterval};
@@ -258,9 +258,8 @@ impl Options {
     }
 }
 
-impl Model for IncidenceRates {
+impl OneRound for IncidenceRates {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -302,23 +301,19 @@ impl Model for IncidenceRates {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         Ok(with_printed(sums, cells, &options.groups, &options.periods, true, &counts))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

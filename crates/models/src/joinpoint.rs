@@ -13,12 +13,12 @@ use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        Year, cells_fault, cells_of, incidence_needs, left_out_cases, period_faults, period_name,
-        prepare_cells, rate_sums, unknown_age_cases, with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
+        cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
+        rate_sums, unknown_age_cases, with_printed,
     },
     spec::Fault,
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
 };
 use tributary_stats::{
     joinpoint::{Comparison, Fit, Response, Series, by_permutation},
@@ -46,9 +46,8 @@ static CARD: ModelCard = ModelCard {
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
 
-impl Model for Joinpoint {
+impl OneRound for Joinpoint {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -110,23 +109,19 @@ impl Model for Joinpoint {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         Ok(with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

@@ -14,12 +14,9 @@ pub use self::options::Options;
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step,
-        year_of,
-    },
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic, year_of},
     spec::{Dictionary, Fault, VariableKind},
-    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::event_table::{Rows, event_table};
 
@@ -95,9 +92,8 @@ impl Statistic for Counts {
     }
 }
 
-impl Model for KaplanMeier {
+impl OneRound for KaplanMeier {
     type Options = Options;
-    type Params = ();
     type Statistic = Counts;
 
     fn card(&self) -> &'static ModelCard {
@@ -174,20 +170,7 @@ impl Model for KaplanMeier {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(
-        &self,
-        options: &Options,
-        (): &(),
-        data: &SiteData,
-    ) -> Result<Counts, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Counts, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &by)?;
@@ -210,17 +193,17 @@ impl Model for KaplanMeier {
         Ok(Counts { counts: EventCounts { groups, table }, left_out })
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), Counts>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        pooled: &Counts,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
         let grid = options.grid();
         let exactness = if grid.is_daily() { Exactness::Exact } else { Exactness::Grouped };
-        let mut estimate = Estimate::new(exactness, round.sites);
+        let mut estimate = Estimate::new(exactness, sites);
         card_lines(&mut estimate, options);
-        let [missing, never] = round.pooled.left_out;
+        let [missing, never] = pooled.left_out;
         if missing > 0.0 {
             estimate.notices.push(Notice::new(
                 Status::Ok,
@@ -259,8 +242,8 @@ impl Model for KaplanMeier {
         let mut further = Tables::new();
         let mut means = Vec::new();
         let mut emptied = Vec::new();
-        for (g, group) in round.pooled.counts.groups.iter().enumerate() {
-            let fitted = Curve::new(&round.pooled.counts, g, &grid, options);
+        for (g, group) in pooled.counts.groups.iter().enumerate() {
+            let fitted = Curve::new(&pooled.counts, g, &grid, options);
             // With late entries all may have died before others enter: the product is 0 for ever after.
             let zero_at = fitted.steps.iter().position(|s| s.survival <= 0.0);
             if zero_at.is_some_and(|i| i + 1 < fitted.steps.len()) {
@@ -290,7 +273,7 @@ impl Model for KaplanMeier {
                 ];
                 curve.push(head.into_iter().chain(fitted.at(Some(i), options)).collect());
             }
-            further.add(options, group, &fitted, &round.pooled.counts, g);
+            further.add(options, group, &fitted, &pooled.counts, g);
             for &years in &options.times_years {
                 times.push(fitted.landmark(group, years, options));
             }
@@ -325,7 +308,7 @@ impl Model for KaplanMeier {
         }
         estimate.tables.extend(further.into_filled());
         estimate.tables.push(curve);
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }
 

@@ -11,9 +11,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits,
-    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
     spec::{Fault, VariableKind},
-    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
+    summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::{
     distribution::{Z95, chi_squared_upper},
@@ -285,9 +285,8 @@ fn peto(groups: &[String], comparison: &Comparison) -> Table {
     table
 }
 
-impl Model for LogRank {
+impl OneRound for LogRank {
     type Options = Options;
-    type Params = ();
     type Statistic = Answer;
 
     fn card(&self) -> &'static ModelCard {
@@ -339,20 +338,7 @@ impl Model for LogRank {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(
-        &self,
-        options: &Options,
-        (): &(),
-        data: &SiteData,
-    ) -> Result<Answer, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Answer, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = options.strata.iter().map(String::as_str).collect();
         needed.push(&options.by);
@@ -368,13 +354,13 @@ impl Model for LogRank {
         Ok(Answer::Counted(EventCounts { groups: labels, table }))
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), Answer>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let comparison = match &round.pooled {
+        pooled: &Answer,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        let comparison = match pooled {
             Answer::Compared { comparison, .. } => comparison.clone(),
             Answer::Counted(counts) => {
                 compare_strata(&counts.table, options.groups.len(), options.weight())
@@ -382,7 +368,7 @@ impl Model for LogRank {
         };
         let exactness =
             if options.stratify_by_site { Exactness::ExactStratified } else { Exactness::Exact };
-        let mut estimate = Estimate::new(exactness, round.sites);
+        let mut estimate = Estimate::new(exactness, sites);
         let powers = [("rho", options.rho.to_string()), ("gamma", options.gamma.to_string())];
         estimate.line("test", options.weight_word(), &powers);
         let site = options.stratify_by_site.then_some("site".to_owned());
@@ -453,6 +439,6 @@ impl Model for LogRank {
         }
         estimate.tables.extend([tests, groups]);
         estimate.tables.extend(further);
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }

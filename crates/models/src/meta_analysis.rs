@@ -13,7 +13,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status},
     limits::ConfidenceLevel,
-    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, Model, ModelCard, OneRound, Statistic},
     spec::{Fault, suggestion},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -114,9 +114,8 @@ impl Statistic for OwnEstimates {
     }
 }
 
-impl Model for MetaAnalysis {
+impl OneRound for MetaAnalysis {
     type Options = Options;
-    type Params = ();
     type Statistic = OwnEstimates;
 
     fn card(&self) -> &'static ModelCard {
@@ -192,16 +191,7 @@ impl Model for MetaAnalysis {
         Visibility::EachSite
     }
 
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(
-        &self,
-        options: &Options,
-        (): &(),
-        data: &SiteData,
-    ) -> Result<OwnEstimates, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<OwnEstimates, CohortError> {
         let no_model =
             || CohortError::Question { reason: "the options specify no Cox model".into() };
         let fit = options.cox.as_ref().ok_or_else(no_model)?;
@@ -221,14 +211,14 @@ impl Model for MetaAnalysis {
         })
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), OwnEstimates>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
+        pooled: &OwnEstimates,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
         let level = options.confidence_level.unwrap_or_default().share();
-        let mut estimate = Estimate::new(Exactness::TwoStage, round.sites);
+        let mut estimate = Estimate::new(Exactness::TwoStage, sites);
         let of = [("term", options.term.clone()), ("model", options.of.clone())];
         estimate.line("effect", "own-coefficient", &of);
         estimate.line("weights", "inverse-variance", &[]);
@@ -242,12 +232,11 @@ impl Model for MetaAnalysis {
 
         let usable = |cells: &[f64; 3]| cells[2] == 0.0 && cells[1] > 0.0;
         let (y, v): (Vec<f64>, Vec<f64>) =
-            round.pooled.cells.iter().filter(|c| usable(c)).map(|c| (c[0], c[1])).unzip();
-        let lost: Vec<String> = round
-            .pooled
+            pooled.cells.iter().filter(|c| usable(c)).map(|c| (c[0], c[1])).unzip();
+        let lost: Vec<String> = pooled
             .sites
             .iter()
-            .zip(&round.pooled.cells)
+            .zip(&pooled.cells)
             .filter(|(_, c)| !usable(c))
             .map(|(site, _)| site.clone())
             .collect();
@@ -259,8 +248,7 @@ impl Model for MetaAnalysis {
             let values = [("k", y.len().to_string())];
             estimate.notice(Notice::new(Status::KTooSmall, "too-few-studies", &values));
         }
-        let effects: Vec<Effect> =
-            round.pooled.sites.iter().zip(&round.pooled.cells).map(effect_of).collect();
+        let effects: Vec<Effect> = pooled.sites.iter().zip(&pooled.cells).map(effect_of).collect();
         // Coefficients are log hazard ratios.
         let choices = meta::Options {
             level,
@@ -273,7 +261,7 @@ impl Model for MetaAnalysis {
         if y.len() >= 2 {
             estimate.tables.push(heterogeneity_table(&y, &v, level));
         }
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }
 

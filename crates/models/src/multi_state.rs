@@ -11,11 +11,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind, suggestion},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     distribution::normal_point,
@@ -91,9 +89,8 @@ impl Options {
     }
 }
 
-impl Model for MultiState {
+impl OneRound for MultiState {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -142,15 +139,7 @@ impl Model for MultiState {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed = options.state.iter().chain(&options.person).map(String::as_str);
         let survival = data.cohort.stretches(followup, &needed.collect::<Vec<_>>())?;
@@ -193,9 +182,13 @@ impl Model for MultiState {
             .counts("transitions", axes, transitions))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

@@ -13,11 +13,10 @@ mod result;
 pub use self::options::Options;
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    estimate::Estimate,
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind},
-    summary::{Axis, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     event_table::{Rows, event_table},
@@ -66,9 +65,8 @@ impl Options {
     }
 }
 
-impl Model for NetSurvival {
+impl OneRound for NetSurvival {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -160,15 +158,7 @@ impl Model for NetSurvival {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let missing = || CohortError::NoTable { table: "life_table" };
         let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
@@ -243,8 +233,12 @@ impl Model for NetSurvival {
         Ok(answer)
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
-    model::{Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step},
+    model::{Context, Exchanges, ModelCard, OneRound, Statistic},
     spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -83,9 +83,8 @@ impl Statistic for Parts {
     }
 }
 
-impl Model for Participation {
+impl OneRound for Participation {
     type Options = Options;
-    type Params = ();
     type Statistic = Parts;
 
     fn card(&self) -> &'static ModelCard {
@@ -114,11 +113,7 @@ impl Model for Participation {
         Visibility::EachSite
     }
 
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Parts, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Parts, CohortError> {
         let mut parts: Vec<(String, u64)> = data.flow.excluded.clone();
         if let Some(followup) = &options.followup {
             let survival = data.cohort.stretches(followup, &[])?;
@@ -143,9 +138,10 @@ impl Model for Participation {
         })
     }
 
-    fn advance(&self, _: &Options, rounds: &[Round<(), Parts>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let Parts { sites, labels: parts, counts, cases } = &round.pooled;
+    fn estimate(&self, _: &Options, pooled: &Parts, sites: usize) -> Result<Estimate, LayoutError> {
+        let mut estimate = Estimate::new(Exactness::Exact, sites);
+        estimate.line("estimator", "counts-of-records", &[]);
+        let Parts { sites, labels: parts, counts, cases } = pooled;
         let mut table = Table::new("flow", &["site", "step", "n", "status"]);
         let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
         let mut pooled: Vec<(String, Option<f64>)> = Vec::new();
@@ -176,9 +172,7 @@ impl Model for Participation {
             let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
             table.push(vec![Value::from("all"), step.into(), n.into(), status.into()]);
         }
-        let mut estimate = Estimate::new(Exactness::Exact, round.sites);
-        estimate.line("estimator", "counts-of-records", &[]);
         estimate.tables.push(table);
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }

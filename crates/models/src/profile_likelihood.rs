@@ -17,11 +17,11 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Columns, Context, DesignTerm, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-        Terms, columns_of, needs_of,
+        Columns, Context, DesignTerm, Exchanges, ModelCard, OneRound, Sums, Terms, columns_of,
+        needs_of,
     },
     spec::{Fault, VariableKind},
-    summary::{Axis, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     cox::{RiskData, Rows, Ties},
@@ -198,9 +198,8 @@ impl SiteLikelihood {
     }
 }
 
-impl Model for ProfileLikelihood {
+impl OneRound for ProfileLikelihood {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -265,15 +264,7 @@ impl Model for ProfileLikelihood {
         options.design[..1].iter().map(DesignTerm::name).collect()
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = vec![&options.effect];
         needed.extend(options.nuisance.iter().chain(&options.strata).map(String::as_str));
@@ -354,9 +345,13 @@ impl Model for ProfileLikelihood {
             .sums("curvature", axes(), curvature))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        let sums = &round.pooled;
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        let sums = pooled;
         let grid = options.grid();
         let cells = [sums.get("log_likelihood")?, sums.get("slope")?, sums.get("curvature")?];
         let curve = |t: usize| LikelihoodCurve {
@@ -365,7 +360,7 @@ impl Model for ProfileLikelihood {
             points: (0..grid.len()).map(|k| cells.map(|c| c[t * grid.len() + k])).collect(),
         };
         let curves: Vec<LikelihoodCurve> = (0..options.taus().len()).map(curve).collect();
-        let mut estimate = Estimate::new(Exactness::LikelihoodApprox, round.sites);
+        let mut estimate = Estimate::new(Exactness::LikelihoodApprox, sites);
         card_lines(&mut estimate, options);
         sums.left_out_notices(&mut estimate);
         let (persons, events) = (sums.one("persons")?, sums.one("events")?);
@@ -412,7 +407,7 @@ impl Model for ProfileLikelihood {
         }
         estimate.tables.push(drawn);
         estimate.tables.push(fine(options, &curves, &reading));
-        Ok(Step::Done(Box::new(estimate)))
+        Ok(estimate)
     }
 }
 

@@ -15,12 +15,11 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
-        unknown_age_cases, with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
+        incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
     },
     spec::Fault,
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::projection::Observed;
 
@@ -209,9 +208,8 @@ impl Options {
     }
 }
 
-impl Model for Projection {
+impl OneRound for Projection {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -232,15 +230,7 @@ impl Model for Projection {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let (periods, coming) = options.periods(cells);
@@ -267,9 +257,13 @@ impl Model for Projection {
         Ok(sums.person_time("forecast_person_years", axes, years))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

@@ -11,12 +11,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, incidence_groups,
-        sex_levels,
-    },
+    model::{Context, Exchanges, ModelCard, OneRound, Sums, incidence_groups, sex_levels},
     spec::{Fault, VariableKind, suggestion},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     distribution::clopper_pearson,
@@ -127,9 +124,8 @@ static CARD: ModelCard = ModelCard {
     example: "id = \"quality\"\nkind = \"quality_indicators\"\nindicators = [{ name = \"central histology %\", variable = \"x_hist_central\", levels = [\"FH\", \"UH\"] }]\n",
 };
 
-impl Model for QualityIndicators {
+impl OneRound for QualityIndicators {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -201,15 +197,7 @@ impl Model for QualityIndicators {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cohort = &data.cohort;
         let codes = |name: &Option<String>| name.as_ref().map(|n| cohort.levels(n)).transpose();
         let (group, sex) = (codes(&options.by)?, codes(&options.sex)?);
@@ -259,9 +247,13 @@ impl Model for QualityIndicators {
         ))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

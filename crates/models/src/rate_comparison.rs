@@ -12,12 +12,11 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, RateCells, Round, Step, Sums, cells_of,
-        incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
-        unknown_age_cases,
+        Context, Exchanges, ModelCard, OneRound, RateCells, Sums, cells_of, incidence_needs,
+        left_out_cases, period_faults, period_name, prepare_cells, rate_sums, unknown_age_cases,
     },
     spec::Fault,
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
 };
 use tributary_stats::{
     distribution::{normal_point, normal_two_sided},
@@ -96,9 +95,8 @@ impl Options {
     }
 }
 
-impl Model for RateComparison {
+impl OneRound for RateComparison {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -130,22 +128,18 @@ impl Model for RateComparison {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

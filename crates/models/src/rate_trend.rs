@@ -12,12 +12,12 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Printed, RateCells, Round, Step, Sums,
-        Year, cells_fault, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums,
-        unknown_age_cases, with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
+        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases,
+        with_printed,
     },
     spec::{Fault, suggestion},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
     vocabulary::population_standards,
 };
 use tributary_stats::{
@@ -119,9 +119,8 @@ pub(super) fn standards_line(
     estimate.line("population-standard", "names", &[("names", names.join(", "))]);
 }
 
-impl Model for RateTrend {
+impl OneRound for RateTrend {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -160,24 +159,20 @@ impl Model for RateTrend {
         incidence_needs(options.incidence.as_ref(), options.by.as_deref())
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let sums = with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts);
         Ok(if options.halves { with_ends(sums, options, cells, &counts) } else { sums })
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

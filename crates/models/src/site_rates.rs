@@ -14,8 +14,8 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, FitError, Model, ModelCard, Round, Statistic, Step, cells_of,
-        incidence_needs, prepare_incidence,
+        Context, Exchanges, ModelCard, OneRound, Statistic, cells_of, incidence_needs,
+        prepare_incidence,
     },
     spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
@@ -177,9 +177,8 @@ impl Statistic for Sites {
     }
 }
 
-impl Model for SiteRates {
+impl OneRound for SiteRates {
     type Options = Options;
-    type Params = ();
     type Statistic = Sites;
 
     fn card(&self) -> &'static ModelCard {
@@ -214,11 +213,7 @@ impl Model for SiteRates {
         Visibility::EachSite
     }
 
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sites, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sites, CohortError> {
         let cells = cells_of(&options.incidence)?;
         let counts = cells.count(None, 1, data)?;
         let bands = cells.ages.len();
@@ -241,13 +236,13 @@ impl Model for SiteRates {
         Ok(Sites { codes: Vec::new(), cells: vec![[cases, time, expected]], comparative })
     }
 
-    fn advance(
+    fn estimate(
         &self,
         options: &Options,
-        rounds: &[Round<(), Sites>],
-    ) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites))))
+        pooled: &Sites,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        Ok(result(options, pooled, sites))
     }
 }
 

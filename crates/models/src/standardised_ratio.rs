@@ -12,11 +12,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     distribution::{chi_squared_upper, garwood},
@@ -109,9 +107,8 @@ impl Options {
     }
 }
 
-impl Model for StandardisedRatio {
+impl OneRound for StandardisedRatio {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -158,15 +155,7 @@ impl Model for StandardisedRatio {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let (table, name) = match options.source {
             Source::Rates => (&data.tables.rates, "rates"),
@@ -223,9 +212,13 @@ impl Model for StandardisedRatio {
             .sums("expected", axes(), expected))
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

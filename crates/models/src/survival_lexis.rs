@@ -12,11 +12,9 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Background, Context, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::distribution::normal_point;
 
@@ -128,9 +126,8 @@ impl Options {
     }
 }
 
-impl Model for SurvivalLexis {
+impl OneRound for SurvivalLexis {
     type Options = Options;
-    type Params = ();
     type Statistic = Sums;
 
     fn card(&self) -> &'static ModelCard {
@@ -205,15 +202,7 @@ impl Model for SurvivalLexis {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
-    fn begin(&self, _: &Options) -> Result<(), FitError> {
-        Ok(())
-    }
-
-    fn summarise(&self, options: &Options, (): &(), data: &SiteData) -> Result<Sums, CohortError> {
+    fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
         let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = vec![&options.date];
         needed.extend(options.background.iter().flat_map(Background::names));
@@ -291,9 +280,13 @@ impl Model for SurvivalLexis {
         Ok(if background.is_some() { sums.sums("expected", axes(), expected) } else { sums })
     }
 
-    fn advance(&self, options: &Options, rounds: &[Round<(), Sums>]) -> Result<Step<()>, FitError> {
-        let round = rounds.last().ok_or(FitError::NoRounds)?;
-        Ok(Step::Done(Box::new(result(options, &round.pooled, round.sites)?)))
+    fn estimate(
+        &self,
+        options: &Options,
+        pooled: &Sums,
+        sites: usize,
+    ) -> Result<Estimate, LayoutError> {
+        result(options, pooled, sites)
     }
 }
 

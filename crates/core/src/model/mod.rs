@@ -5,6 +5,7 @@ mod event_counts;
 mod expected;
 mod fitted;
 mod likelihood;
+mod once;
 mod prediction;
 mod rates;
 mod sums;
@@ -18,6 +19,7 @@ pub use likelihood::{
     Ascent, Question, RegressionRows, Start, ascend, ascend_with, is_beyond, line, refusal,
     telling_columns,
 };
+pub use once::{Once, OneRound};
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
     Printed, RateCells, Year, cells_fault, cells_of, incidence_groups, incidence_needs,
@@ -195,7 +197,7 @@ pub enum Step<P> {
     Done(Box<Estimate>),
 }
 
-/// A model. Adding one is a file in `models/` and a line in [`tributary_models::MODELS`].
+/// A model. Adding one is a file in `models/` and a line in [`tributary_models::MODELS`]; one that asks once is a [`OneRound`].
 pub trait Model: Sync + 'static {
     /// What the analyst chooses.
     type Options: Serialize + DeserializeOwned + JsonSchema;
