@@ -82,6 +82,7 @@ const MEASURES: [(&str, Measure); 14] = [
 ];
 
 #[derive(Debug, clap::Args)]
+#[command(allow_negative_numbers = true)]
 pub(super) struct MetaArguments {
     /// Comma-separated file whose columns determine the type of data: study with events1,n1,events2,n2 | events1,time1,events2,time2 |
     /// events,n | estimate,std_error; further columns may serve as moderators
@@ -101,8 +102,8 @@ pub(super) struct MetaArguments {
     /// Prediction intervals
     #[arg(long)]
     prediction: Option<PredictionLimits>,
-    /// What is added to cells of the studies that --to names; 0.5 if absent. It is for the studies' own effects: methods that take the
-    /// counts themselves (MH, PETO, EXACT, GLMM, BETABIN) take them as they are
+    /// What is added to cells of the studies that --to names; 0.5 if absent, but AS, PAS and PFT, which exist with empty cells, need it
+    /// said. It is for the studies' own effects: methods that take the counts themselves (MH, PETO, EXACT, GLMM, BETABIN) take them as they are
     #[arg(long, requires = "to")]
     add: Option<f64>,
     /// To which studies it is added [default: none]
@@ -143,9 +144,9 @@ pub(super) struct MetaArguments {
     /// Knots of a spline of dose, fitted as well as the line: 3 to 5
     #[arg(long, requires = "dose", value_parser = clap::value_parser!(u64).range(3..=5))]
     knots: Option<u64>,
-    /// Number of permutations for p-values; up to 16 studies, all sign changes are enumerated
-    #[arg(long, default_value_t = 0)]
-    permutations: usize,
+    /// Number of permutations for p-values, up to a million; up to 16 studies, all sign changes are enumerated
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    permutations: u32,
     /// Seed of the permutations; 1 if absent
     #[arg(long, requires = "permutations")]
     seed: Option<u64>,
@@ -266,7 +267,7 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
         Prior::HalfNormal => TauPrior::HalfNormal(scale),
         Prior::HalfCauchy => TauPrior::HalfCauchy(scale),
     };
-    let correction = correction(arguments)?;
+    let correction = correction(arguments, measure)?;
     Ok(Options {
         measure,
         methods: arguments
@@ -281,7 +282,7 @@ fn options(arguments: &MetaArguments, data: &Dataset) -> anyhow::Result<Options>
         subgroup: arguments.subgroup.clone(),
         cluster: arguments.cluster.clone(),
         order: arguments.order.clone(),
-        permutations: arguments.permutations,
+        permutations: arguments.permutations as usize,
         seed: arguments.seed.unwrap_or(usual.seed),
         weights: weights(arguments, data, measure, correction)?,
         outcome: arguments.outcome.clone(),
@@ -321,7 +322,7 @@ fn weights(
     Ok(found)
 }
 
-fn correction(arguments: &MetaArguments) -> anyhow::Result<Correction> {
+fn correction(arguments: &MetaArguments, measure: Measure) -> anyhow::Result<Correction> {
     let add = arguments.add.unwrap_or(0.5);
     if !(add >= 0.0 && add.is_finite()) {
         bail!("--add is {add}, wanted a number of 0 or more");
@@ -333,6 +334,14 @@ fn correction(arguments: &MetaArguments) -> anyhow::Result<Correction> {
     };
     if to == AddTo::None && arguments.add.is_some() {
         bail!("--add has no effect with --to none; write --to only0 or --to all");
+    }
+    let is_arcsine =
+        matches!(measure, Measure::ArcsineDifference | Measure::Arcsine | Measure::DoubleArcsine);
+    if is_arcsine && to != AddTo::None && arguments.add.is_none() {
+        bail!(
+            "--to has no effect here: AS, PAS and PFT exist with empty cells, so that nothing is added unless --add says what; leave --to \
+             out, or write --add 0.5"
+        );
     }
     Ok(Correction { add: if to == AddTo::None { 0.0 } else { add }, to })
 }

@@ -280,6 +280,37 @@ fn options_that_nothing_uses_are_refused_by_name() {
 }
 
 #[test]
+fn nothing_is_added_to_arcsines_unless_the_amount_is_said() {
+    // metafor's escalc adds 0 for AS, PAS and PFT where `add` is not given.
+    let file = data("bcg_counts.csv");
+    for to in ["only0", "all"] {
+        let error = refused(&[&file, "--measure", "AS", "--method", "EE", "--to", to]);
+        assert!(
+            error.contains("--to has no effect here") && error.contains("--add 0.5"),
+            "{error}"
+        );
+        json(&[&file, "--measure", "AS", "--method", "EE", "--to", to, "--add", "0.5"]);
+        json(&[&file, "--measure", "OR", "--method", "EE", "--to", to]);
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_told_as_such() {
+    let file = data("bcg_counts.csv");
+    for (asked, word) in [
+        (["--level", "-1"], "found -1, expected a confidence level"),
+        (["--prior-scale", "-1"], "--prior-scale is -1"),
+        // Years of work, not a result.
+        (["--permutations", "1000000000"], "0..=1000000"),
+    ] {
+        let error = refused(&[&[file.as_str(), "--measure", "OR"][..], &asked].concat());
+        assert!(error.contains(word), "{asked:?}: {error}");
+    }
+    let riley = data("riley_long.csv");
+    json(&[&riley, "--outcome", "outcome", "--correlation", "-0.2"]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_what_it_is_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("trials.csv");
