@@ -279,7 +279,7 @@ fn a_file_without_a_header_does_not_show_its_first_record() {
     );
     small.says(2, &[], "known:");
     let other = with_header(&forty()).replace(',', ";");
-    Small::survival(&other).says(2, &["with delimiter \",\" it has 1 of them"], "");
+    Small::survival(&other).says(2, &["holds \";\": write delimiter = \";\""], "");
     // Of a file with a header, the likely name is shown.
     let near = with_header(&forty()).replace("stage", "stagf");
     Small::survival(&near).says(2, &["has no column `stage`", "did you mean `stagf`?"], "");
@@ -427,6 +427,36 @@ fn rounding_down_does_not_lose_a_day_to_floating_point() {
     let data = fs::read_to_string(small.file("S1/data.csv")).unwrap();
     small.write("S1/data.csv", &format!("{data}{},1,1\n", 5.5 / 30.5));
     small.says(1, &["line 22: `time` is not a whole number"], "");
+}
+
+#[test]
+fn steps_that_would_make_all_values_equal_or_unknown_are_refused() {
+    let mapping = "[columns]\ntime = STEPS\nevent = \"event\"\nstage = \"stage\"\n";
+    for (steps, word) in [
+        ("{ from = \"time\", multiply = 0 }", "found 0, expected a number other than 0"),
+        ("{ from = \"time\", divide = 0.0 }", "found 0, expected a number other than 0"),
+        ("{ join = [], with = \"-\" }", "expected at least 1 value"),
+        // The fault is at the wrong step, not at the fields that are right.
+        ("{ from = \"time\", round = 400 }", "found 400, which is not an allowed value"),
+    ] {
+        let small = Small::new(SURVIVAL, &mapping.replace("STEPS", steps), &with_header(&forty()));
+        let said = small.says(2, &[word, "mapping.toml:2:"], "");
+        assert_eq!(said.matches("error").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_range_of_time_that_is_too_long_for_a_grid_is_named_as_the_cause() {
+    let wide = SURVIVAL.replace("range = [0, 40000]", "range = [0, 99999]");
+    assert_ne!(wide, SURVIVAL);
+    let small = Small::survival(&with_header(&forty()));
+    let study = fs::read_to_string(small.file("study.toml")).unwrap();
+    small.write("study.toml", &study.replace(SURVIVAL, &wide));
+    let (code, said) = small.run();
+    assert_eq!(code, 2, "{said}");
+    for word in ["range of the time variable", "99999 days", "write horizon_days here"] {
+        assert!(said.contains(word), "{said}");
+    }
 }
 
 #[test]

@@ -37,11 +37,19 @@ pub(super) fn horizon_from_dictionary(
     dictionary: &Dictionary,
 ) -> Option<Fault> {
     let range = followup.and_then(|f| dictionary.get(&f.time)).and_then(|v| v.range);
-    if horizon.is_none() {
+    let of_range = horizon.is_none();
+    if of_range {
         *horizon = range.map(|[_, to]| to.max(0.0) as u32);
     }
     match horizon {
         Some(days) if (1..=60_000).contains(days) => None,
+        Some(days) if of_range => {
+            let message = format!(
+                "the range of the time variable in the dictionary ends at {days} days, expected 1 to 60000"
+            );
+            let hint = "write horizon_days here, the last day of follow-up to be analysed";
+            Some(Fault::new("", message).hint(hint))
+        }
         Some(_) => {
             Some(Fault::new("/horizon_days", "the horizon must lie between 1 and 60000 days"))
         }

@@ -126,7 +126,7 @@ fn of_population(table: &PersonYears) -> String {
         Some(to) => format!("below {to}"),
     };
     let total: f64 = cells.iter().map(|c| c.person_years).sum();
-    format!("{sexes}, {years}, ages {from} and {to}, {total} person-years in all")
+    format!("{sexes}, {years}, ages {from} and {to}, {total:.0} person-years in all")
 }
 
 fn of_deaths(cells: &[DeathCell]) -> String {

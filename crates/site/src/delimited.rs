@@ -133,8 +133,10 @@ impl Counts {
         }
         self.wrong.sort_unstable();
         let Some((line, found)) = self.wrong.first() else { return Ok(()) };
-        let mut reason =
-            format!("line {line} has {found} fields, but the header has {wanted} columns");
+        let mut reason = match wanted {
+            1 => format!("line {line} has {found} fields, but the header has 1 column"),
+            _ => format!("line {line} has {found} fields, but the header has {wanted} columns"),
+        };
         let rest = &self.wrong[1..];
         if !rest.is_empty() {
             let named: Vec<String> =

@@ -80,6 +80,7 @@ enum ColumnSource {
 #[serde(deny_unknown_fields)]
 struct JoinedColumns {
     /// Columns.
+    #[schemars(length(min = 1))]
     join: Vec<String>,
     /// Text between them.
     #[serde(default)]
@@ -190,6 +191,12 @@ impl Mapping {
                     }
                     Some(Ok(_)) | None => {}
                 }
+                for (step, factor) in [("multiply", steps.multiply), ("divide", steps.divide)] {
+                    if factor == Some(0.0) {
+                        let message = "found 0, expected a number other than 0";
+                        faults.push(Fault::new(format!("{at}/{step}"), message));
+                    }
+                }
             }
             if let Some(base) = column.base_date() {
                 let is_date = dictionary.get(base).is_some_and(|v| v.kind == VariableKind::Date);
@@ -230,16 +237,25 @@ impl Mapping {
             asked.iter().filter(|name| !is_there(name)).map(|name| name.as_str()).collect();
         if 2 * absent.len() > asked.len() {
             let message = format!(
-                "{file} has {} of the {} columns that the mapping asks for in its first line; `{}` is missing",
+                "{file} has {} of the {} columns that the mapping asks for in its first line; {} missing: `{}`",
                 asked.len() - absent.len(),
                 asked.len(),
+                absent.len(),
                 absent.join("`, `")
             );
-            let hint = format!(
-                "the first line must name the columns; with delimiter {:?} it has {} of them",
-                self.file.file.delimiter,
-                table.columns.len()
-            );
+            let delimiter = &self.file.file.delimiter;
+            let only = table.columns.keys().next().filter(|_| table.columns.len() == 1);
+            let other =
+                only.and_then(|line| [";", "\t", ",", "|"].into_iter().find(|d| line.contains(d)));
+            let hint = match other {
+                Some(other) => format!(
+                    "the first line is not divided by {delimiter:?}, but holds {other:?}: write delimiter = {other:?} under [file]"
+                ),
+                None => format!(
+                    "the first line must name the columns; with delimiter {delimiter:?} it has {} of them",
+                    table.columns.len()
+                ),
+            };
             let fault = Fault::new("/columns", message).at_key().hint(hint);
             return Err(self.source.faults(&[fault]).into());
         }

@@ -118,11 +118,19 @@ impl Shape<'_> {
         if let [only] = near[..] {
             return Some(only.iter().flat_map(|e| self.faults(e)).collect());
         }
+        // The only form that knows all of the fields.
+        let strange = |e: &ValidationError<'_>| {
+            matches!(e.kind(), ValidationErrorKind::AdditionalProperties { .. })
+        };
+        let knowing: Vec<_> = near.iter().filter(|errors| !errors.iter().any(strange)).collect();
+        if let [only] = knowing[..] {
+            return Some(only.iter().flat_map(|e| self.faults(e)).collect());
+        }
         // Fields that none of the forms knows.
         let known: Vec<String> = near
             .iter()
             .flat_map(|errors| errors.iter())
-            .filter(|e| matches!(e.kind(), ValidationErrorKind::AdditionalProperties { .. }))
+            .filter(|e| strange(e))
             .flat_map(|e| property_names(self.schema, e.schema_path().as_str()))
             .collect();
         let unknown: Vec<Fault> = value
