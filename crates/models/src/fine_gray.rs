@@ -29,7 +29,7 @@ use tributary_stats::{
         Broadcast, CensoringTold, End, Rows, Steps, broadcast, censoring, censoring_score,
         derivatives, meat, sums,
     },
-    matrix::{independent_columns, invert},
+    matrix::{Inverse, independent_columns},
     newton::{Evaluation, Next, newton},
 };
 
@@ -396,22 +396,25 @@ impl Model for FineGray {
             Next::Try(beta) => return Ok(Step::Ask(Params::Sums(common.with(whole(&beta))))),
             next => next,
         };
-        let Next::Converged { at, inverse } = &next else {
-            let (status, key, of) = match &next {
-                Next::Monotone { coefficients, .. } => {
-                    (Status::Monotone, "monotone", coefficients.as_slice())
-                }
-                _ => (Status::Nonconverged, "nonconverged", [].as_slice()),
-            };
-            let names: Vec<String> = of.iter().map(|&i| options.design[kept[i]].name()).collect();
-            estimate.notice(Notice::new(status, key, &[("terms", names.join(", "))]));
-            terms.all(status);
-            estimate.tables.push(terms.table);
-            estimate.tables.push(summary_without_fit(persons, events, status));
-            return Ok(Step::Done(Box::new(estimate)));
+        let (at, inverse, running) = match next {
+            Next::Converged { at, inverse } => (at, inverse, Vec::new()),
+            Next::Monotone { at, inverse, coefficients, .. } => {
+                let names = coefficients.iter().map(|&i| options.design[kept[i]].name());
+                let values = [("terms", names.collect::<Vec<_>>().join(", "))];
+                estimate.notice(Notice::new(Status::Monotone, "monotone", &values));
+                (at, inverse, coefficients)
+            }
+            Next::NotConverged { .. } | Next::Try(_) => {
+                let status = Status::Nonconverged;
+                estimate.notice(Notice::new(status, "nonconverged", &[]));
+                terms.all(status);
+                estimate.tables.push(terms.table);
+                estimate.tables.push(summary_without_fit(persons, events, status));
+                return Ok(Step::Done(Box::new(estimate)));
+            }
         };
-        let common = common.with(whole(&evaluations[*at].beta));
-        let told = broadcast(&record[*at].1, &common.days);
+        let common = common.with(whole(&evaluations[at].beta));
+        let told = broadcast(&record[at].1, &common.days);
         let Broadcast { hazard, mean, .. } = told;
         let last = &rounds[rounds.len() - 1].pooled;
         let score = rounds.iter().find(|r| r.pooled.has("censoring_score"));
@@ -430,20 +433,16 @@ impl Model for FineGray {
         let middle = DMatrix::from_fn(kept.len(), kept.len(), |i, j| {
             cells[packed(kept[i.max(j)], kept[i.min(j)])]
         });
-        let variance = &inverse.matrix * middle * &inverse.matrix;
-        for j in 0..p {
-            match kept.iter().position(|&k| k == j) {
-                Some(i) => terms.wald(j, common.beta[j], variance[(i, i)].max(0.0).sqrt()),
-                None => terms.push(j, &[], Status::NotIdentified),
-            }
-        }
+        let variance = Inverse { matrix: &inverse.matrix * middle * &inverse.matrix, ..inverse };
+        terms.fitted(&kept, &evaluations[at].beta, &variance, &running);
         estimate.tables.push(terms.table);
-        estimate.tables.push(summary(&evaluations, *at, persons, events, &by_end));
-        let condition = invert(&evaluations[*at].information).condition;
+        let status = if running.is_empty() { Status::Ok } else { Status::Monotone };
+        estimate.tables.push(summary(&evaluations, at, persons, events, &by_end, status));
+        let condition = variance.condition;
         estimate.fit = Some(FitRecord {
             rounds: rounds.len(),
             log_likelihood: evaluations.iter().map(|e| e.log_likelihood).collect(),
-            converged: true,
+            converged: running.is_empty(),
             condition: condition.is_finite().then_some(condition),
         });
         Ok(Step::Done(Box::new(estimate)))
@@ -476,6 +475,7 @@ fn summary(
     persons: f64,
     events: f64,
     by_end: &[Vec<f64>],
+    status: Status,
 ) -> Table {
     let columns = [
         "n",
@@ -495,7 +495,7 @@ fn summary(
         total(2).into(),
         record[0].log_likelihood.into(),
         record[at].log_likelihood.into(),
-        Status::Ok.into(),
+        status.into(),
     ]);
     table
 }
