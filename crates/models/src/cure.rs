@@ -399,8 +399,8 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
     let terms = Terms::new(&all, ratio, options.level());
     fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
-    if fitted.status == Status::Ok {
-        estimate.tables.push(cured(options, fitted));
+    if fitted.is_usable() {
+        estimate.tables.push(cured(options, fitted, start));
         let p = options.design.len();
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
             let eta = theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>();
@@ -422,48 +422,53 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
 }
 
 /// Cured share of each patient, with an interval symmetric in the predictor, and the median time of those not cured.
-fn cured(options: &Options, fitted: &Fitted) -> Table {
+fn cured(options: &Options, fitted: &Fitted, start: &Start) -> Table {
     let columns =
         ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table = Table::new("cured", &columns);
     let z = normal_point(options.level());
     let p = options.design.len();
     let reference = Patient { name: "reference".into(), values: BTreeMap::new() };
+    let mut push = |names: [&str; 2], numbers: [f64; 4], status: Status| {
+        let is_known = status == Status::Ok;
+        let mut row = names.map(Value::from).to_vec();
+        row.extend(numbers.map(|x| if is_known { Value::number(x) } else { Value::None }));
+        row.push(status.into());
+        table.push(row);
+    };
     let patients =
         if options.patients.is_empty() { vec![reference] } else { options.patients.clone() };
     for patient in &patients {
         let x = values_of(patient, &options.design);
-        let (eta, se) = fitted
-            .delta(|theta| theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>());
+        let predictor =
+            |theta: &[f64]| theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>();
+        let (eta, se) = fitted.delta(predictor);
         let (low, high) = (options.share(eta - z * se), options.share(eta + z * se));
-        let (_, se) = fitted.delta(|theta| {
-            options.share(theta[0] + x.iter().zip(&theta[1..]).map(|(x, b)| x * b).sum::<f64>())
-        });
-        table.push(vec![
-            Value::from(&patient.name),
-            "cure fraction".into(),
-            options.share(eta).into(),
-            se.into(),
-            low.min(high).into(),
-            low.max(high).into(),
-            Status::Ok.into(),
-        ]);
+        let (_, se) = fitted.delta(|theta| options.share(predictor(theta)));
+        let status = match () {
+            // Nobody was like this patient in a covariate that was dropped.
+            () if !options.patients.is_empty() && start.is_beyond(&x) => Status::NotIdentified,
+            () if fitted.runs(predictor) => Status::Monotone,
+            () => Status::Ok,
+        };
+        push(
+            [&patient.name, "cure fraction"],
+            [options.share(eta), se, low.min(high), low.max(high)],
+            status,
+        );
     }
     // Median of the latency distribution itself.
     let middle: f64 = match options.latency {
         Latency::Weibull => std::f64::consts::LN_2.ln(),
         Latency::LogNormal | Latency::LogLogistic => 0.0,
     };
-    let (log, se) = fitted.delta(|theta| theta[p + 1] + theta[p + 2].exp() * middle);
-    table.push(vec![
-        "uncured".into(),
-        "median, years".into(),
-        log.exp().into(),
-        (log.exp() * se).into(),
-        (log - z * se).exp().into(),
-        (log + z * se).exp().into(),
-        Status::Ok.into(),
-    ]);
+    let median = |theta: &[f64]| theta[p + 1] + theta[p + 2].exp() * middle;
+    let (log, se) = fitted.delta(median);
+    push(
+        ["uncured", "median, years"],
+        [log.exp(), log.exp() * se, (log - z * se).exp(), (log + z * se).exp()],
+        if fitted.runs(median) { Status::Monotone } else { Status::Ok },
+    );
     table
 }
 

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Status, Table},
+    estimate::{Estimate, Exactness, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
@@ -362,8 +362,8 @@ impl Model for ExcessHazard {
         told.uncentre_at(p..p + constant, 0, centre);
         told.tell(&mut estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
         estimate.tables.push(fitted.summary(start.persons, start.events));
-        if fitted.status == Status::Ok {
-            estimate.tables.push(hazard(options, &fitted, centre));
+        if told.is_usable() {
+            estimate.tables.push(hazard(options, &told));
         }
         estimate.fit = Some(fitted.record);
         Ok(Step::Done(Box::new(estimate)))
@@ -371,12 +371,12 @@ impl Model for ExcessHazard {
 }
 
 /// Excess hazard per person-year of a patient with all covariates at 0, over follow-up.
-fn hazard(options: &Options, fitted: &Fitted, centre: &[f64]) -> Table {
+fn hazard(options: &Options, fitted: &Fitted) -> Table {
     let columns = ["time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table = Table::new("excess_hazard", &columns);
     let z = normal_point(options.level());
     let varying = options.varying();
-    let x: Vec<f64> = centre.iter().map(|c| -c).collect();
+    let x = vec![0.0; options.design.len()];
     // Bands are told at both ends, so that a line through the points is the step function.
     let times: Vec<f64> = if options.is_banded() {
         let starts = std::iter::once(&0.0).chain(&options.bands_years);
@@ -386,17 +386,14 @@ fn hazard(options: &Options, fitted: &Fitted, centre: &[f64]) -> Table {
     };
     for t in times {
         let row = options.row(t, &x, &varying);
-        let (log, se) =
-            fitted.delta(|theta| row.iter().zip(theta).map(|(z, b)| z * b).sum::<f64>());
-        let at = |log: f64| log.exp();
-        table.push(vec![
-            t.into(),
-            at(log).into(),
-            (at(log) * se).into(),
-            at(log - z * se).into(),
-            at(log + z * se).into(),
-            Status::Ok.into(),
-        ]);
+        let log_hazard = |theta: &[f64]| row.iter().zip(theta).map(|(z, b)| z * b).sum::<f64>();
+        let (log, se) = fitted.delta(log_hazard);
+        let runs = fitted.runs(log_hazard);
+        let numbers = [log.exp(), log.exp() * se, (log - z * se).exp(), (log + z * se).exp()];
+        let mut cells = vec![Value::from(t)];
+        cells.extend(numbers.map(|x| if runs { Value::None } else { Value::number(x) }));
+        cells.push(if runs { Status::Monotone } else { Status::Ok }.into());
+        table.push(cells);
     }
     table
 }

@@ -350,7 +350,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
     let terms = Terms::new(&all, ratio(options), options.level());
     fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
-    if matches!(fitted.status, Status::Ok | Status::Monotone) {
+    if fitted.is_usable() {
         let p = options.design.len();
         let hazards =
             matches!(options.distribution(), Distribution::Weibull | Distribution::Exponential);
@@ -380,7 +380,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
             let curves = log_curves(options.distribution(), years * unit, parameters);
             (-curves.survival.value).ln()
         };
-        if !options.patients.is_empty() && fitted.status == Status::Ok {
+        if !options.patients.is_empty() {
             estimate.tables.push(predicted(
                 fitted,
                 start,

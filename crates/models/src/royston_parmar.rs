@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
@@ -372,16 +372,14 @@ fn tables(
         table.push(vec![((k + 1) as f64).into(), (*knot).into(), knot.exp().into()]);
     }
     estimate.tables.push(table);
-    if fitted.status == Status::Ok {
-        let centred =
-            |x: &[f64]| x.iter().zip(&start.centre).map(|(x, c)| x - c).collect::<Vec<f64>>();
+    if told.is_usable() {
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
-            let z = shape.row(years.ln(), &centred(x), false);
+            let z = shape.row(years.ln(), x, false);
             z.iter().zip(theta).map(|(z, t)| z * t).sum::<f64>()
         };
         if !options.patients.is_empty() {
             estimate.tables.push(predicted(
-                fitted,
+                &told,
                 start,
                 &options.patients,
                 &options.design,
@@ -391,7 +389,7 @@ fn tables(
             ));
         }
         if !varying.is_empty() {
-            estimate.tables.push(varying_effects(options, fitted, &shape, m));
+            estimate.tables.push(varying_effects(options, &told, &shape, m));
         }
     }
     estimate.fit = Some(fitted.record.clone());
@@ -415,22 +413,24 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
     for (v, &j) in shape.varying.iter().enumerate() {
         for &years in &options.times_years {
             let basis = royston_parmar(years.ln(), &shape.varying_knots);
-            let (b, se) = fitted.delta(|theta| {
+            let effect = |theta: &[f64]| {
                 let first = m + options.design.len() + v * n;
                 let varying =
                     basis[1..].iter().zip(&theta[first..]).map(|(b, t)| b * t).sum::<f64>();
                 theta[m + j] + varying
-            });
-            table.push(vec![
-                options.design[j].name().into(),
-                years.into(),
-                b.into(),
-                se.into(),
-                b.exp().into(),
-                (b - z * se).exp().into(),
-                (b + z * se).exp().into(),
-                Status::Ok.into(),
-            ]);
+            };
+            let status = match () {
+                () if fitted.dropped.contains(&(m + j)) => Status::NotIdentified,
+                () if fitted.runs(effect) => Status::Monotone,
+                () => Status::Ok,
+            };
+            let (b, se) = fitted.delta(effect);
+            let numbers = [b, se, b.exp(), (b - z * se).exp(), (b + z * se).exp()];
+            let mut row = vec![options.design[j].name().into(), years.into()];
+            let is_known = status == Status::Ok;
+            row.extend(numbers.map(|x| if is_known { Value::number(x) } else { Value::None }));
+            row.push(status.into());
+            table.push(row);
         }
     }
     table

@@ -21,6 +21,11 @@ pub struct Inverse {
 
 /// Inverts `matrix`; rows whose diagonal is not positive count as absent directions.
 pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
+    invert_within(matrix, RANK_TOLERANCE)
+}
+
+/// The same where a direction counts as absent below another share of the largest eigenvalue.
+pub fn invert_within(matrix: &DMatrix<f64>, tolerance: f64) -> Inverse {
     let p = matrix.nrows();
     let scale = DVector::from_fn(p, |i, _| {
         let diagonal = matrix[(i, i)];
@@ -35,14 +40,14 @@ pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
     if let Some(cholesky) = scaled.clone().cholesky() {
         let eigenvalues = scaled.symmetric_eigenvalues();
         let (smallest, largest) = (eigenvalues.min(), eigenvalues.max());
-        if smallest > RANK_TOLERANCE * largest {
+        if smallest > tolerance * largest {
             let inverse = cholesky.inverse();
             let matrix = DMatrix::from_fn(p, p, |i, j| inverse[(i, j)] * scale[i] * scale[j]);
             return Inverse { matrix, rank: p, condition: largest / smallest };
         }
     }
     let SymmetricEigen { eigenvectors, eigenvalues } = scaled.symmetric_eigen();
-    let floor = RANK_TOLERANCE * eigenvalues.max().max(0.0);
+    let floor = tolerance * eigenvalues.max().max(0.0);
     let mut inverse = DMatrix::zeros(p, p);
     let mut rank = 0;
     for k in 0..p {
@@ -54,6 +59,28 @@ pub fn invert(matrix: &DMatrix<f64>) -> Inverse {
     }
     let matrix = DMatrix::from_fn(p, p, |i, j| inverse[(i, j)] * scale[i] * scale[j]);
     Inverse { matrix, rank, condition: f64::INFINITY }
+}
+
+/// Directions without information, by the measure of [`invert`].
+pub fn lost_directions(matrix: &DMatrix<f64>) -> Vec<DVector<f64>> {
+    let p = matrix.nrows();
+    let scale =
+        DVector::from_fn(
+            p,
+            |i, _| {
+                if matrix[(i, i)] > 0.0 { 1.0 / matrix[(i, i)].sqrt() } else { 1.0 }
+            },
+        );
+    let scaled = DMatrix::from_fn(p, p, |i, j| {
+        0.5 * (matrix[(i, j)] + matrix[(j, i)]) * scale[i] * scale[j]
+    });
+    if p == 0 || scaled.iter().any(|x| !x.is_finite()) {
+        return Vec::new();
+    }
+    let SymmetricEigen { eigenvectors, eigenvalues } = scaled.symmetric_eigen();
+    let floor = RANK_TOLERANCE * eigenvalues.max().max(0.0);
+    let lost = (0..p).filter(|&k| eigenvalues[k] <= floor);
+    lost.map(|k| eigenvectors.column(k).component_mul(&scale)).collect()
 }
 
 /// Matrix of an ascent step from an information matrix that need not be positive definite, as far from a maximum: directions

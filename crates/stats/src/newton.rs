@@ -8,7 +8,9 @@ use nalgebra::{DMatrix, DVector};
 
 use super::{
     likelihood::{Derivatives, IMPOSSIBLE, packed},
-    matrix::{Inverse, ascent_matrix, invert, least_share, quadratic_form},
+    matrix::{
+        Inverse, ascent_matrix, invert, invert_within, least_share, lost_directions, quadratic_form,
+    },
 };
 
 /// Newton decrement U'I⁻¹U at which β is at the maximum: its error is then far below 1e-8 standard errors.
@@ -23,6 +25,10 @@ const LEAST_LEFT: f64 = 1e-3;
 const AIMED_LEFT: f64 = 0.05;
 /// A maximum with less than this share of the information at the start, in some direction, is none.
 const COLLAPSED: f64 = 1e-10;
+/// Share of the largest eigenvalue of the information above which a direction is not lost to rounding.
+const ALL_BUT_LOST: f64 = 1e-13;
+/// A direction that counts as absent is lost if it has less than this share of the information that it had on the way.
+const LOST: f64 = 1e-6;
 /// Most steps in a row that are shortened.
 const MOST_SHORTENED: usize = 20;
 
@@ -126,7 +132,7 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
     if !here.usable() {
         return Next::NotConverged { at: best };
     }
-    let inverse = invert(&here.information);
+    let inverse = inverse_on_the_way(&record[0], here);
     if here.beta.is_empty() {
         return Next::Converged { at: best, inverse };
     }
@@ -155,13 +161,30 @@ pub fn newton(record: &[Evaluation], max_evaluations: usize) -> Next {
     // The second way out: rounding has the last word and steps no longer gain.
     if decrement <= DECREMENT || (shortened > 0 && decrement <= 1e-10) {
         let gone = collapsed(&record[0], here);
-        return if gone.is_empty() {
-            Next::Converged { at: best, inverse }
-        } else {
-            Next::Monotone { at: best, coefficients: gone, step, inverse }
+        if !gone.is_empty() {
+            return Next::Monotone { at: best, coefficients: gone, step, inverse };
+        }
+        let inverse = invert(&here.information);
+        return match lost(record, here) {
+            Some(step) => {
+                let coefficients = running(&step, &here.beta);
+                Next::Monotone { at: best, coefficients, step, inverse }
+            }
+            None => Next::Converged { at: best, inverse },
         };
     }
     further(step)
+}
+
+/// Inverse of the information. Where it had its full rank at the start, a direction that is all but lost since then is one in which
+/// coefficients run together, such as the intercept and the levels beside a reference without events: it still counts.
+fn inverse_on_the_way(start: &Evaluation, here: &Evaluation) -> Inverse {
+    let (p, inverse) = (here.beta.len(), invert(&here.information));
+    if inverse.rank == p || invert(&start.information).rank < p {
+        return inverse;
+    }
+    let whole = invert_within(&here.information, ALL_BUT_LOST);
+    if whole.rank == p { whole } else { inverse }
 }
 
 /// Coefficients that still run while the likelihood stands still.
@@ -208,6 +231,24 @@ fn collapsed(start: &Evaluation, here: &Evaluation) -> Vec<usize> {
             && start.information[(*j, *j)] > 0.0
     };
     (0..here.beta.len()).filter(gone).collect()
+}
+
+/// How far coefficients came along directions that have no information here but had it on the way: that is how they run. None where
+/// there is no such direction; one that never had information is flat.
+fn lost(record: &[Evaluation], here: &Evaluation) -> Option<DVector<f64>> {
+    let along = |v: &DVector<f64>, at: &Evaluation| (v.transpose() * &at.information * v)[(0, 0)];
+    let way = DVector::from_fn(here.beta.len(), |j, _| here.beta[j] - record[0].beta[j]);
+    let mut step = DVector::zeros(here.beta.len());
+    for v in lost_directions(&here.information) {
+        let most = record.iter().filter(|e| e.usable());
+        let most = most.max_by(|a, b| along(&v, a).total_cmp(&along(&v, b)))?;
+        let had = along(&v, most);
+        if had > 0.0 && along(&v, here) <= LOST * had {
+            let share = (v.transpose() * &most.information * &way)[(0, 0)] / had;
+            step += v * share;
+        }
+    }
+    (!running(&step, &here.beta).is_empty()).then_some(step)
 }
 
 #[cfg(test)]

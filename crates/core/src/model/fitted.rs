@@ -40,7 +40,13 @@ impl Fitted {
             |p: usize| Inverse { matrix: DMatrix::zeros(p, p), rank: 0, condition: f64::INFINITY };
         let p = record.first().map_or(0, |e| e.beta.len());
         let step = match &next {
-            Next::Monotone { step, .. } => step.clone(),
+            Next::Monotone { at, coefficients, step, .. } => {
+                let (mut step, beta) = (step.clone(), &record[*at].beta);
+                let found = running(&step, beta);
+                // Where the information is gone it does not tell the length of the step: as far again.
+                coefficients.iter().filter(|j| !found.contains(j)).for_each(|&j| step[j] = beta[j]);
+                step
+            }
             Next::Converged { .. } | Next::NotConverged { .. } | Next::Try(_) => DVector::zeros(p),
         };
         let (at, status, running, inverse) = match next {
@@ -142,11 +148,31 @@ impl Fitted {
         self.covariance[(j, j)].max(0.0).sqrt()
     }
 
+    /// Whether there are estimates, of parameters that do not run at least.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.status, Status::Ok | Status::Monotone)
+    }
+
+    /// Whether a function of the parameters, on the scale of a log hazard, runs to infinity with some of them.
+    pub fn runs(&self, f: impl Fn(&[f64]) -> f64) -> bool {
+        /// Along a likelihood that levels off a step is about 1 long on that scale.
+        const MOVES: f64 = 0.01;
+        if self.running.is_empty() {
+            return false;
+        }
+        let moved: Vec<f64> = self.theta.iter().zip(self.step.iter()).map(|(b, s)| b + s).collect();
+        let distance = (f(&moved) - f(self.theta.as_slice())).abs();
+        distance.is_nan() || distance > MOVES
+    }
+
     /// Value and standard error of a function of the parameters, by the delta method with differences.
     pub fn delta(&self, f: impl Fn(&[f64]) -> f64) -> (f64, f64) {
         let theta: Vec<f64> = self.theta.iter().copied().collect();
         let gradient = DVector::from_fn(theta.len(), |j, _| {
-            let scale = self.std_error(j).max(1e-8 * theta[j].abs()).max(1e-12);
+            // The standard error of what runs is no scale.
+            let own =
+                if self.running.contains(&j) { self.step[j].abs() } else { self.std_error(j) };
+            let scale = own.max(1e-8 * theta[j].abs()).max(1e-12);
             let h = 1e-4 * scale;
             let at = |x: f64| {
                 let mut moved = theta.clone();
@@ -170,11 +196,10 @@ impl Fitted {
     ) {
         let names: Vec<String> = all.iter().map(DesignTerm::name).collect();
         self.tell_end(estimate, &names);
-        let usable = matches!(self.status, Status::Ok | Status::Monotone);
         for j in 0..all.len() {
             if self.dropped.contains(&j) {
                 terms.push(j, &[], Status::NotIdentified);
-            } else if !usable || self.running.contains(&j) {
+            } else if !self.is_usable() || self.running.contains(&j) {
                 terms.push(j, &[], self.status);
             } else {
                 let (b, se) = of(j);

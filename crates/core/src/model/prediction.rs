@@ -83,11 +83,17 @@ pub fn predicted(
         let x = values_of(patient, design);
         let beyond = start.is_beyond(&x);
         for &years in times_years {
-            let (log, se) = fitted.delta(|theta| log_hazard(theta, &x, years));
+            let of = |theta: &[f64]| log_hazard(theta, &x, years);
+            let (log, se) = fitted.delta(of);
             let s = |log: f64| (-log.exp()).exp();
-            // Nobody was like this patient in a covariate that was dropped.
-            let known = log.is_finite() && !beyond;
-            let status = if known { Status::Ok } else { Status::NotIdentified };
+            let status = match () {
+                // Nobody was like this patient in a covariate that was dropped.
+                () if beyond => Status::NotIdentified,
+                () if fitted.runs(of) => Status::Monotone,
+                () if log.is_finite() => Status::Ok,
+                () => Status::NotIdentified,
+            };
+            let known = status == Status::Ok;
             let numbers = [s(log), s(log) * log.exp() * se, s(log + z * se), s(log - z * se)];
             let mut row = vec![Value::from(&patient.name), years.into()];
             row.extend(numbers.map(|x| if known { Value::number(x) } else { Value::None }));
