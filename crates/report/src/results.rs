@@ -121,7 +121,7 @@ pub struct Provenance {
 
 /// A rule's word.
 fn word<T: Serialize>(rule: &T) -> String {
-    // Unwrap safety: rules are plain enums, which serialise to strings.
+    // Rules are plain enums, which serialise to strings.
     serde_json::to_value(rule).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

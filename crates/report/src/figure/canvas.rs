@@ -72,10 +72,15 @@ pub(super) fn draw(width: u32, height: u32, paint: impl FnOnce(&Canvas<'_>)) -> 
         let area = SVGBackend::with_string(&mut svg, (width, height)).into_drawing_area();
         let canvas = Canvas { area };
         paint(&canvas);
-        // Unwrap safety: writing to a string does not fail.
-        canvas.area.present().expect("drawing on a string");
+        drawn(canvas.area.present());
     }
     Drawing { svg, width, height }
+}
+
+/// What comes of drawing.
+fn drawn<E: std::fmt::Debug>(result: Result<(), E>) {
+    // Unwrap safety: all is written into a string, which does not fail.
+    result.expect("drawing on a string");
 }
 
 fn pixel((x, y): Point) -> (i32, i32) {
@@ -85,41 +90,33 @@ fn pixel((x, y): Point) -> (i32, i32) {
 impl Canvas<'_> {
     pub(super) fn line(&self, points: &[Point], colour: RGBColor, width: u32) {
         let points: Vec<(i32, i32)> = points.iter().copied().map(pixel).collect();
-        self.area
-            .draw(&PathElement::new(points, stroke(colour, width)))
-            .expect("drawing on a string");
+        drawn(self.area.draw(&PathElement::new(points, stroke(colour, width))));
     }
 
     pub(super) fn dashed(&self, points: &[Point], colour: RGBColor, width: u32) {
         let points: Vec<(i32, i32)> = points.iter().copied().map(pixel).collect();
         let path = DashedPathElement::new(points, 16, 9, stroke(colour, width));
-        self.area.draw(&path).expect("drawing on a string");
+        drawn(self.area.draw(&path));
     }
 
     pub(super) fn area(&self, points: &[Point], colour: RGBColor, opacity: f64) {
         let points: Vec<(i32, i32)> = points.iter().copied().map(pixel).collect();
-        self.area
-            .draw(&Polygon::new(points, colour.mix(opacity).filled()))
-            .expect("drawing on a string");
+        drawn(self.area.draw(&Polygon::new(points, colour.mix(opacity).filled())));
     }
 
     pub(super) fn square(&self, (x, y): Point, side: f64, colour: RGBColor) {
         let half = side / 2.0;
         let corners = [pixel((x - half, y - half)), pixel((x + half, y + half))];
-        self.area.draw(&Rectangle::new(corners, colour.filled())).expect("drawing on a string");
+        drawn(self.area.draw(&Rectangle::new(corners, colour.filled())));
     }
 
     pub(super) fn frame(&self, from: Point, to: Point, colour: RGBColor, width: u32) {
         let corners = [pixel(from), pixel(to)];
-        self.area
-            .draw(&Rectangle::new(corners, stroke(colour, width)))
-            .expect("drawing on a string");
+        drawn(self.area.draw(&Rectangle::new(corners, stroke(colour, width))));
     }
 
     pub(super) fn dot(&self, at: Point, radius: u32, colour: RGBColor) {
-        self.area
-            .draw(&Circle::new(pixel(at), radius, colour.filled()))
-            .expect("drawing on a string");
+        drawn(self.area.draw(&Circle::new(pixel(at), radius, colour.filled())));
     }
 
     /// Text centred vertically on `at`.
@@ -150,7 +147,7 @@ impl Canvas<'_> {
         let style = TextStyle::from(font).color(&colour).pos(Pos::new(horizontal, VPos::Center));
         // The backend lowers centred text by half an x-height; numbers and capitals look centred a little lower.
         let (x, y) = pixel((at.0, at.1 + 0.1 * size));
-        self.area.draw_text(text, &style, (x, y)).expect("drawing on a string");
+        drawn(self.area.draw_text(text, &style, (x, y)));
     }
 
     /// Width of a text, tenths of a millimetre.
