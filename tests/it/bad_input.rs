@@ -7,9 +7,18 @@ use std::{
     process::{Command, Output},
 };
 
+use serde_json::Value;
 use tempfile::TempDir;
+use tributary::{
+    models::{MODELS, find},
+    plan::Plan,
+};
 
-use crate::pooling::path;
+use crate::{
+    options::{HEAD, more_of},
+    pooling::path,
+    wilms::study,
+};
 
 /// A copy of the Wilms study in which something can be broken.
 struct Study {
@@ -368,4 +377,122 @@ fn a_sites_rule_without_effect_is_told() {
     let study = Study::new();
     study.edit("sites/XD/site.toml", "preset = \"FR-SNDS\"", "min_cell = -3");
     study.fails(&["found -3, expected a whole number from 0", "site.toml:", "min_cell = -3"]);
+}
+
+/// Tables of names that people choose: of variables, of models and of codes.
+const NAMED_FREELY: &[&str] =
+    &["splines", "reference", "classes", "values", "columns", "recode", "constants", "dictionary"];
+
+/// Places of all tables within a value whose fields have fixed names.
+fn tables_in(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            let mut above = at.rsplit('/');
+            let codes = above.clone().nth(1) == Some("recode");
+            if !codes && !above.next().is_some_and(|name| NAMED_FREELY.contains(&name)) {
+                found.push(at.to_owned());
+            }
+            for (name, inner) in map {
+                tables_in(inner, &format!("{at}/{name}"), found);
+            }
+        }
+        Value::Array(list) => {
+            for (i, inner) in list.iter().enumerate() {
+                tables_in(inner, &format!("{at}/{i}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is wrong with a file, in words.
+fn told<T, E: ToString>(result: Result<T, E>) -> String {
+    result.err().map_or_else(String::new, |error| error.to_string())
+}
+
+/// Every table of a file with one field more, a known field's name misspelt: the fault names it and the known field. `check` tells the
+/// faults of a file.
+fn misspelt_everywhere(whole: &Value, check: &dyn Fn(&str) -> String) -> Vec<String> {
+    let text = |value: &Value| toml::to_string(&toml::Value::try_from(value).unwrap()).unwrap();
+    assert_eq!(check(&text(whole)), "");
+    let mut tables = Vec::new();
+    tables_in(whole, "", &mut tables);
+    let mut wrong = Vec::new();
+    for at in &tables {
+        let names = whole.pointer(at).unwrap().as_object().unwrap().keys().cloned();
+        let known = names.max_by_key(String::len).unwrap();
+        // Beside the known field, and in place of it.
+        for replace in [false, true] {
+            let mut spoilt = whole.clone();
+            let table = spoilt.pointer_mut(at).unwrap().as_object_mut().unwrap();
+            let value = table[&known].clone();
+            if replace {
+                table.remove(&known);
+            }
+            table.insert(format!("{known}q"), value);
+            let told = check(&text(&spoilt));
+            let good = told.contains(&format!("unknown field `{known}q`"))
+                && told.contains(&format!("did you mean `{known}`?"))
+                && !told.contains("not an allowed value");
+            if !good {
+                wrong.push(format!("{at}/{known}q: {told}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// Also where a table may have one of several forms, as the columns of a mapping, or a derivation.
+#[test]
+fn an_unknown_field_of_any_table_is_named_with_the_nearest_known_one() {
+    let of_analysis = |text: &str| told(Plan::check("a.toml", text, study()));
+    let mut wrong = Vec::new();
+    // Models, whose tables have their own forms.
+    for model in MODELS {
+        let kind = model.card().kind;
+        let mut whole: Value = toml::from_str(HEAD).unwrap();
+        let options: Value = toml::from_str(&more_of(kind)).unwrap();
+        let mut models = vec![options];
+        if kind == "meta_analysis" {
+            models.insert(0, toml::from_str(find("cox").unwrap().card().example).unwrap());
+        }
+        whole["model"] = models.into();
+        wrong.extend(misspelt_everywhere(&whole, &of_analysis));
+    }
+    // The rest of an analysis.
+    let cox = find("cox").unwrap().card().example;
+    let whole = format!(
+        "{HEAD}window = {{ date = \"incidence_date\", from = \"1980-01-01\", to = \"1990-01-01\" }}\n\
+         [population]\nages = {{ from = 1, to = 9 }}\n[pooling]\nconfidence_level = 0.9\n[[model]]\n{cox}\
+         [report]\nanswer = {{ model = \"cox\", term = \"stage=3\" }}\n\
+         [[report.comparison]]\ntitle = \"T\"\nestimates = [{{ model = \"cox\", term = \"stage=3\", label = \"L\" }}]\n"
+    );
+    wrong.extend(misspelt_everywhere(&toml::from_str(&whole).unwrap(), &of_analysis));
+    let whole = fs::read_to_string(path("analyses/wilms/study.toml")).unwrap();
+    let of_study = |text: &str| told(tributary::spec::Study::parse("study.toml", text));
+    wrong.extend(misspelt_everywhere(&toml::from_str(&whole).unwrap(), &of_study));
+    // What a site writes.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mapping.toml");
+    let dictionary = study().dictionary;
+    let of_mapping = |text: &str| {
+        fs::write(&file, text).unwrap();
+        told(tributary::site::Mapping::open(&file, &dictionary))
+    };
+    for site in ["XA", "XB", "XC", "XD", "XE"] {
+        let whole = path("analyses/wilms/sites").join(site).join("mapping.toml");
+        let mut whole: Value = toml::from_str(&fs::read_to_string(whole).unwrap()).unwrap();
+        whole["columns"]["tumour_id"] = serde_json::json!({ "join": ["a", "b"], "with": "-" });
+        wrong.extend(misspelt_everywhere(&whole, &of_mapping));
+    }
+    assert!(wrong.is_empty(), "{}: {}", wrong.len(), wrong.join("\n\n"));
+    // Fields that every model has beside its options.
+    for (from, to, wanted) in [
+        ("id = \"cox\"", "id = \"cox\"\ntitel = \"T\"", "did you mean `title`?"),
+        ("id = \"cox\"", "id = \"cox\"\ntitle = 5", "found 5, expected text in quotes"),
+        ("kind = \"cox\"", "", "a model needs `id` and `kind`"),
+    ] {
+        let found = of_analysis(&format!("{HEAD}[[model]]\n{}", cox.replace(from, to)));
+        assert!(found.contains(wanted), "{found}");
+    }
 }

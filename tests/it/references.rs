@@ -132,3 +132,100 @@ fn an_answer_that_the_run_does_not_give_is_told_with_its_reason() {
     let at = page.find("The estimate that would").unwrap_or_default();
     assert!(page.contains(wanted), "{}", &page[at..page.len().min(at + 300)]);
 }
+
+/// Two models of a kind that take the tables `followup` and `incidence` of the analysis, and one of these tables changed.
+fn sharing(kind: &str, table: &str, field: &str, value: serde_json::Value) -> String {
+    let mut model: serde_json::Value = toml::from_str(&more_of(kind)).unwrap();
+    let mut whole: serde_json::Value = toml::from_str(HEAD).unwrap();
+    whole["population"] = serde_json::json!({ "where": "stage = '1'" });
+    for shared in ["followup", "incidence"] {
+        if let Some(own) = model.as_object_mut().unwrap().remove(shared) {
+            whole[shared] = own;
+        }
+    }
+    whole[table][field] = value;
+    let mut models = Vec::new();
+    if kind == "meta_analysis" {
+        models.push(toml::from_str(find("cox").unwrap().card().example).unwrap());
+    }
+    for id in ["first", "second"] {
+        model["id"] = id.into();
+        models.push(model.clone());
+    }
+    whole["model"] = models.into();
+    toml::to_string(&toml::Value::try_from(whole).unwrap()).unwrap()
+}
+
+/// The lines at which faults are shown, from 1.
+fn lines_told(told: &str) -> Vec<usize> {
+    let at = told.split("a.toml:").skip(1);
+    at.map(|place| place.split(':').next().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_mistake_in_a_table_that_models_share_is_told_once_and_in_that_table() {
+    use serde_json::json;
+    let window = |from: &str, to: &str| json!({ "date": "incidence_date", "from": from, "to": to });
+    let mistakes = [
+        ("followup", "time", json!("stagee")),
+        ("followup", "time", json!("stage")),
+        ("followup", "event", json!("stagee")),
+        ("followup", "entry", json!("stagee")),
+        ("followup", "timee", json!("followup_days")),
+        ("followup", "window", window("1990-01-01", "1980-01-01")),
+        ("followup", "zero", json!("half")),
+        ("incidence", "age", json!("stagee")),
+        ("incidence", "year", json!("stage")),
+        ("incidence", "sex", json!("stage")),
+        ("incidence", "ages", json!([5, 0])),
+        ("incidence", "age_end", json!(1)),
+        ("incidence", "years", json!([2009, 2000])),
+        ("population", "where", json!("stagee = '1'")),
+        ("population", "ages", json!({ "from": 5, "to": 2 })),
+        ("population", "agess", json!({ "to": 2 })),
+    ];
+    // What some models cannot use is shown in the table as well, and never at the head of a model.
+    let limits = [
+        ("followup", "entry", json!("followup_days")),
+        ("followup", "window", window("1980-01-01", "1990-01-01")),
+        ("incidence", "ages", json!([0])),
+        ("incidence", "years", json!([2000, 2000])),
+        ("incidence", "year", json!("age_months")),
+    ];
+    let (mut tried, mut limited) = (0, 0);
+    let mut wrong = Vec::new();
+    for model in MODELS {
+        let kind = model.card().kind;
+        let takes_cells = more_of(kind).contains("incidence = ");
+        for (table, field, value) in &mistakes {
+            if *table == "incidence" && !takes_cells {
+                continue;
+            }
+            let text = sharing(kind, table, field, value.clone());
+            let (told, count) = counted(&text);
+            let before = text.lines().take(lines_told(&told)[0]);
+            let head = before.filter(|line| line.starts_with('[')).last().unwrap_or_default();
+            if count != 1 || !head.starts_with(&format!("[{table}")) {
+                wrong.push(format!("{kind} {table}.{field} = {value}, {count} at {head}: {told}"));
+            }
+            tried += 1;
+        }
+        for (table, field, value) in &limits {
+            if *table == "incidence" && !takes_cells {
+                continue;
+            }
+            let text = sharing(kind, table, field, value.clone());
+            let told = faults(&text);
+            limited += usize::from(!told.is_empty());
+            let lines: Vec<&str> = text.lines().collect();
+            if lines_told(&told).iter().any(|line| lines[line - 1].starts_with("[[model")) {
+                wrong.push(format!("{kind} {table}.{field} = {value}: {told}"));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty() && tried > 250 && limited > 5,
+        "{tried} {limited} {}",
+        wrong.join("\n\n")
+    );
+}

@@ -14,7 +14,8 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
-        incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
+        incidence_needs, left_out_cases, period_width_fault, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::Fault,
     summary::LayoutError,
@@ -154,15 +155,7 @@ impl OneRound for AgePeriodCohort {
                 cells_fault(cells, "age_end", message).hint("give age_end under [incidence]"),
             );
         }
-        let width = options.period_years as usize;
-        if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
-        {
-            let message = format!(
-                "{} years do not divide into three or more periods of {width}",
-                cells.len()
-            );
-            faults.push(Fault::new("/period_years", message));
-        }
+        faults.extend(period_width_fault(cells, options.period_years, one()));
         if cells.ages.len() < 3 {
             faults.push(cells_fault(cells, "ages", "at least three age bands are needed"));
         }

@@ -260,7 +260,7 @@ impl OneRound for CompetingRisks {
                 }
             }
         }
-        let late = followup.is_some_and(|f| f.entry.is_some() || f.window.is_some());
+        let late = followup.is_some_and(|f| f.late().is_some());
         if late && options.variance == Variance::InfinitesimalJackknife {
             let message =
                 "the infinitesimal jackknife requires follow-up from time 0 for all patients";

@@ -17,7 +17,7 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Model, ModelCard, Round,
-        Step, Sums, Terms, columns_of, needs_of, summary_without_fit,
+        Step, Sums, Terms, columns_of, followup_fault, needs_of, summary_without_fit,
     },
     spec::Fault,
     summary::{Axis, LayoutError, Visibility},
@@ -189,10 +189,10 @@ impl Model for FineGray {
             followup,
             context.dictionary,
         ));
-        if followup.is_some_and(|f| f.entry.is_some() || f.window.is_some()) {
+        if let Some((followup, field)) = followup.and_then(|f| Some((f, f.late()?))) {
             let message = "Fine and Gray's weights require follow-up from time 0 for all patients";
             let hint = "model the cause-specific hazard with `cox` instead";
-            faults.push(Fault::new("/followup", message).hint(hint));
+            faults.push(followup_fault(followup, field, message).hint(hint));
         }
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));

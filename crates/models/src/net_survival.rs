@@ -137,7 +137,7 @@ impl OneRound for NetSurvival {
             let hint = "write closing_date = \"2012-12-31\"";
             faults.push(Fault::new("/closing_date", message).hint(hint));
         }
-        if options.followup.as_ref().is_some_and(|f| f.window.is_some() || f.entry.is_some())
+        if options.followup.as_ref().is_some_and(|f| f.late().is_some())
             && (options.uses(Method::Ederer1) || options.uses(Method::Hakulinen))
         {
             let message = "Ederer I and Hakulinen follow all patients from diagnosis and do not allow late entry";

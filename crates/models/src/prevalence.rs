@@ -18,7 +18,7 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-        cells_fault, cells_of, prepare_cells, year_of,
+        cells_fault, cells_of, followup_fault, prepare_cells, year_of,
     },
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError, Visibility},
@@ -203,10 +203,10 @@ impl Options {
             let message = format!("{from} to {to} is not a valid range of years of a population");
             faults.push(Fault::new("/population_years", message));
         }
-        if self.followup.as_ref().is_some_and(|f| f.entry.is_some() || f.window.is_some()) {
+        if let Some((followup, field)) = self.followup.as_ref().and_then(|f| Some((f, f.late()?))) {
             let message =
                 "prevalence requires follow-up from diagnosis, without late entry or a window";
-            faults.push(Fault::new("/followup", message));
+            faults.push(followup_fault(followup, field, message));
         }
         faults.extend(standard_weights(&self.standard, cells).err());
         faults

@@ -16,7 +16,8 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
-        incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
+        incidence_needs, left_out_cases, period_width_fault, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::Fault,
     summary::{Axis, LayoutError},
@@ -165,15 +166,7 @@ impl Options {
 
     fn own_faults(&self, cells: &Incidence) -> Vec<Fault> {
         let mut faults = Vec::new();
-        let width = self.period_years as usize;
-        if width == 0 || !cells.len().is_multiple_of(width.max(1)) || cells.len() / width.max(1) < 3
-        {
-            let message = format!(
-                "{} years do not divide into three or more periods of {width}",
-                cells.len()
-            );
-            faults.push(Fault::new("/period_years", message));
-        }
+        faults.extend(period_width_fault(cells, self.period_years, five_years()));
         let uneven = (0..cells.ages.len()).find(|&i| {
             let [from, to] = cells.band(i);
             to != u32::MAX && to - from != self.period_years

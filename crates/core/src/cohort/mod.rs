@@ -316,6 +316,10 @@ pub struct Followup {
     #[serde(default, skip_serializing_if = "YearLength::is_julian")]
     #[schemars(skip)]
     pub year: YearLength,
+    /// Whether it is the analysis's own and not the model's: there a fault of its is shown.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub shared: bool,
 }
 
 /// Calendar days whose follow-up counts: earlier follow-up becomes late entry, later follow-up is cut off.
@@ -344,6 +348,12 @@ pub fn epoch_day(date: &str) -> Option<i32> {
 }
 
 impl Followup {
+    /// The field by which some patients are not followed from time 0, if there is one.
+    pub fn late(&self) -> Option<&'static str> {
+        let entry = self.entry.as_ref().map(|_| "entry");
+        entry.or_else(|| self.window.as_ref().map(|_| "window"))
+    }
+
     /// Columns that follow-up needs.
     pub fn needs(&self) -> Vec<ColumnNeed> {
         let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };

@@ -23,8 +23,8 @@ pub use once::{Once, OneRound};
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
     Printed, RateCells, Year, cells_fault, cells_of, incidence_groups, incidence_needs,
-    left_out_cases, period_faults, period_name, prepare_cells, prepare_incidence, rate_sums,
-    sex_levels, unknown_age_cases, with_printed,
+    left_out_cases, period_faults, period_name, period_width_fault, prepare_cells,
+    prepare_incidence, rate_sums, sex_levels, unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;
@@ -33,13 +33,15 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     cohort::{CohortError, ColumnNeed, Followup, Incidence, SiteData},
     estimate::Estimate,
     limits::{ConfidenceLevel, YearLength},
-    spec::{Dictionary, Fault, ModelSpec, VariableKind, followup_faults, schema_faults},
+    spec::{
+        Dictionary, Fault, MODEL_FIELDS, ModelSpec, VariableKind, followup_faults, schema_faults,
+    },
     summary::{Draft, LayoutError, Summary, Visibility},
 };
 
@@ -133,9 +135,8 @@ impl Context<'_> {
 
     /// Fills a model's follow-up from the analysis and checks it. The length of a year is the analysis's in either case.
     pub fn followup(&self, own: &mut Option<Followup>) -> Vec<Fault> {
-        let is_own = own.is_some();
-        if !is_own {
-            *own = self.followup.cloned();
+        if own.is_none() {
+            *own = self.followup.cloned().map(|shared| Followup { shared: true, ..shared });
         }
         let Some(followup) = own else {
             let hint = "add a table [followup] with time and event to the analysis";
@@ -143,8 +144,14 @@ impl Context<'_> {
         };
         followup.year = self.year;
         let faults = followup_faults(followup, self.dictionary, "/followup").into_iter();
-        if is_own { faults.collect() } else { faults.map(Fault::shared).collect() }
+        if followup.shared { faults.map(Fault::shared).collect() } else { faults.collect() }
     }
+}
+
+/// A fault of a model's follow-up, shown in the table that holds it.
+pub fn followup_fault(followup: &Followup, field: &str, message: impl Into<String>) -> Fault {
+    let fault = Fault::new(format!("/followup/{field}"), message);
+    if followup.shared { fault.shared() } else { fault }
 }
 
 /// Length of a year in the model that has this follow-up.
@@ -301,7 +308,12 @@ impl<M: Model> AnyModel for M {
     }
 
     fn prepare(&self, options: &Value, context: &Context<'_>) -> Result<Value, Vec<Fault>> {
-        let faults = schema_faults(&self.schema(), options, "");
+        // Beside the options stand fields that every model has.
+        let mut schema = self.schema();
+        if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+            properties.extend(MODEL_FIELDS.map(|name| (name.into(), json!({ "type": "string" }))));
+        }
+        let faults = schema_faults(&schema, options, "");
         if !faults.is_empty() {
             return Err(faults);
         }

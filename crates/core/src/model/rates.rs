@@ -161,6 +161,23 @@ pub fn period_faults(periods: &mut Vec<[i32; 2]>, cells: &Incidence) -> Vec<Faul
     periods.iter().enumerate().filter(|(_, p)| outside(p)).map(fault).collect()
 }
 
+/// A fault unless the years divide into three or more periods of `width`: of the model's own width, or of the years where the width is
+/// the `usual` one, which need not be written.
+pub fn period_width_fault(cells: &Incidence, width: u32, usual: u32) -> Option<Fault> {
+    let (years, periods) = (cells.len(), cells.len() / width.max(1) as usize);
+    if width > 0 && years.is_multiple_of(width as usize) && periods >= 3 {
+        return None;
+    }
+    let message = format!("{years} years do not divide into three or more periods of {width}");
+    let hint = "change years under incidence, or period_years of the model";
+    let fault = if width == usual {
+        cells_fault(cells, "years", message)
+    } else {
+        Fault::new("/period_years", message)
+    };
+    Some(fault.hint(hint))
+}
+
 /// Name of a period.
 pub fn period_name([from, to]: [i32; 2]) -> String {
     if from == to { from.to_string() } else { format!("{from}–{to}") }

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::{
     condition::Condition,
     dictionary::{Dictionary, VariableKind},
-    source::{Fault, Faults, Source, suggestion},
+    shape::unknown_field,
+    source::{Fault, Faults, Source, nearest, suggestion},
     study::Study,
 };
 use crate::{
@@ -219,7 +220,7 @@ struct AnalysisFile {
 }
 
 /// Fields of a model table that are not options.
-const MODEL_FIELDS: [&str; 3] = ["id", "kind", "title"];
+pub(crate) const MODEL_FIELDS: [&str; 3] = ["id", "kind", "title"];
 
 impl AnalysisSpec {
     /// JSON schema of the file, the models' tables left open.
@@ -249,16 +250,19 @@ impl AnalysisSpec {
         }
         let mut models: Vec<ModelSpec> = Vec::new();
         for (i, mut table) in file.model.into_iter().enumerate() {
-            let mut take = |field: &str| match table.remove(field) {
-                Some(Value::String(text)) => Some(text),
-                Some(_) | None => None,
+            // What is no text stays, and is a fault of the options.
+            let mut take = |field: &str| match table.get(field)? {
+                Value::String(text) => {
+                    let text = text.clone();
+                    table.remove(field);
+                    Some(text)
+                }
+                _ => None,
             };
             let [id, kind, title] = MODEL_FIELDS.map(&mut take);
             let pointer = format!("/model/{i}");
             let Some((id, kind)) = id.zip(kind) else {
-                faults.push(
-                    Fault::new(&pointer, "a model needs `id` and `kind`, both as text").at_key(),
-                );
+                faults.extend(nameless(&pointer, &table));
                 continue;
             };
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -348,6 +352,21 @@ pub fn followup_faults(followup: &Followup, dictionary: &Dictionary, pointer: &s
         Some(Fault::new(format!("{pointer}/{field}"), message).hint(hint))
     }));
     faults
+}
+
+/// What is wrong with a model that has no `id` or no `kind`: they are misspelt, or not there.
+fn nameless(pointer: &str, table: &Map<String, Value>) -> Vec<Fault> {
+    let known = MODEL_FIELDS.map(str::to_owned);
+    let misspelt: Vec<Fault> = table
+        .keys()
+        .filter(|name| !known.contains(name) && nearest(name, &known).is_some())
+        .map(|name| unknown_field(pointer, name, &known))
+        .collect();
+    if misspelt.is_empty() {
+        vec![Fault::new(pointer, "a model needs `id` and `kind`, both as text").at_key()]
+    } else {
+        misspelt
+    }
 }
 
 fn report_faults(report: &ReportSpec, models: &[ModelSpec]) -> Vec<Fault> {

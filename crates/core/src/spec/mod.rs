@@ -8,6 +8,7 @@ mod shape;
 mod source;
 mod study;
 
+pub(crate) use analysis::MODEL_FIELDS;
 pub use analysis::followup_faults;
 pub use analysis::{
     AnalysisSpec, ComparedEstimate, Comparison, ModelSpec, Pooling, Population, Range, ReportSpec,

@@ -197,7 +197,7 @@ impl Shape<'_> {
     }
 }
 
-fn unknown_field(pointer: &str, name: &str, known: &[String]) -> Fault {
+pub(super) fn unknown_field(pointer: &str, name: &str, known: &[String]) -> Fault {
     let fault =
         Fault::new(format!("{pointer}/{}", escape(name)), format!("unknown field `{name}`"));
     fault.at_key().hint(suggestion(name, known))

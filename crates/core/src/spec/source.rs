@@ -225,13 +225,18 @@ pub(super) fn escape(key: &str) -> String {
 
 /// "did you mean", or the whole list if nothing is near.
 pub fn suggestion(found: &str, known: &[String]) -> String {
-    let nearest = known
+    match nearest(found, known) {
+        Some(name) => format!("did you mean `{name}`?"),
+        None => format!("known: {}", known.join(", ")),
+    }
+}
+
+/// The known name that `found` may be a slip of.
+pub(super) fn nearest<'a>(found: &str, known: &'a [String]) -> Option<&'a String> {
+    known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(found, name), name))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3);
-    match nearest {
-        Some((_, name)) => format!("did you mean `{name}`?"),
-        None => format!("known: {}", known.join(", ")),
-    }
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
+        .map(|(_, name)| name)
 }
