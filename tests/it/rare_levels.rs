@@ -1,11 +1,18 @@
 //! A level that few patients have, whose events come first or last: no regression prints a number where there is none, each gives the
 //! one that there is, and what happens to one model costs no other its result. Against R (tests/reference/rare_levels.R).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use tributary::estimate::{Estimate, Status, Value};
+use tributary::{
+    cohort::SiteTables,
+    estimate::{Estimate, Status, Value},
+    stats::life_table::LifeTable,
+};
 
-use crate::pooling::{Frame, close, number, reference};
+use crate::{
+    laws::flat_tables,
+    pooling::{Frame, close, number, reference},
+};
 
 const DICTIONARY: &str = "[dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nrange = [0, 2100]\n\
     [dictionary.event]\ntype = \"flag\"\nlabel = \"Death\"\n\
@@ -136,11 +143,164 @@ fn parametric_models_give_what_survreg_gives() {
                 continue;
             }
             let (b, se) = term(&estimate);
-            assert!(b.abs() < 50.0 && se < 50.0, "{} {b} {se}", name("coef"));
+            assert!(b.abs() < 50.0 && se < 50.0, "{} {b}", name("coef"));
             let Some(wanted) = oracle.get(&name("coef")) else { continue };
             close(b, *wanted, 1e-7, &name("coef"));
             if let Some(wanted) = oracle.get(&name("se")) {
                 close(se, *wanted, 1e-7, &name("se"));
+            }
+        }
+    }
+}
+
+/// As `cure` in the script: as many again of the others are followed to day 2,050 and are alive.
+#[test]
+fn all_of_a_level_have_the_event_and_the_others_are_cured_as_in_the_limit() {
+    let oracle = reference("rare_levels_reference.csv");
+    let model = "[[model]]\nid = \"m\"\nkind = \"cure\"\ncovariates = [\"g\"]\nwithout_gate = true\n\
+        patients = [{ name = \"0\", values = { g = 0 } }, { name = \"1\", values = { g = 1 } }]\n";
+    for (k, n, first) in cases().filter(|c| (50..=180).contains(&c.1)) {
+        let plain = frame(k, n, first);
+        let with = |name: &str, value: f64| {
+            let cells = plain.text(name).iter().map(|c| c.parse().unwrap());
+            cells.chain(std::iter::repeat_n(value, n)).collect::<Vec<f64>>()
+        };
+        let columns = [
+            ("time", with("time", 2050.0)),
+            ("event", with("event", 0.0)),
+            ("end", with("end", 0.0)),
+            ("g", with("g", 0.0)),
+        ];
+        let frame = Frame::of(&columns, DICTIONARY);
+        let found =
+            frame.pool(&format!("{FOLLOWUP}{model}"), &parts(frame.rows)).remove("m").unwrap();
+        let case = format!("{k}/{n}/{}", place(first));
+        let terms = found.table("terms").unwrap();
+        let row = terms.find("term", "g=1").unwrap();
+        assert_eq!(terms.text(row, "status"), "MONOTONE", "{case} {:?}", found.notices);
+        assert_eq!(terms.cell(row, "estimate"), &Value::None, "{case}");
+        for (i, term) in
+            ["(Intercept)", "latency: location", "latency: log(scale)"].into_iter().enumerate()
+        {
+            for (stat, column) in [("coef", "estimate"), ("se", "std_error")] {
+                let key = format!("cure/{case}/{stat}{}", i + 1);
+                // R's derivatives are numerical ones.
+                close(number(&found, "terms", &[("term", term)], column), oracle[&key], 1e-5, &key);
+            }
+        }
+        let share = oracle[&format!("cure/{case}/coef1")];
+        let wanted = 1.0 / (1.0 + (-share).exp());
+        let cured = found.table("cured").unwrap();
+        close(number(&found, "cured", &[("patient", "0")], "estimate"), wanted, 1e-5, &case);
+        assert_eq!(cured.text(cured.find("patient", "1").unwrap(), "status"), "MONOTONE");
+    }
+}
+
+/// One band, over a constant background.
+#[test]
+fn an_excess_hazard_is_that_of_its_likelihood() {
+    let oracle = reference("rare_levels_reference.csv");
+    let model = "[[model]]\nid = \"m\"\nkind = \"excess_hazard\"\ncovariates = [\"g\"]\nbands_years = [10]\n\
+        background = { age = \"age\", date = \"date\" }\n";
+    for (k, n, first) in cases() {
+        let plain = frame(k, n, first);
+        let cells = |name: &str| plain.text(name).iter().map(|c| c.parse().unwrap()).collect();
+        let columns = [
+            ("time", cells("time")),
+            ("event", cells("event")),
+            ("end", cells("end")),
+            ("g", cells("g")),
+            ("age", vec![20_000.0; plain.rows]),
+            ("date", vec![5000.0; plain.rows]),
+        ];
+        let dictionary = format!(
+            "{DICTIONARY}[dictionary.age]\ntype = \"days\"\nlabel = \"Age\"\n\
+             [dictionary.date]\ntype = \"date\"\nlabel = \"Diagnosis\"\n"
+        );
+        let mut frame = Frame::of(&columns, &dictionary);
+        let flat = flat_tables().life_table.unwrap();
+        let hazard = vec![1e-4; flat.hazard.len()];
+        let life_table = Some(Arc::new(LifeTable { hazard, is_yearly: false, ..(*flat).clone() }));
+        frame.tables = SiteTables { life_table, ..SiteTables::default() };
+        let found =
+            frame.pool(&format!("{FOLLOWUP}{model}"), &parts(frame.rows)).remove("m").unwrap();
+        let name = |stat| format!("excess_hazard/{k}/{n}/{}/{stat}", place(first));
+        let (b, se) = term(&found);
+        assert!((b - oracle[&name("coef")]).abs() <= 1e-8 * se, "{} {b}", name("coef"));
+        close(se, oracle[&name("se")], 1e-8, &name("se"));
+    }
+}
+
+/// The curve of the likelihood has no top, and a limit on one side.
+#[test]
+fn a_curve_without_a_top_has_the_limit_of_its_supremum() {
+    let oracle = reference("rare_levels_reference.csv");
+    let model = "[[model]]\nid = \"m\"\nkind = \"profile_likelihood\"\neffect = \"g\"\nreach = 20\npoints = 401\nheterogeneity = false\n";
+    for case @ (k, n, first) in cases() {
+        let found = &fit(model, case)["m"];
+        let terms = found.table("terms").unwrap();
+        assert_eq!(terms.cell(0, "estimate"), &Value::None, "{case:?}");
+        let name = |stat| format!("profile_likelihood/{k}/{n}/{}/{stat}", place(first));
+        let Some(wanted) = oracle.get(&name("limit")) else {
+            assert_eq!(found.status, Status::NotIdentified, "{case:?}");
+            continue;
+        };
+        assert_eq!(found.status, Status::Monotone, "{case:?}");
+        let rises = oracle[&name("sign")] > 0.0;
+        let (side, other) =
+            if rises { ("conf_low", "conf_high") } else { ("conf_high", "conf_low") };
+        close(terms.number(0, side).unwrap(), *wanted, 1e-6, &name("limit"));
+        assert_eq!(terms.number(0, other), None, "{case:?}");
+    }
+}
+
+/// The cases of the level are all of the first or of the last of two years. A dispersion at its border of 0 leaves the coefficients of
+/// Poisson counts, and so does a variance of sites that are alike.
+#[test]
+fn counts_of_a_rare_group_are_what_glm_gives() {
+    let oracle = reference("rare_levels_reference.csv");
+    let dictionary = "[dictionary.age]\ntype = \"integer\"\nlabel = \"Age\"\n\
+        [dictionary.year]\ntype = \"integer\"\nlabel = \"Year\"\n\
+        [dictionary.g]\ntype = \"flag\"\nlabel = \"g\"\n";
+    let mut models = String::new();
+    for (family, site) in [
+        ("poisson", "none"),
+        ("poisson", "fixed"),
+        ("poisson", "random"),
+        ("negative_binomial", "none"),
+    ] {
+        models += &format!(
+            "[[model]]\nid = \"{family}-{site}\"\nkind = \"count_regression\"\nfamily = \"{family}\"\nsite = \"{site}\"\nby = \"g\"\n\
+             incidence = {{ age = \"age\", year = \"year\", ages = [0], age_end = 5, years = [2000, 2001] }}\n"
+        );
+    }
+    for (k, n, first) in cases() {
+        let rare = (0..k).map(|_| (if first { 2000.0 } else { 2001.0 }, 1.0));
+        let plain = (0..n).map(|i| (2000.0 + (i % 2) as f64, 0.0));
+        let rows: Vec<(f64, f64)> = rare.chain(plain).collect();
+        let columns = [
+            ("age", vec![3.0; rows.len()]),
+            ("year", rows.iter().map(|r| r.0).collect()),
+            ("g", rows.iter().map(|r| r.1).collect()),
+        ];
+        let mut frame = Frame::of(&columns, dictionary);
+        frame.tables.population = flat_tables().population;
+        for (id, found) in frame.pool(&models, &parts(frame.rows)) {
+            let Some(table) = found.table("coefficients") else {
+                assert!(id == "participation" || n == 10, "{id} {k} {n}");
+                continue;
+            };
+            let is_plain = id == "poisson-none" || id == "poisson-fixed";
+            let wanted = if is_plain { Status::Ok } else { Status::Boundary };
+            assert_eq!(found.status, wanted, "{id} {k} {n} {first} {:?}", table.rows);
+            for (term, stat) in [("group=1", "g"), ("year", "year")] {
+                for (column, suffix) in [("estimate", ""), ("std_error", "_se")] {
+                    let key = format!("counts/{k}/{n}/{}/{stat}{suffix}", place(first));
+                    let value = number(&found, "coefficients", &[("term", term)], column);
+                    // Years that balance have a slope of 0.
+                    let distance = (value - oracle[&key]).abs();
+                    assert!(distance <= 1e-6 * oracle[&key].abs().max(1e-3), "{id} {key} {value}");
+                }
             }
         }
     }
