@@ -383,7 +383,7 @@ fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
                     table
                         .columns
                         .iter()
-                        .cloned()
+                        .map(|c| c.name.clone())
                         .zip(r.iter().map(value))
                         .collect::<Map<_, _>>()
                         .into()
@@ -439,7 +439,7 @@ fn print_table(table: &Table) {
     let used: Vec<usize> = (0..table.columns.len())
         .filter(|&i| table.rows.iter().any(|r| !matches!(r[i], Value::None)))
         .collect();
-    let mut lines = vec![used.iter().map(|&i| table.columns[i].clone()).collect::<Vec<_>>()];
+    let mut lines = vec![used.iter().map(|&i| table.columns[i].name.clone()).collect::<Vec<_>>()];
     lines.extend(table.rows.iter().map(|r| used.iter().map(|&i| cell(&r[i])).collect::<Vec<_>>()));
     let width = |c: usize| lines.iter().map(|l| l[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..used.len()).map(width).collect();

@@ -107,7 +107,7 @@ fn contract(files: &BTreeMap<String, Vec<u8>>) {
     let pooled = "method,test,k,estimate,std_error,conf_low,conf_high,pred_low,pred_high,tau2,q,q_df,q_p_value,i2,h2";
     assert!(head("tables/countries_central.pooled.csv").starts_with(pooled));
     let results: serde_json::Value = serde_json::from_slice(&files["results.json"]).unwrap();
-    assert_eq!(results["results_version"], 1);
+    assert_eq!(results["results_version"], 2);
     assert_eq!(results["provenance"]["spec_sha256"].as_str().unwrap().len(), 64);
     let crate_file: serde_json::Value =
         serde_json::from_slice(&files["ro-crate-metadata.json"]).unwrap();

@@ -258,7 +258,7 @@ fn nonsense(estimate: &Estimate) -> Option<String> {
             if of("std_error").is_some_and(|se| se < 0.0) {
                 return Some(format!("{}: a negative standard error", table.name));
             }
-            let cells = table.columns.iter().map(|c| (c, of(c)));
+            let cells = table.columns.iter().map(|c| (&c.name, of(&c.name)));
             let signed = |x: Option<f64>| x.is_some_and(|x| x == 0.0 && x.is_sign_negative());
             if let Some((column, _)) = cells.clone().find(|(_, x)| signed(*x)) {
                 return Some(format!("{}.{column}: -0", table.name));

@@ -323,9 +323,9 @@ fn every_choice_of_incidence_has_its_words() {
     let mut nameless: Vec<&str> = Vec::new();
     for table in results.models.iter().filter_map(|m| m.estimate()).flat_map(|e| &e.tables) {
         for column in &table.columns {
-            let plain = column.replace('_', " ");
-            if column.contains('_') && html.contains(&format!(">{plain}</th>")) {
-                nameless.push(column);
+            let plain = column.name.replace('_', " ");
+            if column.name.contains('_') && html.contains(&format!(">{plain}</th>")) {
+                nameless.push(&column.name);
             }
         }
     }

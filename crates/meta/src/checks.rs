@@ -1,6 +1,6 @@
 //! What single studies do, and whether small ones differ from large ones.
 
-use tributary_core::estimate::{Estimate, Notice, Status, Table, Value};
+use tributary_core::estimate::{Estimate, Notice, Shown, Status, Table, Value};
 use tributary_stats::{
     meta_diagnostics::{
         Asymmetry, Without, all_subsets, begg, cumulative, egger, harbord, influence,
@@ -145,7 +145,8 @@ fn density(subsets: &[(f64, f64)]) -> Table {
         let up = ((i2 * UP as f64) as usize).min(UP - 1);
         counts[up * ACROSS + across] += 1;
     }
-    let mut table = Table::new("subset_density", &["estimate", "i2", "subsets"]);
+    let mut table =
+        Table::new("subset_density", &["estimate", "i2", "subsets"]).shown(Shown::Figure);
     for (at, n) in counts.into_iter().enumerate() {
         let estimate = low + width * ((at % ACROSS) as f64 + 0.5);
         let i2 = ((at / ACROSS) as f64 + 0.5) / UP as f64;

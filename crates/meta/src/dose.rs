@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
-use tributary_core::estimate::{Estimate, Notice, Status, Table, Value};
+use tributary_core::estimate::{Estimate, Notice, Shown, Status, Table, Value};
 use tributary_stats::{
     distribution::{chi_squared_upper, normal_point, quantile, student_point},
     dose_response::{Design, Group, covariance, gls},
@@ -217,7 +217,7 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
     }
     estimate.tables.push(stage);
     let columns = ["form", "dose", "ratio", "conf_low", "conf_high"];
-    let mut table = Table::new("dose_response", &columns);
+    let mut table = Table::new("dose_response", &columns).shown(Shown::Figure);
     let grid: Vec<f64> =
         (0..=20).map(|i| reference + (last - reference) * f64::from(i) / 20.0).collect();
     let z = normal_point(options.level);

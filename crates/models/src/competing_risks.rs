@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind, suggestion},
@@ -197,7 +197,7 @@ pub(super) fn cause_of(
 
 /// Table `at_risk`: the number at risk from each day on which it changes, for the figure's rows of numbers.
 pub(super) fn at_risk_table(first: &str, groups: &[(String, Vec<f64>)]) -> Table {
-    let mut table = Table::new("at_risk", &[first, "time", "n_risk"]);
+    let mut table = Table::new("at_risk", &[first, "time", "n_risk"]).shown(Shown::Figure);
     for (group, n_risk) in groups {
         for (day, n) in n_risk.iter().enumerate() {
             if day == 0 || (n - n_risk[day - 1]).abs() > 0.0 {
@@ -368,9 +368,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut groups =
         Table::new("groups", &["group", "cause", "n", "n_event", "followed_to_days", "status"]);
     let tail = ["estimate", "std_error", "conf_low", "conf_high", "status"];
-    let table = |name: &str, head: &[&'static str]| Table::new(name, &[head, &tail].concat());
+    let table =
+        |name: &str, head: &[&'static str]| Table::new(name, &[head, &tail].concat()).of_shares();
     let mut times = table("times", &["group", "cause", "time_years", "n_risk", "n_event"]);
-    let mut curve = table("curve", &["group", "cause", "time", "n_risk", "n_event"]);
+    let mut curve = table("curve", &["group", "cause", "time", "n_risk", "n_event"])
+        .shown(Shown::Figure)
+        .drawn(&["group", "cause"], true, Some(Beginning::Zero));
     for (g, group) in options.groups.iter().enumerate() {
         let persons = counts.persons(g);
         let followed = counts.followed_to(g, &options.grid());

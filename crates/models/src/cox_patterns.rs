@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
@@ -432,7 +432,11 @@ impl Curves<'_> {
     fn patients(&self) -> Table {
         let columns =
             ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-        let mut table = Table::new("predicted", &columns);
+        let mut table = Table::new("predicted", &columns).of_shares().drawn(
+            &["patient"],
+            false,
+            Some(Beginning::One),
+        );
         for patient in &self.options.patients {
             let x = self.pick(&values_of(patient, &self.options.design));
             for &years in &self.options.times_years {
@@ -446,7 +450,7 @@ impl Curves<'_> {
     fn standardised(&self, name: &str, persons: &[f64]) -> Table {
         let columns =
             ["group", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-        let mut table = Table::new("standardised", &columns);
+        let mut table = Table::new("standardised", &columns).of_shares();
         let at = self.options.covariates.iter().position(|c| c == name).unwrap_or(0);
         let total: f64 = persons.iter().sum();
         for level in &self.options.levels[at] {
@@ -467,7 +471,8 @@ impl Curves<'_> {
 
     /// Baseline of a patient with all covariates at their reference.
     fn baseline(&self) -> Table {
-        let mut table = Table::new("baseline", &["time", "cumulative_hazard", "survival"]);
+        let mut table =
+            Table::new("baseline", &["time", "cumulative_hazard", "survival"]).shown(Shown::File);
         let beta: Vec<f64> = self.fitted.theta.iter().copied().collect();
         let mut hazard = 0.0;
         for [day, increment, _] in self.patterns.baseline(&beta, self.tie_rule()) {

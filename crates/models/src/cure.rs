@@ -248,7 +248,7 @@ impl Gate {
     fn table(&self) -> Table {
         let columns =
             ["last_event_days", "followed_to_days", "plateau", "n_risk", "alpha", "status"];
-        let mut table = Table::new("gate", &columns);
+        let mut table = Table::new("gate", &columns).of_shares();
         let status = if self.open() { Status::Ok } else { Status::NotIdentified };
         table.push(vec![
             self.last_event.into(),
@@ -425,7 +425,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
 fn cured(options: &Options, fitted: &Fitted, start: &Start) -> Table {
     let columns =
         ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table = Table::new("cured", &columns);
+    let mut table = Table::new("cured", &columns).of_shares();
     let z = normal_point(options.level());
     let p = options.design.len();
     let reference = Patient { name: "reference".into(), values: BTreeMap::new() };

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
@@ -373,7 +373,8 @@ impl Model for ExcessHazard {
 /// Excess hazard per person-year of a patient with all covariates at 0, over follow-up.
 fn hazard(options: &Options, fitted: &Fitted) -> Table {
     let columns = ["time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table = Table::new("excess_hazard", &columns);
+    let mut table =
+        Table::new("excess_hazard", &columns).shown(Shown::Figure).drawn(&[], false, None);
     let z = normal_point(options.level());
     let varying = options.varying();
     let x = vec![0.0; options.design.len()];

@@ -13,7 +13,7 @@ mod tables;
 pub use self::options::Options;
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table},
+    estimate::{Estimate, Exactness, Notice, Shown, Status, Table},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic, year_of},
     spec::{Dictionary, Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
@@ -237,12 +237,12 @@ impl OneRound for KaplanMeier {
             &["group", "time", "n_risk", "n_event", "n_censor"],
             &["bpcp_low", "bpcp_high", "status"],
         );
-        let mut curve = Table::new("curve", &curve_columns);
+        let mut curve = Table::new("curve", &curve_columns).of_shares().shown(Shown::Figure);
         let times_columns = with(
             &["group", "time_years", "n_risk", "n_event"],
             &["bpcp_low", "bpcp_high", "status"],
         );
-        let mut times = Table::new("times", &times_columns);
+        let mut times = Table::new("times", &times_columns).of_shares();
         let mut quantiles = Table::new(
             "quantiles",
             &["group", "quantile", "estimate", "conf_low", "conf_high", "status"],

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
@@ -302,7 +302,9 @@ impl Model for MeanCumulativeCount {
             }
             times.push(row);
         }
-        let mut steps = Table::new("curve", &["time", "n_risk", "estimate"]);
+        let mut steps = Table::new("curve", &["time", "n_risk", "estimate"])
+            .shown(Shown::Figure)
+            .drawn(&[], true, Some(Beginning::Zero));
         for j in 0..curve.time.len() {
             steps.push(vec![curve.time[j].into(), curve.n_risk[j].into(), curve.count[j].into()]);
         }

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind, suggestion},
@@ -236,9 +236,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         estimate.notices.push(Notice::new(Status::Ok, "sojourns-outside", &values));
     }
     let tail = ["state", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut at = Table::new("times", &[&["from"][..], &tail].concat());
+    let mut at = Table::new("times", &[&["from"][..], &tail].concat()).of_shares();
     let mut curve =
-        Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"]);
+        Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"])
+            .of_shares()
+            .shown(Shown::Figure)
+            .drawn(&["from", "state"], true, Some(Beginning::State));
     let followed =
         (0..k).map(|h| counts.followed_to(h, &TimeGrid::daily(cells as u32))).fold(0.0, f64::max);
     for from in options.from() {

@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, ModelCard, OneRound, Sums, Terms, columns_of,
@@ -399,7 +399,8 @@ impl OneRound for ProfileLikelihood {
         if options.heterogeneity && status == Status::Ok {
             estimate.tables.push(heterogeneity(options, &curves));
         }
-        let mut drawn = Table::new("curve", &["tau", "effect", "log_likelihood"]);
+        let mut drawn =
+            Table::new("curve", &["tau", "effect", "log_likelihood"]).shown(Shown::Figure);
         for (tau, curve) in options.taus().iter().zip(&curves) {
             for (x, point) in grid.iter().zip(&curve.points) {
                 drawn.push(vec![(*tau).into(), (*x).into(), (point[0] - reading.maximum).into()]);
@@ -415,7 +416,8 @@ impl OneRound for ProfileLikelihood {
 fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Table {
     const DEPTH: f64 = 6.0;
     const POINTS: usize = 2000;
-    let mut table = Table::new("likelihood", &["tau", "effect", "log_likelihood"]);
+    let mut table =
+        Table::new("likelihood", &["tau", "effect", "log_likelihood"]).shown(Shown::Figure);
     for (tau, curve) in options.taus().iter().zip(curves) {
         if ![0.0, 0.3, 0.6].contains(tau) {
             continue;

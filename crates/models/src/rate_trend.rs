@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData, ages_name},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
@@ -218,7 +218,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         "conf_high",
         "status",
     ];
-    let mut yearly = Table::new("yearly", &columns);
+    let mut yearly = Table::new("yearly", &columns).shown(Shown::File);
     let per = layout.per();
     let sexes = cells.each_sex();
     for (g, group) in options.groups.iter().enumerate() {

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
@@ -367,7 +367,7 @@ fn tables(
     let terms = Terms::new(&all, "hazard_ratio", options.level());
     told.tell(estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
-    let mut table = Table::new("knots", &["knot", "log_years", "years"]);
+    let mut table = Table::new("knots", &["knot", "log_years", "years"]).shown(Shown::File);
     for (k, knot) in knots.iter().enumerate() {
         table.push(vec![((k + 1) as f64).into(), (*knot).into(), knot.exp().into()]);
     }

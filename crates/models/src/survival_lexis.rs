@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, ModelCard, OneRound, Sums, year_of},
     spec::{Fault, VariableKind},
@@ -309,7 +309,11 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         "conf_high",
         "status",
     ];
-    let mut times = Table::new("times", &columns);
+    let mut times = Table::new("times", &columns).of_shares().drawn(
+        &["approach", "survival"],
+        false,
+        Some(Beginning::One),
+    );
     let mut groups = Table::new("groups", &["approach", "n", "n_event", "person_years", "status"]);
     let (span, intervals, width) = (options.span(), options.intervals(), options.width());
     for approach in &options.approaches {

@@ -4,7 +4,7 @@ use tributary_core::estimate::{Table, Value};
 
 /// Renders a table; an empty cell is hidden or undefined, and the `status` column says which.
 pub fn render(table: &Table) -> Vec<u8> {
-    let mut text = line(table.columns.iter().map(|c| field(c)));
+    let mut text = line(table.columns.iter().map(|c| field(&c.name)));
     for row in &table.rows {
         text.push_str(&line(row.iter().map(|value| match value {
             Value::None => String::new(),

@@ -12,7 +12,7 @@ use tributary_core::{
 use tributary_models::plan::Plan;
 
 /// Version of the layout of `results.json`.
-pub const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 2;
 
 /// Results of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use tributary_stats::distribution::normal_point;
 
 use super::{Context, DesignTerm, Fitted, Start, covariate_faults};
 use crate::{
-    estimate::{Status, Table, Value},
+    estimate::{Beginning, Status, Table, Value},
     spec::{Fault, VariableKind},
 };
 
@@ -77,7 +77,11 @@ pub fn predicted(
 ) -> Table {
     let columns =
         ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table = Table::new("predicted", &columns);
+    let mut table = Table::new("predicted", &columns).of_shares().drawn(
+        &["patient"],
+        false,
+        Some(Beginning::One),
+    );
     let z = normal_point(level);
     for patient in patients {
         let x = values_of(patient, design);

@@ -6,7 +6,7 @@
 //! *that list*; the hub takes the sum of masks from the sum of answers and holds the pooled sum. Neither sees a site's part.
 //!
 //! ```
-//! use tributary::seal::{Seed, words};
+//! use tributary_core::seal::{Seed, words};
 //!
 //! let answers: [&[u128]; 3] = [&[3, 40], &[5, 2], &[0, 1]];
 //! let seeds = [1, 2, 3].map(|k| Seed::of([k; 32]));

@@ -2,7 +2,7 @@
 //! [`Policy`] and makes a [`Summary`], the only thing that travels; [`combine()`] makes the sites' summaries one.
 //!
 //! ```
-//! use tributary::summary::{Array, Axis, Draft, Kind, Policy, Rule, SiteId, Support, Visibility, combine, release};
+//! use tributary_core::summary::{Array, Axis, Draft, Kind, Policy, Rule, SiteId, Support, Visibility, combine, release};
 //!
 //! let counted = |cells: Vec<f64>| {
 //!     let axes = vec![Axis::new("sex", ["1", "2"])];

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use tributary_core::{
-    estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, FitRecord, Notice, Shown, Status, Table, Value},
     model::Terms,
 };
 use tributary_stats::{
@@ -182,7 +182,7 @@ impl Outcome {
                 }
                 if let Some(steps) = baseline {
                     let columns = ["time", "cumulative_hazard", "survival"];
-                    let mut table = Table::new("baseline", &columns);
+                    let mut table = Table::new("baseline", &columns).shown(Shown::File);
                     for [day, hazard] in steps {
                         table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
                     }

@@ -2,7 +2,7 @@
 //! a coarse grid.
 
 use tributary_core::{
-    estimate::{Status, Table, Value},
+    estimate::{Shown, Status, Table, Value},
     model::{EventCounts, GroupCounts},
 };
 use tributary_stats::{
@@ -70,10 +70,11 @@ impl Tables {
             "status",
         ];
         Self {
-            hazard: Table::new("cumulative_hazard", &hazard),
-            life: Table::new("life_table", &life),
-            conditional: Table::new("conditional", &conditional),
-            bracket: Table::new("bracket", &["group", "time_years", "lowest", "highest", "status"]),
+            hazard: Table::new("cumulative_hazard", &hazard).shown(Shown::File),
+            life: Table::new("life_table", &life).of_shares(),
+            conditional: Table::new("conditional", &conditional).of_shares(),
+            bracket: Table::new("bracket", &["group", "time_years", "lowest", "highest", "status"])
+                .of_shares(),
         }
     }
 

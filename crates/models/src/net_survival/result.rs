@@ -1,7 +1,7 @@
 //! Tables of net survival from the pooled sums.
 
 use tributary_core::{
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     model::{EventCounts, Sums, year_of},
     summary::LayoutError,
 };
@@ -176,15 +176,18 @@ struct Tables {
 impl Tables {
     fn new() -> Self {
         let interval = ["estimate", "std_error", "conf_low", "conf_high", "status"];
-        let table =
-            |name: &str, first: &[&'static str]| Table::new(name, &[first, &interval].concat());
+        let table = |name: &str, first: &[&'static str]| {
+            Table::new(name, &[first, &interval].concat()).of_shares()
+        };
         let groups = ["group", "n", "n_event", "followed_to_days", "status"];
         Self {
             groups: Table::new("groups", &groups),
             times: table("times", &["group", "estimator", "time_years", "n_risk", "n_event"]),
             standardised: table("standardised", &["group", "estimator", "method", "time_years"]),
             crude: table("crude_probability", &["group", "cause", "time_years"]),
-            curve: table("curve", &["group", "estimator", "time", "n_risk", "n_event", "n_censor"]),
+            curve: table("curve", &["group", "estimator", "time", "n_risk", "n_event", "n_censor"])
+                .shown(Shown::Figure)
+                .drawn(&["group", "estimator"], true, Some(Beginning::One)),
             collapsed: false,
         }
     }

@@ -1,6 +1,6 @@
 //! Lines over follow-up time: curves with numbers at risk, and likelihood curves.
 
-use tributary_core::estimate::{Estimate, Table};
+use tributary_core::estimate::{Beginning, Estimate, Lines, Table, Unit};
 use tributary_stats::distribution::chi_squared_quantile;
 
 use super::{Block, Composed, Composer};
@@ -17,77 +17,42 @@ const AT_RISK_FLOOR: f64 = 5.0;
 /// A line with the words that tell it apart, and its numbers at risk.
 type Keyed = (Vec<String>, Series, Vec<(f64, f64)>);
 
-/// What a line figure shows, by kind of model.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "four independent yes-or-no facts about a figure"
-)]
-pub(super) struct Curve {
-    table: &'static str,
-    /// Columns that tell lines apart.
-    by: &'static [&'static str],
-    x: &'static str,
-    days: bool,
-    steps: bool,
-    percent: bool,
-    from_one: bool,
-}
-
-pub(super) fn curve_of(kind: &str) -> Option<Curve> {
-    let curve = |table, by, x, days, steps, percent, from_one| {
-        Some(Curve { table, by, x, days, steps, percent, from_one })
-    };
-    match kind {
-        "net_survival" => curve("curve", &["group", "estimator"], "time", true, true, true, true),
-        "competing_risks" => curve("curve", &["group", "cause"], "time", true, true, true, false),
-        "multi_state" => curve("curve", &["from", "state"], "time", true, true, true, false),
-        "mean_cumulative_count" => curve("curve", &[], "time", true, true, false, false),
-        "survival_lexis" => {
-            curve("times", &["approach", "survival"], "time_years", false, false, true, true)
-        }
-        "excess_hazard" => curve("excess_hazard", &[], "time_years", false, false, false, false),
-        "cox_patterns" | "royston_parmar" | "parametric" | "cure" => {
-            curve("predicted", &["patient"], "time_years", false, false, true, true)
-        }
-        _ => None,
-    }
-}
-
 impl Composer<'_> {
     pub(super) fn line_figure(
         &mut self,
         model: &ModelResult,
         estimate: &Estimate,
-        curve: &Curve,
+        table: &Table,
+        curve: &Lines,
     ) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table(curve.table).filter(|t| t.rows.len() > 1) else {
+        let is_time = |unit: Unit| matches!(unit, Unit::Days | Unit::Years);
+        let Some(time) = table.columns.iter().find(|c| is_time(c.unit)) else {
             return Ok(Vec::new());
         };
-        let unit = if curve.days { model.year_days() } else { 1.0 };
+        let days = time.unit == Unit::Days;
+        let percent = table.columns.iter().any(|c| c.name == "estimate" && c.unit == Unit::Share);
+        let states = curve.start == Some(Beginning::State);
+        let unit = if days { model.year_days() } else { 1.0 };
         let mut series: Vec<Keyed> = Vec::new();
         for row in 0..table.rows.len() {
             let number = |column: &str| table.number(row, column);
-            let (Some(x), Some(y)) = (number(curve.x), number("estimate")) else { continue };
-            if curve.days
-                && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR)
-                && model.kind != "multi_state"
-            {
+            let (Some(x), Some(y)) = (number(&time.name), number("estimate")) else { continue };
+            if days && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR) && !states {
                 continue;
             }
             // Relative survival is the question where expected mortality is known.
-            let relative =
-                model.kind == "survival_lexis" && table.find("survival", "relative").is_some();
+            let relative = table.find("survival", "relative").is_some();
             if relative && table.text(row, "survival") == "observed" {
                 continue;
             }
             let key: Vec<String> = curve.by.iter().map(|c| table.text(row, c).to_owned()).collect();
             if !series.iter().any(|(k, _, _)| *k == key) {
-                let start = if curve.from_one { 1.0 } else { 0.0 };
-                let mut points = Vec::new();
-                if curve.percent || model.kind == "mean_cumulative_count" {
-                    let first = model.kind == "multi_state" && key.first() == key.get(1);
-                    points.push((0.0, if first { 1.0 } else { start }, None));
-                }
+                let start = curve.start.map(|start| match start {
+                    Beginning::Zero => 0.0,
+                    Beginning::One => 1.0,
+                    Beginning::State => f64::from(u8::from(key.first() == key.get(1))),
+                });
+                let points = start.map(|y| (0.0, y, None)).into_iter().collect();
                 series.push((
                     key.clone(),
                     Series { label: String::new(), points, numbers: Vec::new(), dots: false },
@@ -100,7 +65,7 @@ impl Composer<'_> {
                 risk.extend(number("n_risk").map(|n| (x / unit, n)));
             }
         }
-        let counted = estimate.table("at_risk").filter(|_| curve.days);
+        let counted = estimate.table("at_risk").filter(|_| days);
         if let Some(counted) = counted {
             let enough = |risk: &[(f64, f64)]| {
                 risk.iter().rfind(|(_, n)| *n >= AT_RISK_FLOOR).map_or(0.0, |(x, _)| *x)
@@ -111,7 +76,7 @@ impl Composer<'_> {
             // The last value holds as long as enough are followed, a state's as long as in any state.
             let any = series.iter().map(|(_, _, risk)| enough(risk)).fold(0.0, f64::max);
             for (_, s, risk) in &mut series {
-                let end = if model.kind == "multi_state" { any } else { enough(risk) };
+                let end = if states { any } else { enough(risk) };
                 if let Some(&(x, y, band)) = s.points.last()
                     && end > x
                 {
@@ -130,7 +95,7 @@ impl Composer<'_> {
         for (key, s, risk) in &mut series {
             let words: Composed<Vec<String>> = shown
                 .iter()
-                .map(|&i| match curve.by[i] {
+                .map(|&i| match curve.by[i].as_str() {
                     "group" => self.group(model, model.by.as_deref(), &key[i]),
                     "cause" | "state" | "from" => Ok(self.event_level(model, &key[i])),
                     _ => Ok(self
@@ -139,7 +104,7 @@ impl Composer<'_> {
                 })
                 .collect();
             s.label = words?.join(", ");
-            if curve.days {
+            if days {
                 // Counts by time hold until the next; a curve's row has those at risk just before it.
                 let at = |t: f64| {
                     let row = if counted.is_some() {
@@ -164,7 +129,7 @@ impl Composer<'_> {
             .iter()
             .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
             .fold(0.0, f64::max);
-        let top = if curve.percent && (curve.from_one || top > 0.6) {
+        let top = if percent && (curve.start == Some(Beginning::One) || top > 0.6) {
             top.clamp(1.0, 1.1)
         } else {
             1.05 * top
@@ -175,7 +140,7 @@ impl Composer<'_> {
             steps: curve.steps,
             x_marks,
             y: (0.0, top.max(1e-6)),
-            percent: curve.percent,
+            percent: percent,
             across: None,
             x_label: self.word("survival.x_label")?,
             y_label: self.word(&key("y"))?,
@@ -190,7 +155,7 @@ impl Composer<'_> {
             .iter()
             .filter_map(|s| {
                 let (x, y, _) = s.points.last()?;
-                let y = if curve.percent { self.locale.percent(*y) } else { self.locale.ratio(*y) };
+                let y = if percent { self.locale.percent(*y) } else { self.locale.ratio(*y) };
                 Some(format!("{} {y} ({} y)", s.label, self.locale.decimals(*x, 1)))
             })
             .collect::<Vec<_>>()
@@ -267,7 +232,7 @@ impl Composer<'_> {
 
 /// Numbers at risk by time of the line that these words tell apart; the table's first column names the group or state.
 fn at_risk(counted: &Table, key: &[String], unit: f64) -> Vec<(f64, f64)> {
-    let whose = counted.columns.first().map_or("", String::as_str);
+    let whose = counted.columns.first().map_or("", |c| c.name.as_str());
     let rows = 0..counted.rows.len();
     rows.filter(|&r| match whose {
         // The key of a line of states is where it comes from and the state itself.

@@ -1,9 +1,9 @@
 //! Pages of models that share one layout: coefficients with their ratios, other tables column by column, a figure where there is a
 //! curve or a ratio.
 
-use tributary_core::estimate::{Estimate, Table, Value};
+use tributary_core::estimate::{Estimate, Field, Role, Shown, Table, Unit, Value};
 
-use super::{Block, Composed, Composer, curves::curve_of};
+use super::{Block, Composed, Composer};
 use crate::{
     document::PrintTable,
     figure::{ForestPlot, ForestRow, forest},
@@ -12,64 +12,9 @@ use crate::{
 
 /// Tables of more rows are in the table files only.
 const MOST_ROWS: usize = 60;
-/// Tables that a figure shows, or that are there for machines.
-const NOT_PRINTED: [&str; 10] = [
-    "curve",
-    "at_risk",
-    "likelihood",
-    "baseline",
-    "cumulative_hazard",
-    "excess_hazard",
-    "knots",
-    "yearly",
-    "subset_density",
-    "dose_response",
-];
-/// Columns that hold probabilities, by table; in the others they are numbers of another kind.
-const PROBABILITIES: [&str; 9] = [
-    "times",
-    "standardised",
-    "predicted",
-    "conditional",
-    "bracket",
-    "crude_probability",
-    "life_table",
-    "cured",
-    "gate",
-];
-/// Columns of whole numbers.
-const COUNTS: [&str; 24] = [
-    "n",
-    "df",
-    "observed",
-    "parameters",
-    "cases",
-    "joinpoints",
-    "k",
-    "q_df",
-    "test_df",
-    "missing",
-    "cohort",
-    "period",
-    "age",
-    "moderators_df",
-    "duration",
-    "alive",
-    "lost",
-    "lost_alive",
-    "prevalent",
-    "periods",
-    "groups",
-    "deaths",
-    "arm",
-    "studies",
-];
 /// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
 const ELSEWHERE: [&str; 7] =
     ["std_error", "q", "q_df", "q_p_value", "h2", "statistic", "tau2_std_error"];
-/// Columns of calendar years.
-const YEARS: [&str; 3] = ["year", "from_year", "to_year"];
-
 impl Composer<'_> {
     pub(super) fn further(
         &mut self,
@@ -80,19 +25,21 @@ impl Composer<'_> {
         if model.kind == "profile_likelihood" {
             blocks.extend(self.likelihood_figure(model, estimate)?);
         }
-        if let Some(curve) = curve_of(&model.kind) {
-            blocks.extend(self.line_figure(model, estimate, &curve)?);
+        for table in estimate.tables.iter().filter(|t| t.rows.len() > 1) {
+            if let Some(lines) = &table.lines {
+                blocks.extend(self.line_figure(model, estimate, table, lines)?);
+            }
         }
         if let Some(terms) = estimate.table("terms") {
             blocks.push(self.terms(model, estimate, terms)?);
             blocks.extend(self.ratio_figure(model, terms)?);
         }
-        let printed = |t: &&Table| t.name != "terms" && !NOT_PRINTED.contains(&t.name.as_str());
+        let printed = |t: &&Table| t.name != "terms" && matches!(t.shown, Shown::Page);
         for table in estimate.tables.iter().filter(printed) {
             if table.rows.is_empty() {
                 continue;
             }
-            let has = |column: &str| table.columns.iter().any(|c| c == column);
+            let has = |column: &str| table.position(column).is_some();
             let laid_out = if has("term") && has("reference") {
                 self.terms(model, estimate, table)?
             } else {
@@ -128,17 +75,15 @@ impl Composer<'_> {
     /// A table column by column; limits stand in one column behind their estimate.
     pub(super) fn columns(&self, model: &ModelResult, table: &Table) -> Composed<Block> {
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
-        let percent = PROBABILITIES.contains(&table.name.as_str())
-            && !(model.kind == "mean_cumulative_count" && table.name == "times");
         let has_status = (0..table.rows.len()).any(|r| table.text(r, "status") != "OK");
         let mut head = Vec::new();
         let mut chosen: Vec<usize> = Vec::new();
         for (i, column) in table.columns.iter().enumerate() {
-            let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.as_str());
-            let of_all =
-                column == "sex" && (0..table.rows.len()).all(|r| table.text(r, "sex") == "all");
-            if column.ends_with("_high")
-                || (column == "status" && !has_status)
+            let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.name.as_str());
+            let of_all = column.name == "sex"
+                && (0..table.rows.len()).all(|r| table.text(r, "sex") == "all");
+            if column.role == Role::Upper
+                || (column.role == Role::Status && !has_status)
                 || elsewhere
                 || of_all
             {
@@ -146,9 +91,9 @@ impl Composer<'_> {
             }
             chosen.push(i);
             // Limits of a prediction or of a funnel are no confidence limits: they have heads of their own.
-            head.push(match column.strip_suffix("_low") {
+            head.push(match column.name.strip_suffix("_low") {
                 Some(stem @ ("funnel" | "outer")) => self.head(stem),
-                Some("pred") | None => self.head(column),
+                Some("pred") | None => self.head(&column.name),
                 Some(_) => ci.clone(),
             });
         }
@@ -158,7 +103,7 @@ impl Composer<'_> {
             .count();
         let mut printed = PrintTable::new(self.caption(model, table), head).texts(texts.max(1));
         for row in 0..table.rows.len().min(MOST_ROWS) {
-            let cells = chosen.iter().map(|&i| self.cell(model, table, row, i, percent));
+            let cells = chosen.iter().map(|&i| self.cell(model, table, row, i));
             printed.row("body", cells.collect::<Composed<Vec<String>>>()?);
         }
         if table.rows.len() > MOST_ROWS {
@@ -169,23 +114,16 @@ impl Composer<'_> {
         Ok(Block::Table(printed))
     }
 
-    fn cell(
-        &self,
-        model: &ModelResult,
-        table: &Table,
-        row: usize,
-        i: usize,
-        percent: bool,
-    ) -> Composed<String> {
-        let column = table.columns[i].as_str();
+    fn cell(&self, model: &ModelResult, table: &Table, row: usize, i: usize) -> Composed<String> {
+        let field = &table.columns[i];
+        let column = field.name.as_str();
         let value = &table.rows[row][i];
-        if column == "status" {
+        if field.role == Role::Status {
             return self.status(table, row);
         }
         if let Some(stem) = column.strip_suffix("_low") {
             let high = table.cell(row, &format!("{stem}_high"));
-            let show =
-                |v: &Value| v.as_number().map(|x| self.number(column, table, row, x, percent));
+            let show = |v: &Value| v.as_number().map(|x| self.number(field, table, row, x));
             return Ok(match (show(value), show(high)) {
                 (Some(low), Some(high)) => self.locale.span(&low, &high),
                 (Some(low), None) => self.say("table.at_least", &[("x", &low)])?,
@@ -194,7 +132,7 @@ impl Composer<'_> {
             });
         }
         Ok(match value {
-            Value::Number(x) => self.number(column, table, row, *x, percent),
+            Value::Number(x) => self.number(field, table, row, *x),
             Value::None => "–".into(),
             Value::Text(text) => match column {
                 "group" if table.name == "standardised" && model.by.is_none() => {
@@ -237,36 +175,23 @@ impl Composer<'_> {
         self.word(&format!("value.{level}")).unwrap_or_else(|_| level.to_owned())
     }
 
-    fn number(&self, column: &str, table: &Table, row: usize, x: f64, percent: bool) -> String {
-        let is_time = column.ends_with("_years") && column != "person_years";
-        let median = table.text(row, "quantity") == "median, years";
-        match column {
-            _ if column.ends_with("p_value") => self.locale.p_value(x),
-            "statistic" | "deviance" => self.locale.decimals(x, 2),
-            _ if YEARS.contains(&column) => {
-                let decimals = if (x - x.round()).abs() < 1e-9 { 0 } else { 2 };
-                format!("{x:.decimals$}")
-            }
-            "population" => self.locale.count(x),
-            "prevalent_low" => self.locale.decimals(x, usize::from(x < 10.0)),
-            "person_years" | "effective" => self.locale.decimals(x, 1),
-            "log_likelihood" | "log_likelihood_null" | "penalised_log_likelihood" | "aic" => {
-                self.locale.decimals(x, 2)
-            }
-            "expected" => self.locale.decimals(x, if x < 10.0 { 2 } else { 1 }),
-            _ if is_time => {
-                self.locale.decimals(x, if (x - x.round()).abs() < 1e-9 { 0 } else { 2 })
-            }
-            _ if column.starts_with("n_")
-                || column.starts_with("sites")
-                || column.ends_with("_days")
-                || COUNTS.contains(&column) =>
-            {
-                self.locale.decimals(x, usize::from((x - x.round()).abs() >= 1e-9))
-            }
-            "hazard_per_year" => self.locale.ratio(x),
-            _ if percent && !median => self.locale.percent(x),
-            _ => self.locale.ratio(x),
+    /// A number as its unit is printed. A table with a row for each quantity names those of another unit.
+    fn number(&self, field: &Field, table: &Table, row: usize, x: f64) -> String {
+        let is_whole = (x - x.round()).abs() < 1e-9;
+        match field.unit {
+            Unit::PValue => self.locale.p_value(x),
+            Unit::Statistic => self.locale.decimals(x, 2),
+            Unit::CalendarYear if is_whole => format!("{x:.0}"),
+            Unit::CalendarYear => format!("{x:.2}"),
+            Unit::Population => self.locale.count(x),
+            // The lower limit of a count has a decimal while it is small.
+            Unit::Count if field.is_limit() => self.locale.decimals(x, usize::from(x < 10.0)),
+            Unit::Count | Unit::Days => self.locale.decimals(x, usize::from(!is_whole)),
+            Unit::PersonYears => self.locale.decimals(x, 1),
+            Unit::Expected => self.locale.decimals(x, if x < 10.0 { 2 } else { 1 }),
+            Unit::Years => self.locale.decimals(x, if is_whole { 0 } else { 2 }),
+            Unit::Share if table.text(row, "quantity") != "median, years" => self.locale.percent(x),
+            Unit::Share | Unit::Rate | Unit::Number | Unit::Text => self.locale.ratio(x),
         }
     }
 
@@ -367,9 +292,6 @@ impl Composer<'_> {
 
 /// The column of exp(estimate).
 pub(super) fn ratio_column(terms: &Table) -> &str {
-    terms
-        .columns
-        .iter()
-        .find(|c| c.ends_with("_ratio") || *c == "ratio")
-        .map_or("hazard_ratio", String::as_str)
+    let names = || terms.columns.iter().map(|c| c.name.as_str());
+    names().find(|c| c.ends_with("_ratio") || *c == "ratio").unwrap_or("hazard_ratio")
 }

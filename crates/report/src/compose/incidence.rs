@@ -117,7 +117,7 @@ impl Composer<'_> {
         let longest = rows().filter_map(|r| table.number(r, "duration")).fold(0.0, f64::max);
         let part = |name: &str, keep: &dyn Fn(usize) -> bool| {
             let rows = rows().filter(|&r| keep(r)).map(|r| table.rows[r].clone()).collect();
-            Table { name: name.to_owned(), columns: table.columns.clone(), rows }
+            Table { name: name.to_owned(), rows, ..table.clone() }
         };
         let all = part("prevalence", &|r| table.text(r, "age") == "all");
         let ages = part("prevalence_by_age", &|r| {

@@ -1,9 +1,13 @@
 //! What a fit says: tables whose columns carry the field's names, a status on every row, a method card and a record of the
 //! fit. Reports, CSV files and figures all read these, so that they cannot disagree.
 
+mod field;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use field::{Field, Role, Unit, share};
 
 /// How close the result is to the same analysis of the physically pooled rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,22 +158,105 @@ impl From<Status> for Value {
     }
 }
 
+/// Where a table is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// On the page of its model.
+    #[default]
+    Page,
+    /// By a figure.
+    Figure,
+    /// In the table file only.
+    File,
+}
+
+impl Shown {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
+    fn is_page(&self) -> bool {
+        *self == Self::Page
+    }
+}
+
+/// How a figure draws a table: a line for each combination of some columns, `estimate` over its first column of times, with its limits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    /// Columns that tell lines apart.
+    pub by: Vec<String>,
+    /// Whether a value holds until the next time.
+    pub steps: bool,
+    /// Where a line begins at time 0; it begins at its first point if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Beginning>,
+}
+
+/// Where a line begins at time 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Beginning {
+    /// At 0.
+    Zero,
+    /// At 1.
+    One,
+    /// At 1 for the state in which everybody begins (its first two columns agree), at 0 for the others.
+    State,
+}
+
 /// A tidy table: one row per term, time or cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// Name, unique within the estimate: `terms`, `curve`, `tests`, …
     pub name: String,
-    /// Column names, in order.
-    pub columns: Vec<String>,
+    /// Where it is shown.
+    #[serde(default, skip_serializing_if = "Shown::is_page")]
+    pub shown: Shown,
+    /// How a figure draws it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<Lines>,
+    /// Columns, in order.
+    pub columns: Vec<Field>,
     /// Rows of as many values.
     pub rows: Vec<Vec<Value>>,
 }
 
 impl Table {
-    /// An empty table.
-    pub fn new(name: &str, columns: &[&str]) -> Self {
-        let columns = columns.iter().map(|c| (*c).to_owned()).collect();
-        Self { name: name.to_owned(), columns, rows: Vec::new() }
+    /// An empty table. A column is given by its name, or as a [`Field`] where the name does not tell its unit.
+    pub fn new<'a, C>(name: &str, columns: &'a [C]) -> Self
+    where
+        Field: From<&'a C>,
+    {
+        Self::of(name, columns.iter().map(Field::from).collect())
+    }
+
+    /// An empty table of these columns.
+    pub fn of(name: &str, columns: Vec<Field>) -> Self {
+        let columns = field::resolved(columns);
+        Self { name: name.to_owned(), shown: Shown::Page, lines: None, columns, rows: Vec::new() }
+    }
+
+    /// The same, shown elsewhere.
+    #[must_use]
+    pub fn shown(self, shown: Shown) -> Self {
+        Self { shown, ..self }
+    }
+
+    /// The same, drawn as lines told apart by these columns.
+    #[must_use]
+    pub fn drawn(mut self, by: &[&str], steps: bool, start: Option<Beginning>) -> Self {
+        let by = by.iter().map(|c| (*c).to_owned()).collect();
+        self.lines = Some(Lines { by, steps, start });
+        self
+    }
+
+    /// The same, its numbers of no other unit being proportions or probabilities.
+    #[must_use]
+    pub fn of_shares(mut self) -> Self {
+        for field in &mut self.columns {
+            if field.unit == Unit::Number {
+                field.unit = Unit::Share;
+            }
+        }
+        self
     }
 
     /// Adds a row of as many values as there are columns.
@@ -180,7 +267,7 @@ impl Table {
 
     /// Position of a column.
     pub fn position(&self, column: &str) -> Option<usize> {
-        self.columns.iter().position(|c| c == column)
+        self.columns.iter().position(|c| c.name == column)
     }
 
     /// A cell; nothing where row or column is not there.
