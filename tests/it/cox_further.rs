@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tributary::estimate::Estimate;
+use tributary::{estimate::Estimate, models};
 
 use crate::{
-    pooling::{Frame, close, number, reference, tol},
+    pooling::{Frame, close, number, plan, reference, tol},
     survival_oracles::lung,
 };
 
@@ -265,6 +265,32 @@ fn constant_sampling_weights_change_nothing_anywhere() {
             close(studies.number(row, "std_error").unwrap(), wanted, 1e-7, &format!("{id} {site}"));
         }
     }
+}
+
+/// A site refuses fractions as frequencies, in its first round and hence in a preview, without a value and without a record.
+#[test]
+fn fractional_weights_are_no_frequencies() {
+    let mut frame = lung();
+    frame.add("half", |cell| if cell("sex") == "1" { "0.625" } else { "2" }.into(), "real");
+    frame.add("whole", |cell| if cell("sex") == "1" { "3" } else { "2" }.into(), "real");
+    let all: Vec<usize> = (0..frame.rows).collect();
+    let data = frame.site(&all);
+    let first_round = |options: &str| {
+        let text = format!(
+            "{FOLLOWUP}[[model]]\nid = \"m\"\nkind = \"cox\"\ncovariates = [\"sex\"]\nproportional_hazards = \"none\"\n{options}"
+        );
+        let plan = plan(&frame.study, &text);
+        let options = &plan.spec.models.iter().find(|m| m.id == "m").unwrap().options;
+        let cox = models::find("cox").unwrap();
+        cox.summarise(options, &cox.begin(options).unwrap(), &data).map(|_| ())
+    };
+    let message = first_round("weights = \"half\"\n").unwrap_err().to_string();
+    for words in ["`half`", "whole number", "weight_type = \"sampling\"", "variance = \"robust\""] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    assert!(!message.contains(|c: char| c.is_ascii_digit()), "{message}");
+    first_round("weights = \"whole\"\n").unwrap();
+    first_round("weights = \"half\"\nweight_type = \"sampling\"\nvariance = \"robust\"\n").unwrap();
 }
 
 #[test]

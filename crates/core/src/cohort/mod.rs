@@ -169,6 +169,14 @@ pub enum CohortError {
         /// What is wrong.
         reason: String,
     },
+    /// Frequency weights that are no frequencies.
+    #[error(
+        "variable `{name}`: a frequency weight is a whole number (so many patients like this one), and not all of these are: for inverse probabilities of being in the data write weight_type = \"sampling\" and variance = \"robust\" in the model"
+    )]
+    Frequency {
+        /// Variable.
+        name: String,
+    },
     /// Several records of one person in a model that follows each person once.
     #[error(
         "some persons have several records, and this model follows each person once: keep one record per person under [population] of the analysis, for example by a variable that numbers the tumours of a patient"

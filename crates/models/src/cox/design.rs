@@ -2,12 +2,15 @@
 //! vary with time.
 
 use tributary_core::{
-    cohort::{CohortError, SiteData, Survival},
+    cohort::{CohortError, SiteData, Survival, nearly_whole},
     model::{columns_of, year_of},
 };
 use tributary_stats::cox::{Derivatives, RiskData, Rows, WeightedFit, weighted};
 
-use super::{options::Options, statistic::Totals};
+use super::{
+    options::{Options, WeightType},
+    statistic::Totals,
+};
 use crate::{kaplan_meier::no_followup, log_rank::strata};
 
 /// Rows of the model at one site.
@@ -38,9 +41,8 @@ impl Design {
             Ok(Some(survival.rows.iter().map(|&row| x[row]).collect()))
         };
         let (weights, offset) = (numbers(&options.weights)?, numbers(&options.offset)?);
-        if weights.iter().flatten().any(|w| *w < 0.0) {
-            let name = options.weights.clone().unwrap_or_default();
-            return Err(CohortError::Lookup { name, reason: "a weight is negative".into() });
+        if let (Some(name), Some(weights)) = (&options.weights, &weights) {
+            check_weights(name, options.weight_type, weights)?;
         }
         let persons = survival.rows.len();
         let person = (0..persons).collect();
@@ -148,5 +150,20 @@ impl Design {
             missing: self.survival.missing as f64,
             never_at_risk: self.survival.never_at_risk as f64,
         }
+    }
+}
+
+/// Negative weights are nothing, and fractions no frequencies: with them the inverse information is too small or too large.
+fn check_weights(name: &str, kind: WeightType, weights: &[f64]) -> Result<(), CohortError> {
+    let name = name.to_owned();
+    if weights.iter().any(|w| *w < 0.0) {
+        return Err(CohortError::Lookup { name, reason: "a weight is negative".into() });
+    }
+    let is_whole = |w: &f64| nearly_whole(*w).is_some();
+    match kind {
+        WeightType::Frequency if !weights.iter().all(is_whole) => {
+            Err(CohortError::Frequency { name })
+        }
+        WeightType::Frequency | WeightType::Sampling => Ok(()),
     }
 }

@@ -66,7 +66,7 @@ pub(super) enum TestBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum WeightType {
-    /// So many patients like this one.
+    /// So many patients like this one: whole numbers.
     #[default]
     Frequency,
     /// Inverse probability of being in the data.
@@ -111,7 +111,7 @@ pub struct Options {
     /// Variable with case weights (with `baseline = "site"`).
     #[serde(default)]
     pub(super) weights: Option<String>,
-    /// What the weights are: `sampling` weights want `variance = "robust"`.
+    /// What the weights are: `frequency` weights are whole numbers, `sampling` weights want `variance = "robust"`.
     #[serde(default)]
     pub(super) weight_type: WeightType,
     /// Starts of further bands of follow-up, years, in which the effects of `time_varying` may differ from the first.
