@@ -361,10 +361,8 @@ fn start(
     const FARTHEST: f64 = 8.0;
     let counts = IncidenceCounts {
         cases: pooled.get("cases")?.to_vec(),
-        unknown_age: Vec::new(),
         person_years: pooled.get("person_years")?.to_vec(),
-        left_out: [0.0; 3],
-        uncovered: Vec::new(),
+        ..IncidenceCounts::default()
     };
     let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
     let coefficients = options.first()..options.first() + options.covariates().len();

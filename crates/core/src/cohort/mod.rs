@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 pub use persons::Persons;
 pub use population::{
-    Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell, ages_name,
-    calendar_years, sex_position,
+    CountedRecord, Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell,
+    ages_name, calendar_years, sex_position,
 };
 
 use schemars::JsonSchema;

@@ -1,5 +1,6 @@
 //! Whose records the rows are. Rules on few persons count persons, however many records each has.
 
+use super::Cohort;
 use crate::summary::Contributors;
 
 /// The person of each row.
@@ -37,6 +38,13 @@ impl Persons {
         let mut of_row = self.of_row.clone();
         of_row.sort_unstable();
         Contributors::of(of_row.chunk_by(|a, b| a == b).map(|rows| rows.len() as u64))
+    }
+}
+
+impl Cohort {
+    /// The person of a row; every row is a person of its own where nothing tells.
+    pub fn person(&self, row: usize) -> u32 {
+        self.persons.as_ref().map_or(row as u32, |persons| persons.person(row))
     }
 }
 

@@ -94,6 +94,21 @@ pub struct IncidenceCounts {
     pub left_out: [f64; 3],
     /// 1 where the site's population does not cover a cell of person-years whole, else 0.
     pub uncovered: Vec<f64>,
+    /// The records behind the cases; they stay at the site.
+    pub records: Vec<CountedRecord>,
+}
+
+/// A record that is counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CountedRecord {
+    /// Sex, group and year, `(sex * groups + group) * years + year`.
+    pub line: usize,
+    /// Age band, if the age is known.
+    pub band: Option<usize>,
+    /// Number of the person.
+    pub person: u32,
+    /// Cases that it stands for.
+    pub n: f64,
 }
 
 /// Person-years of one site in the cells of an analysis, `(sex * years + year) * bands + band`.
@@ -262,6 +277,7 @@ impl Incidence {
             unknown_age: vec![0.0; sexes * groups * years],
             person_years: covered.person_years,
             left_out: [0.0; 3],
+            records: Vec::new(),
             uncovered: covered.is_covered.iter().map(|is| f64::from(u8::from(!is))).collect(),
         };
         let cohort = &data.cohort;
@@ -290,6 +306,8 @@ impl Incidence {
                     counts.left_out[2] += n;
                 } else {
                     counts.unknown_age[line] += n;
+                    let person = cohort.person(row);
+                    counts.records.push(CountedRecord { line, band: None, person, n });
                 }
                 continue;
             }
@@ -305,6 +323,8 @@ impl Incidence {
                 continue;
             }
             counts.cases[line * bands + band] += n;
+            let person = cohort.person(row);
+            counts.records.push(CountedRecord { line, band: Some(band), person, n });
         }
         Ok(counts)
     }

@@ -207,8 +207,9 @@ pub fn rate_sums(
     Ok((sums, counts))
 }
 
-/// Adds the counts that are printed, which the study's floor is held against: of all ages together and, if asked, of each age band and
-/// of unknown age, which the others would give away, by sex, group and span of years.
+/// Adds what the study's floor is held against where counts are printed: the persons of all ages together and, if asked, of each age
+/// band and of unknown age, which the others would give away, by sex, group and span of years. A person with several records in a
+/// cell is one.
 #[must_use]
 pub fn with_printed(
     sums: Sums,
@@ -220,17 +221,23 @@ pub fn with_printed(
 ) -> Sums {
     let (years, bands) = (cells.len(), cells.ages.len());
     let width = if by_age { bands + 2 } else { 1 };
-    let mut printed = vec![0.0; cells.sexes() * groups.len() * spans.len() * width];
-    for (line, cases) in counts.cases.chunks(bands).enumerate() {
-        let year = cells.years[0] + (line % years) as i32;
+    let mut contributions = Vec::new();
+    for record in &counts.records {
+        let year = cells.years[0] + (record.line % years) as i32;
         for (p, _) in spans.iter().enumerate().filter(|(_, p)| (p[0]..=p[1]).contains(&year)) {
-            let at = (line / years * spans.len() + p) * width;
-            printed[at] += cases.iter().sum::<f64>() + counts.unknown_age[line];
+            let at = (record.line / years * spans.len() + p) * width;
+            contributions.push((at, record.person, record.n));
             if by_age {
-                printed[at + 1..at + width].iter_mut().zip(cases).for_each(|(a, b)| *a += b);
-                printed[at + width - 1] += counts.unknown_age[line];
+                let age = record.band.map_or(width - 1, |band| band + 1);
+                contributions.push((at + age, record.person, record.n));
             }
         }
+    }
+    contributions.sort_unstable_by_key(|(at, person, _)| (*at, *person));
+    let mut printed = vec![0.0; cells.sexes() * groups.len() * spans.len() * width];
+    for of_person in contributions.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        // A line that stands for several cases stands for as many persons.
+        printed[of_person[0].0] += of_person.iter().map(|(_, _, n)| *n).fold(0.0, f64::max);
     }
     let all = || vec!["all".to_owned()];
     let unknown = vec!["unknown".to_owned()];
@@ -460,5 +467,45 @@ impl RateCells {
             }
         };
         self.years.iter().map(one).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cohort::CountedRecord;
+
+    #[test]
+    fn a_person_with_several_tumours_counts_once_against_the_floor() {
+        let cells: Incidence = serde_json::from_value(serde_json::json!({
+            "age": "age", "year": "year", "ages": [0, 5], "age_end": 10, "years": [2000, 2001],
+        }))
+        .unwrap();
+        let record = |line, band, person, n| CountedRecord { line, band, person, n };
+        let counts = IncidenceCounts {
+            records: vec![
+                record(0, Some(0), 1, 1.0),
+                record(0, Some(0), 1, 1.0),
+                record(1, Some(0), 1, 1.0),
+                record(0, Some(0), 2, 1.0),
+                record(1, Some(1), 1, 1.0),
+                record(1, None, 3, 1.0),
+                record(1, Some(1), 4, 7.0),
+            ],
+            ..IncidenceCounts::default()
+        };
+        let printed = |spans: &[[i32; 2]]| {
+            let groups = ["all".to_owned()];
+            with_printed(Sums::new(0), &cells, &groups, spans, true, &counts)
+                .get("printed")
+                .unwrap()
+                .to_vec()
+        };
+        // All ages, 0–4, 5–9, unknown. A line that stands for seven cases stands for seven persons.
+        assert_eq!(printed(&[[2000, 2001]]), [10.0, 2.0, 8.0, 1.0]);
+        assert_eq!(
+            printed(&[[2000, 2000], [2001, 2001]]),
+            [2.0, 2.0, 0.0, 0.0, 9.0, 1.0, 8.0, 1.0]
+        );
     }
 }
