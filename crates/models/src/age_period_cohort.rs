@@ -13,7 +13,7 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault,
         incidence_needs, left_out_cases, period_width_fault, prepare_cells, rate_sums,
         unknown_age_cases, with_printed,
     },
@@ -61,8 +61,7 @@ enum Drift {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent. The last age band is closed.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable whose levels are analysed one by one.
     #[serde(default)]
     by: Option<String>,
@@ -92,8 +91,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::CalendarTime>")]
     reference_period: Option<f64>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -123,10 +121,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn periods(&self, cells: &Incidence) -> Vec<[i32; 2]> {
         let width = self.period_years as i32;
         let starts = (cells.years[0]..=cells.years[1]).step_by(self.period_years.max(1) as usize);
@@ -143,12 +137,12 @@ impl OneRound for AgePeriodCohort {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         if cells.age_end.is_none() {
             let message = "an open-ended last age band has no midpoint";
             faults.push(
@@ -178,11 +172,11 @@ impl OneRound for AgePeriodCohort {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let periods = options.periods(cells);
         Ok(with_printed(sums, cells, &options.groups, &periods, true, &counts))
@@ -235,7 +229,7 @@ impl Tables {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let periods = options.periods(layout);
     let printed = Printed::read(layout, options.groups.len(), periods.len(), sums)?;
@@ -329,7 +323,7 @@ fn one_group(
     per: f64,
 ) {
     let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
-    let z = normal_point(options.level());
+    let z = normal_point(options.confidence_level.share());
     let percent = |(slope, se): (f64, f64)| {
         [slope, slope - z * se, slope + z * se].map(|x| Value::number(100.0 * x.exp_m1()))
     };
@@ -457,6 +451,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     };
     estimate.line("reference", rule, &[("at", at)]);
     estimate.line("local-drifts", "least-squares", &[]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "wald", &[("level", level)]);
 }

@@ -47,8 +47,7 @@ pub struct Options {
     #[serde(default)]
     by: Option<By>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
 }
 
 #[derive(Debug)]
@@ -113,7 +112,6 @@ impl OneRound for Agreement {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let kinds = [VariableKind::Category, VariableKind::Flag];
         let named = [("/rating", &options.rating), ("/reference", &options.reference)];
         let faults: Vec<Fault> =
@@ -181,7 +179,7 @@ impl OneRound for Agreement {
     ) -> Result<Estimate, LayoutError> {
         let mut estimate = Estimate::new(Exactness::Exact, sites);
         let Ratings { sites, axes: [first, second], counts, missing, .. } = pooled;
-        let level = options.confidence_level.unwrap_or_default().share();
+        let level = options.confidence_level.share();
         let k = first.levels.len();
         estimate.line("estimator", "kappa", &[]);
         estimate.line(

@@ -11,7 +11,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
     spec::{Fault, VariableKind, suggestion},
     summary::{Axis, LayoutError},
 };
@@ -23,7 +23,7 @@ use tributary_stats::{
     matrix::{invert, quadratic_form},
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -60,8 +60,7 @@ enum Variance {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent; its `event` says how follow-up ended.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Levels of the event that compete; all other levels count as censored.
     causes: Vec<String>,
     /// Variable whose levels have curves of their own and are compared.
@@ -89,8 +88,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -111,15 +109,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn grid(&self) -> TimeGrid {
         TimeGrid::daily(self.horizon_days.unwrap_or(0))
     }
@@ -135,18 +124,18 @@ impl Options {
 
 /// Makes the follow-up of a model of competing causes ready: its own, or the analysis's.
 pub(super) fn followup_of_causes(
-    own: &mut Option<Followup>,
+    followup: &mut Followup,
     names: &[(String, String)],
     context: &Context<'_>,
 ) -> Vec<Fault> {
-    if let Some(followup) = own.as_mut().filter(|f| context.dictionary.get(&f.event).is_some()) {
+    if !context.gives("followup") && context.dictionary.get(&followup.event).is_some() {
         let faults = causes(followup, names, context);
         if !faults.is_empty() {
             return faults;
         }
     }
-    let mut faults = context.followup(own);
-    if let (Some(followup), true) = (own, faults.is_empty()) {
+    let mut faults = context.followup(followup);
+    if faults.is_empty() {
         faults.extend(causes(followup, names, context));
     }
     faults
@@ -238,18 +227,12 @@ impl OneRound for CompetingRisks {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let causes = placed("causes", &options.causes);
         let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         options.groups = vec!["all".to_owned()];
         if let Some(by) = &options.by {
             match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
@@ -260,7 +243,7 @@ impl OneRound for CompetingRisks {
                 }
             }
         }
-        let late = followup.is_some_and(|f| f.late().is_some());
+        let late = options.followup.late().is_some();
         if late && options.variance == Variance::InfinitesimalJackknife {
             let message =
                 "the infinitesimal jackknife requires follow-up from time 0 for all patients";
@@ -268,7 +251,7 @@ impl OneRound for CompetingRisks {
         }
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
-            if *t <= 0.0 || t * options.year_days() > horizon {
+            if *t <= 0.0 || t * options.followup.year.days() > horizon {
                 let message = format!("{t} years is not between 0 and {horizon} days");
                 let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
@@ -278,15 +261,14 @@ impl OneRound for CompetingRisks {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         let by = options.by.iter();
         needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
         needs
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let followup = &options.followup;
         let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &by)?;
         let cause = cause_of(data, followup, &options.causes, &survival)?;
@@ -361,7 +343,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     sums.left_out_notices(&mut estimate);
     let counts = sums.read_event_counts()?;
     let by_cause = sums.get("cause_events")?;
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     let causes = options.causes.len();
     let of = |g| counts_of(&counts, by_cause, causes, g, zero == ZeroRule::HalfDay);
     let parts: Vec<CauseCounts> = (0..options.groups.len()).map(of).collect();
@@ -394,8 +376,13 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             }
             for &years in &options.times_years {
                 let head = [Value::from(group), cause.into(), years.into()];
-                let row =
-                    landmark(options, &parts[g], &steps, years * options.year_days(), followed);
+                let row = landmark(
+                    options,
+                    &parts[g],
+                    &steps,
+                    years * options.followup.year.days(),
+                    followed,
+                );
                 times.push(head.into_iter().chain(row).collect());
             }
         }
@@ -415,7 +402,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
 
 /// Estimate, standard error, limits and status.
 fn interval(options: &Options, step: &Incidence) -> Vec<Value> {
-    let (f, se, z) = (step.estimate, step.variance.sqrt(), normal_point(options.level()));
+    let (f, se, z) =
+        (step.estimate, step.variance.sqrt(), normal_point(options.confidence_level.share()));
     if f <= 0.0 || se <= 0.0 || f >= 1.0 {
         let status = if f >= 1.0 { Status::Boundary } else { Status::OneSided };
         return vec![f.into(), se.into(), Value::None, Value::None, status.into()];
@@ -455,7 +443,8 @@ fn landmark(
         Some(step) if step.estimate > 0.0 => row.extend(interval(options, step)),
         // Nobody has had the event: an upper limit from the beta product of all at risk so far.
         _ => {
-            let high = 1.0 - BetaProduct::default().interval(n_risk, options.level()).0;
+            let high =
+                1.0 - BetaProduct::default().interval(n_risk, options.confidence_level.share()).0;
             row.extend([0.0.into(), 0.0.into(), 0.0.into(), high.into(), Status::OneSided.into()]);
         }
     }
@@ -504,7 +493,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("estimator", "aalen-johansen", &[]);
     let horizon = options.horizon_days.unwrap_or(0).to_string();
     estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     estimate.line("zero", zero_rule(zero), &[]);
     let variance = match options.variance {
         Variance::Aalen => "aalen",
@@ -517,12 +506,12 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Interval::Log => "log",
         Interval::Plain => "plain",
     };
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
     if options.groups.len() > 1 {
         estimate.line("test", "gray", &[("rho", options.rho.to_string())]);
         let strata = if options.stratify_by_site { "by-variables" } else { "none" };
         estimate.line("strata", strata, &[("strata", "site".to_owned())]);
     }
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -15,7 +15,7 @@ use tributary_core::{
     limits::ConfidenceLevel,
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
-        Sums, ascend, cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
+        Sums, ascend, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
         summary_without_fit, unknown_age_cases,
     },
     spec::Fault,
@@ -73,8 +73,7 @@ impl Site {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable whose levels are terms.
     #[serde(default)]
     by: Option<String>,
@@ -96,8 +95,7 @@ pub struct Options {
     #[schemars(range(min = 2, max = 200))]
     max_evaluations: usize,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -134,13 +132,9 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     /// Coefficients: ages after the first, the second sex, groups after the first, the year.
     fn covariates(&self) -> Vec<String> {
-        let Some(cells) = &self.incidence else { return Vec::new() };
+        let cells = &self.incidence;
         let named = |kind: &str, levels: &[String]| {
             levels.iter().skip(1).map(|l| format!("{kind}={l}")).collect::<Vec<_>>()
         };
@@ -257,13 +251,12 @@ impl Model for CountRegression {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         prepare_cells(&mut options.incidence, by, groups, context)
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn visibility(&self, _: &Options) -> Visibility {
@@ -280,7 +273,7 @@ impl Model for CountRegression {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let layout = cells_of(&options.incidence)?;
+        let layout = &options.incidence;
         let (start, counts) = rate_sums(layout, options.by.as_deref(), &options.groups, data)?;
         let names = options.parameters();
         let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
@@ -364,7 +357,7 @@ fn start(
         person_years: pooled.get("person_years")?.to_vec(),
         ..IncidenceCounts::default()
     };
-    let mut cells = options.cells(cells_of(&options.incidence)?, &counts);
+    let mut cells = options.cells(&options.incidence, &counts);
     let coefficients = options.first()..options.first() + options.covariates().len();
     let kept: Vec<usize> = kept.iter().copied().filter(|j| coefficients.contains(j)).collect();
     for cell in &mut cells {
@@ -426,7 +419,7 @@ fn finish(
         "status",
     ];
     let mut table = Table::new("coefficients", &columns);
-    let z = normal_point(options.level());
+    let z = normal_point(options.confidence_level.share());
     for (j, name) in names.iter().enumerate() {
         let mut row: Vec<Value> = vec![name.into()];
         let none = match () {
@@ -485,6 +478,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Site::Random => "random",
     };
     estimate.line("site-effect", site, &[("nodes", options.nodes.to_string())]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "wald", &[("level", level)]);
 }

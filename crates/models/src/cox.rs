@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     model::{
         Columns, Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, needs_of,
     },
@@ -38,7 +38,6 @@ use self::{
     result::Outcome,
     statistic::{Answer, Meat},
 };
-use super::kaplan_meier::horizon_from_dictionary;
 
 /// The model.
 #[derive(Debug)]
@@ -136,7 +135,6 @@ impl Model for Cox {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         use VariableKind::{Category, Flag};
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -149,12 +147,7 @@ impl Model for Cox {
         };
         options.proportional_hazards.get_or_insert(default_test);
         if options.counts_first() {
-            let followup = options.followup.as_ref();
-            faults.extend(horizon_from_dictionary(
-                &mut options.horizon_days,
-                followup,
-                context.dictionary,
-            ));
+            faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         }
         if common && !options.strata.is_empty() {
             let hint = "write baseline = \"site\", or use the variable as a covariate";
@@ -183,8 +176,7 @@ impl Model for Cox {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         needs.extend(needs_of(&options.design[..options.base_terms()]));

@@ -16,7 +16,7 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
-        Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of, year_of,
+        Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of,
     },
     spec::{Fault, VariableKind},
     summary::LayoutError,
@@ -29,7 +29,7 @@ use tributary_stats::{
     newton::{Evaluation, Next, newton},
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -53,8 +53,7 @@ enum Rule {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Covariates with levels.
     covariates: Vec<String>,
     /// Reference levels; the first level of the dictionary where absent.
@@ -81,8 +80,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -111,15 +109,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn ties(&self) -> TieRule {
         match self.ties {
             Rule::Efron => TieRule::Approximate(Ties::Efron),
@@ -159,17 +148,11 @@ impl OneRound for CoxPatterns {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
         }
@@ -208,8 +191,7 @@ impl OneRound for CoxPatterns {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(options.covariates.iter().map(category));
         needs
     }
@@ -219,9 +201,8 @@ impl OneRound for CoxPatterns {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let mut pattern = vec![0_u32; survival.rows.len()];
         for (name, levels) in options.covariates.iter().zip(&options.levels) {
             let (codes, _) = data.cohort.levels(name)?;
@@ -255,7 +236,7 @@ impl OneRound for CoxPatterns {
 fn patterns(options: &Options, counts: &EventCounts) -> (Patterns, Vec<f64>) {
     let n = options.patterns();
     let groups: Vec<_> = (0..n).map(|g| counts.group(g)).collect();
-    let half_day = options.followup.as_ref().is_none_or(|f| f.zero == ZeroRule::HalfDay);
+    let half_day = options.followup.zero == ZeroRule::HalfDay;
     let mut days = Vec::new();
     for j in 0..counts.table.cells {
         let deaths: Vec<f64> = groups.iter().map(|g| g.events[j]).collect();
@@ -277,7 +258,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     card_lines(&mut estimate, options);
     sums.left_out_notices(&mut estimate);
     let p = options.design.len();
-    let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
+    let mut terms = Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
     let total: f64 = persons.iter().sum();
     let refused = if events <= 0.0 {
         Some((Status::NoEvents, "no-events"))
@@ -415,8 +396,8 @@ impl Curves<'_> {
     }
 
     fn row(&self, table: &mut Table, head: Vec<Value>, rows: &[(Vec<f64>, f64)], years: f64) {
-        let (s, se) = self.mean_survival(rows, years * self.options.year_days());
-        let z = normal_point(self.options.level());
+        let (s, se) = self.mean_survival(rows, years * self.options.followup.year.days());
+        let z = normal_point(self.options.confidence_level.share());
         let mut row = head;
         row.push(years.into());
         if s > 0.0 && s < 1.0 {
@@ -492,12 +473,12 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     };
     estimate.line("ties", ties, &[]);
     estimate.line("baseline", "common", &[]);
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     estimate.line("zero", zero_rule(zero), &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }
 
 #[cfg(test)]

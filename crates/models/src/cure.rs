@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
-        patient_faults, predicted, values_of, year_of,
+        patient_faults, predicted, values_of,
     },
     spec::Fault,
     summary::Visibility,
@@ -30,7 +30,7 @@ use tributary_stats::{
     product_limit::product_limit,
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -65,8 +65,7 @@ enum Latency {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// How the cured share enters.
     #[serde(default)]
     form: Form,
@@ -98,8 +97,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -132,15 +130,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn distribution(&self) -> Distribution {
         match self.latency {
             Latency::Weibull => Distribution::Weibull,
@@ -272,17 +261,11 @@ impl Model for Cure {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let columns = Columns {
             covariates: &options.covariates,
             reference: &options.reference,
@@ -295,8 +278,7 @@ impl Model for Cure {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs
     }
@@ -319,9 +301,8 @@ impl Model for Cure {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
-        let rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let rows = RegressionRows::new(&options.followup, &needed, &options.design, data)?;
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
@@ -330,8 +311,10 @@ impl Model for Cure {
         let one = [1.0];
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let z = rows.with_intercept(i, centre);
-            let (entry, exit) =
-                (rows.entry(i, options.year_days()), rows.exit(i, options.year_days()));
+            let (entry, exit) = (
+                rows.entry(i, options.followup.year.days()),
+                rows.exit(i, options.followup.year.days()),
+            );
             let cure = Predictor { first: 0, z: &z };
             let eta = [cure.at(theta), theta[p + 1], theta[p + 2]];
             let jet = options.contribution(entry, exit, rows.survival.event[i], eta);
@@ -356,7 +339,7 @@ impl Model for Cure {
         let closed =
             (!gate.open() && !options.without_gate).then_some((Status::NotIdentified, "cure-gate"));
         if let Some(why) = start.refusal(all.len()).or(closed) {
-            let terms = Terms::new(&all, "ratio", options.level());
+            let terms = Terms::new(&all, "ratio", options.confidence_level.share());
             start.refuse(&mut estimate, why, all.len(), terms);
             estimate.tables.push(gate.table());
             return Ok(Step::Done(Box::new(estimate)));
@@ -370,7 +353,8 @@ impl Model for Cure {
             let days = start.event_days();
             // All events may come after the table ends.
             let horizon = f64::from(options.horizon_days.unwrap_or(1));
-            let median = days.get(days.len() / 2).copied().unwrap_or(horizon) / options.year_days();
+            let median =
+                days.get(days.len() / 2).copied().unwrap_or(horizon) / options.followup.year.days();
             let mut theta = vec![0.0; all.len()];
             theta[0] = cure;
             theta[options.design.len() + 1] = median.ln() + 0.2;
@@ -396,7 +380,7 @@ impl Model for Cure {
 fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
     let all = options.all_terms();
     let ratio = if options.form == Form::Mixture { "odds_ratio" } else { "hazard_ratio" };
-    let terms = Terms::new(&all, ratio, options.level());
+    let terms = Terms::new(&all, ratio, options.confidence_level.share());
     fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     if fitted.is_usable() {
@@ -413,7 +397,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
                 &options.patients,
                 &options.design,
                 &options.times_years,
-                options.level(),
+                options.confidence_level.share(),
                 log_hazard,
             ));
         }
@@ -426,7 +410,7 @@ fn cured(options: &Options, fitted: &Fitted, start: &Start) -> Table {
     let columns =
         ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table = Table::new("cured", &columns).of_shares();
-    let z = normal_point(options.level());
+    let z = normal_point(options.confidence_level.share());
     let p = options.design.len();
     let reference = Patient { name: "reference".into(), values: BTreeMap::new() };
     let mut push = |names: [&str; 2], numbers: [f64; 4], status: Status| {
@@ -479,10 +463,10 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let name = serde_json::to_value(options.latency).unwrap_or_default();
     let values = [("name", name.as_str().unwrap_or_default().to_owned())];
     estimate.line("distribution", "of-time", &values);
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     estimate.line("zero", zero_rule(zero), &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -16,7 +16,7 @@ use tributary_core::{
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
         ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
-        covariate_faults, needs_of, year_of,
+        covariate_faults, needs_of,
     },
     spec::Fault,
     summary::Visibility,
@@ -29,8 +29,6 @@ use tributary_stats::{
     spline::harrell,
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup};
-
 /// The model.
 #[derive(Debug)]
 pub struct ExcessHazard;
@@ -40,8 +38,7 @@ pub struct ExcessHazard;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Variables with which expected mortality is looked up.
     background: Background,
     /// Ends of the bands on which the baseline excess hazard is constant, years; follow-up ends with the last.
@@ -77,8 +74,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -109,15 +105,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn is_banded(&self) -> bool {
         self.spline_years.is_empty()
     }
@@ -198,17 +185,11 @@ impl Model for ExcessHazard {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         faults.extend(options.background.prepare("/background", context));
         let ascending = |ends: &[f64]| ends.windows(2).all(|w| w[0] < w[1]);
         match (options.bands_years.is_empty(), options.spline_years.len()) {
@@ -235,8 +216,7 @@ impl Model for ExcessHazard {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs.extend(options.background.needs());
         needs.sort();
@@ -262,15 +242,14 @@ impl Model for ExcessHazard {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let missing = || CohortError::NoTable { table: "life_table" };
         let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
-        let table = table.in_years(options.year_days());
+        let table = table.in_years(options.followup.year.days());
         let mut needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
-        let mut rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let mut rows = RegressionRows::new(&options.followup, &needed, &options.design, data)?;
         // Later follow-up is outside the model: the integral below ends with the last band or knot.
-        let end = options.end() * options.year_days();
+        let end = options.end() * options.followup.year.days();
         for (event, exit) in rows.survival.event.iter_mut().zip(&rows.survival.exit) {
             *event &= f64::from(*exit) <= end;
         }
@@ -284,8 +263,10 @@ impl Model for ExcessHazard {
         let nodes = legendre_nodes(NODES);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let x = &rows.with_intercept(i, centre)[1..];
-            let (entry, exit) =
-                (rows.entry(i, options.year_days()), rows.exit(i, options.year_days()));
+            let (entry, exit) = (
+                rows.entry(i, options.followup.year.days()),
+                rows.exit(i, options.followup.year.days()),
+            );
             let mut add = |t: f64, weight: f64, of: &dyn Fn(Jet<1>) -> Jet<1>| {
                 let z = options.row(t, x, &varying);
                 let predictor = Predictor { first: 0, z: &z };
@@ -308,8 +289,8 @@ impl Model for ExcessHazard {
                 }
             }
             if rows.survival.event[i] {
-                let background =
-                    table.hazard_on(persons[i], rows.survival.exit[i]) * options.year_days();
+                let background = table.hazard_on(persons[i], rows.survival.exit[i])
+                    * options.followup.year.days();
                 add(exit, 1.0, &|eta| (eta.exp() + background).ln());
             }
         });
@@ -331,7 +312,7 @@ impl Model for ExcessHazard {
         let mut estimate = Estimate::new(Exactness::Exact, first.sites);
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
-        let terms = Terms::new(&all, "excess_hazard_ratio", options.level());
+        let terms = Terms::new(&all, "excess_hazard_ratio", options.confidence_level.share());
         if let Some(why) = start.refusal(all.len()) {
             start.refuse(&mut estimate, why, all.len(), terms);
             return Ok(Step::Done(Box::new(estimate)));
@@ -339,7 +320,8 @@ impl Model for ExcessHazard {
         let centre = &start.centre;
         let p = options.design.len();
         let first = || {
-            let rate = 0.5 * start.events / (start.person_days() / options.year_days()).max(1e-9);
+            let rate =
+                0.5 * start.events / (start.person_days() / options.followup.year.days()).max(1e-9);
             let mut theta = vec![0.0; all.len()];
             let constant = if options.is_banded() { options.bands_years.len() } else { 1 };
             theta[p..p + constant].fill(rate.ln());
@@ -375,7 +357,7 @@ fn hazard(options: &Options, fitted: &Fitted) -> Table {
     let columns = ["time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
     let mut table =
         Table::new("excess_hazard", &columns).shown(Shown::Figure).drawn(&[], false, None);
-    let z = normal_point(options.level());
+    let z = normal_point(options.confidence_level.share());
     let varying = options.varying();
     let x = vec![0.0; options.design.len()];
     // Bands are told at both ends, so that a line through the points is the step function.
@@ -405,8 +387,8 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let baseline = if options.is_banded() { "excess-bands" } else { "excess-spline" };
     estimate.line("baseline", baseline, &[("at", ends)]);
     estimate.line("life-table", "own", &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -33,10 +33,7 @@ use tributary_stats::{
     newton::{Evaluation, Next, newton},
 };
 
-use super::{
-    competing_risks::{cause_of, followup_of_causes, placed},
-    kaplan_meier::{horizon_from_dictionary, no_followup},
-};
+use super::competing_risks::{cause_of, followup_of_causes, placed};
 
 /// The model.
 #[derive(Debug)]
@@ -47,8 +44,7 @@ pub struct FineGray;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent; its `event` says how follow-up ended.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Level of the event whose cumulative incidence is modelled.
     cause: String,
     /// Levels of the event that rule it out; all others count as censored.
@@ -70,8 +66,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -153,10 +148,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn causes(&self) -> Vec<String> {
         std::iter::once(self.cause.clone()).chain(self.competing.iter().cloned()).collect()
     }
@@ -176,23 +167,17 @@ impl Model for FineGray {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut causes = vec![("/cause".to_owned(), options.cause.clone())];
         causes.extend(placed("competing", &options.competing));
         let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
-        if let Some((followup, field)) = followup.and_then(|f| Some((f, f.late()?))) {
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
+        if let Some(field) = options.followup.late() {
             let message = "Fine and Gray's weights require follow-up from time 0 for all patients";
             let hint = "model the cause-specific hazard with `cox` instead";
-            faults.push(followup_fault(followup, field, message).hint(hint));
+            faults.push(followup_fault(&options.followup, field, message).hint(hint));
         }
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
@@ -208,8 +193,7 @@ impl Model for FineGray {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs
     }
@@ -232,7 +216,7 @@ impl Model for FineGray {
         params: &Params,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let followup = &options.followup;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
         let survival = data.cohort.survival(followup, &needed)?;
         let columns = columns_of(&options.design, data, &survival.rows)?;
@@ -353,7 +337,8 @@ impl Model for FineGray {
         } else {
             None
         };
-        let mut terms = Terms::new(&options.design, "subhazard_ratio", options.level());
+        let mut terms =
+            Terms::new(&options.design, "subhazard_ratio", options.confidence_level.share());
         if let Some((status, key)) = refused {
             let values = [("parameters", p.to_string()), ("events", events.to_string())];
             estimate.notice(Notice::new(status, key, &values));
@@ -504,7 +489,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("estimator", "subdistribution", &[]);
     estimate.line("ties", "breslow", &[]);
     estimate.line("baseline", "common", &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "fine-gray", &[]);
 }

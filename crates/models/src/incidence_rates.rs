@@ -17,9 +17,8 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_of,
-        incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
-        with_printed,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, incidence_needs,
+        left_out_cases, period_faults, period_name, prepare_cells, rate_sums, with_printed,
     },
     spec::{Fault, suggestion},
     summary::LayoutError,
@@ -120,8 +119,7 @@ struct OwnStandard {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable whose levels have rates of their own, such as the diagnosis.
     #[serde(default)]
     by: Option<String>,
@@ -156,8 +154,7 @@ pub struct Options {
     #[serde(default)]
     standard_interval: StandardInterval,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -183,14 +180,9 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn bands(&self) -> Vec<[u32; 2]> {
-        self.incidence
-            .as_ref()
-            .map_or_else(Vec::new, |c| (0..c.ages.len()).map(|i| c.band(i)).collect())
+        let cells = &self.incidence;
+        (0..cells.ages.len()).map(|i| cells.band(i)).collect()
     }
 
     /// Names, ages and weights of each standardisation.
@@ -267,12 +259,12 @@ impl OneRound for IncidenceRates {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         faults.extend(period_faults(&mut options.periods, cells));
         if options.per.get_or_insert(cells.per()).is_nan()
             || options.per.is_some_and(|per| per <= 0.0)
@@ -298,11 +290,11 @@ impl OneRound for IncidenceRates {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         Ok(with_printed(sums, cells, &options.groups, &options.periods, true, &counts))
     }
@@ -319,7 +311,7 @@ impl OneRound for IncidenceRates {
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     card_lines(&mut estimate, options, layout);
     left_out_cases(sums, &mut estimate);
@@ -363,9 +355,9 @@ fn card_lines(estimate: &mut Estimate, options: &Options, layout: &Incidence) {
     let names = layout.band_names();
     estimate.line("age-bands", "of", &[("bands", names.join(", "))]);
     if !options.standards.is_empty() {
-        super::rate_trend::standards_line(estimate, &options.standards, Some(layout));
+        super::rate_trend::standards_line(estimate, &options.standards, layout);
     }
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     let crude = match options.interval {
         CrudeInterval::Exact => "exact-poisson",
         CrudeInterval::MidP => "mid-p-poisson",

@@ -14,8 +14,8 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
-        cells_of, incidence_needs, left_out_cases, period_faults, period_name, prepare_cells,
-        rate_sums, unknown_age_cases, with_printed,
+        incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
+        unknown_age_cases, with_printed,
     },
     spec::Fault,
     summary::LayoutError,
@@ -55,12 +55,12 @@ impl OneRound for Joinpoint {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         faults.extend(standard_weights(&options.standard, cells).err());
         let periods = period_faults(&mut options.averages, cells);
         faults.extend(
@@ -106,11 +106,11 @@ impl OneRound for Joinpoint {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         Ok(with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts))
     }
@@ -181,7 +181,7 @@ impl Tables {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let weights = standard_weights(&options.standard, layout)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
@@ -330,12 +330,12 @@ fn one(
     let resampled = (options.interval == Interval::EmpiricalQuantile)
         .then(|| {
             let draws = (options.draws, options.seed);
-            series.resampled(fit, options.places(), &spans, draws, options.level())
+            series.resampled(fit, options.places(), &spans, draws, options.confidence_level.share())
         })
         .flatten();
     let slope_limits = |segment: usize| match &resampled {
         Some(of) => of.slopes[segment].map(|x| 100.0 * x.exp_m1()),
-        None => fit.slope(segment, normal).limits(options.level()),
+        None => fit.slope(segment, normal).limits(options.confidence_level.share()),
     };
     let cells = |slope: Slope, [low, high]: [f64; 2]| {
         let mut row: Vec<Value> = [slope.percent(), low, high].map(Value::number).into();
@@ -354,7 +354,7 @@ fn one(
         let mut row: Vec<Value> = vec![period_name(*span).into()];
         let limits = match &resampled {
             Some(of) => of.averages[i].map(|x| 100.0 * x.exp_m1()),
-            None => average.limits(options.level()),
+            None => average.limits(options.confidence_level.share()),
         };
         row.extend(cells(average, limits));
         tables.averages.push(with(row));
@@ -363,7 +363,8 @@ fn one(
     let total =
         years.iter().fold([0.0, 0.0], |[d, y], year| [d + year.rate.events, y + year.rate.time]);
     for (i, year) in years.iter().enumerate() {
-        let mut row = yearly_row(["", ""], year, hidden[i], per, options.level()).split_off(2);
+        let mut row = yearly_row(["", ""], year, hidden[i], per, options.confidence_level.share())
+            .split_off(2);
         let status = row.pop().unwrap_or(Value::None);
         if options.scale == Scale::Count && !hidden[i] {
             // Rates adjusted for age in the same way as what is fitted.
@@ -374,8 +375,10 @@ fn one(
                     None
                 }
             };
-            let [low, high] =
-                tributary_stats::distribution::garwood(year.rate.events, options.level());
+            let [low, high] = tributary_stats::distribution::garwood(
+                year.rate.events,
+                options.confidence_level.share(),
+            );
             let values = [adjust(year.rate.events), adjust(low), adjust(high)];
             for (cell, value) in row[3..6].iter_mut().zip(values) {
                 *cell = value.into();
@@ -437,12 +440,12 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         super::rate_trend::standards_line(
             estimate,
             std::slice::from_ref(&options.standard),
-            options.incidence.as_ref(),
+            &options.incidence,
         );
         let zero = if options.add_half { "half" } else { "refused" };
         estimate.line("zero-years", zero, &[]);
     }
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     match options.interval {
         Interval::Parametric => estimate.line("interval", "given-joinpoints", &[("level", level)]),
         Interval::EmpiricalQuantile => {

@@ -12,10 +12,10 @@ mod tables;
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, ZeroRule},
     estimate::{Estimate, Exactness, Notice, Shown, Status, Table},
-    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic, year_of},
-    spec::{Dictionary, Fault, VariableKind},
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
+    spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::event_table::{Rows, event_table};
@@ -29,38 +29,6 @@ use self::{
 /// The model.
 #[derive(Debug)]
 pub struct KaplanMeier;
-
-/// Last day of the grid: from the dictionary's range of the time variable.
-pub(super) fn horizon_from_dictionary(
-    horizon: &mut Option<u32>,
-    followup: Option<&Followup>,
-    dictionary: &Dictionary,
-) -> Option<Fault> {
-    let range = followup.and_then(|f| dictionary.get(&f.time)).and_then(|v| v.range);
-    let of_range = horizon.is_none();
-    if of_range {
-        *horizon = range.map(|[_, to]| to.max(0.0) as u32);
-    }
-    match horizon {
-        Some(days) if (1..=60_000).contains(days) => None,
-        Some(days) if of_range => {
-            let message = format!(
-                "the range of the time variable in the dictionary ends at {days} days, expected 1 to 60000"
-            );
-            let hint = "write horizon_days here, the last day of follow-up to be analysed";
-            Some(Fault::new("", message).hint(hint))
-        }
-        Some(_) => {
-            Some(Fault::new("/horizon_days", "the horizon must lie between 1 and 60000 days"))
-        }
-        None => {
-            let message = "the time grid needs an end that all sites share";
-            let hint =
-                "write horizon_days here, or give the time variable a range in the dictionary";
-            Some(Fault::new("", message).hint(hint))
-        }
-    }
-}
 
 static CARD: ModelCard = ModelCard {
     kind: "kaplan_meier",
@@ -109,17 +77,11 @@ impl OneRound for KaplanMeier {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         options.groups = vec!["all".to_owned()];
         if let Some(by) = &options.by {
             match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
@@ -150,13 +112,13 @@ impl OneRound for KaplanMeier {
         let tau =
             options.restricted_mean_years.iter().map(|t| ("/restricted_mean_years".to_owned(), t));
         for (at, t) in times.chain(tau) {
-            if *t <= 0.0 || t * options.year_days() > horizon {
+            if *t <= 0.0 || t * options.followup.year.days() > horizon {
                 let message =
                     format!("{t} years is not between 0 and the horizon of {horizon} days");
                 faults.push(Fault::new(at, message));
                 continue;
             }
-            let cells = t * options.year_days() / options.grid_days;
+            let cells = t * options.followup.year.days() / options.grid_days;
             if options.grid_days > 1.0 && (cells - cells.round()).abs() > 1e-6 {
                 let width = options.grid_days;
                 let message = format!("{t} years is not the end of a cell of {width} days");
@@ -167,8 +129,7 @@ impl OneRound for KaplanMeier {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(
             options
                 .by
@@ -179,9 +140,8 @@ impl OneRound for KaplanMeier {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Counts, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let by: Vec<&str> = options.by.iter().map(String::as_str).collect();
-        let survival = data.cohort.survival(followup, &by)?;
+        let survival = data.cohort.survival(&options.followup, &by)?;
         let group: Vec<u32> = match by.first() {
             Some(by) => {
                 let (codes, _) = data.cohort.levels(by)?;
@@ -289,10 +249,10 @@ impl OneRound for KaplanMeier {
                 quantiles.push(fitted.quantile(group, p, options));
             }
             if let Some(tau) = options.restricted_mean_years {
-                let days = tau * options.year_days();
-                let mean = fitted.mean(days, options.level());
+                let days = tau * options.followup.year.days();
+                let mean = fitted.mean(days, options.confidence_level.share());
                 if mean.is_none() && fitted.persons > 0.0 {
-                    let largest = fitted.followed_to / options.year_days();
+                    let largest = fitted.followed_to / options.followup.year.days();
                     let values = [("group", group.clone()), ("years", format!("{largest:.2}"))];
                     estimate.notices.push(Notice::new(
                         Status::BeyondFollowup,
@@ -320,13 +280,9 @@ impl OneRound for KaplanMeier {
     }
 }
 
-pub(super) fn no_followup() -> CohortError {
-    CohortError::Question { reason: "the options specify no follow-up".into() }
-}
-
 fn card_lines(estimate: &mut Estimate, options: &Options) {
     let grid = options.grid();
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     let (estimator, cells) =
         if grid.is_daily() { ("product-limit", "daily") } else { ("actuarial", "coarse") };
     estimate.line("estimator", estimator, &[]);
@@ -341,9 +297,9 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Interval::Logit => "logit",
         Interval::Arcsine => "arcsine",
     };
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }
 
 /// Key of the rule in the locale file.

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
+    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits,
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
@@ -21,7 +21,7 @@ use tributary_stats::{
     log_rank::{Comparison, Weight, compare, test, trend},
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -47,8 +47,7 @@ enum Weights {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Variable whose levels are compared.
     by: String,
     /// Compare within sites only. Then no event time leaves a site.
@@ -298,12 +297,7 @@ impl OneRound for LogRank {
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let kinds = [VariableKind::Category, VariableKind::Flag];
         let levels =
             |name: &str| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
@@ -331,18 +325,16 @@ impl OneRound for LogRank {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.push(category(&options.by));
         needs.extend(options.strata.iter().map(category));
         needs
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Answer, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = options.strata.iter().map(String::as_str).collect();
         needed.push(&options.by);
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let table = Self::count(options, data, &survival)?;
         let groups = options.groups.clone();
         if options.stratify_by_site {
@@ -375,7 +367,7 @@ impl OneRound for LogRank {
         let strata: Vec<String> = site.into_iter().chain(options.strata.iter().cloned()).collect();
         let choice = if strata.is_empty() { "none" } else { "by-variables" };
         estimate.line("strata", choice, &[("strata", strata.join(", "))]);
-        let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+        let zero = options.followup.zero;
         estimate.line("zero", zero_rule(zero), &[]);
 
         let mut groups =

@@ -11,9 +11,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{
-        Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums, year_of,
-    },
+    model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
     summary::{Axis, Visibility},
 };
@@ -23,10 +21,7 @@ use tributary_stats::{
     recurrent::{Counts, MeanCount, Stretch, mean_count, variance},
 };
 
-use super::{
-    competing_risks::{at_risk_table, cause_of, followup_of_causes, placed},
-    kaplan_meier::{horizon_from_dictionary, no_followup},
-};
+use super::competing_risks::{at_risk_table, cause_of, followup_of_causes, placed};
 
 /// The model.
 #[derive(Debug)]
@@ -37,8 +32,7 @@ pub struct MeanCumulativeCount;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Start and end of each stretch, the analysis's own follow-up if absent; its `event` says how the stretch ended.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Levels of the event that count.
     recurrent: Vec<String>,
     /// Levels of the event after which nothing can come.
@@ -55,8 +49,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
 }
 
 /// What the hub asks.
@@ -96,21 +89,12 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn causes(&self) -> Vec<String> {
         self.recurrent.iter().chain(&self.terminal).cloned().collect()
     }
 
     fn days(&self) -> Vec<f64> {
-        self.times_years.iter().map(|t| t * self.year_days()).collect()
+        self.times_years.iter().map(|t| t * self.followup.year.days()).collect()
     }
 }
 
@@ -124,19 +108,13 @@ impl Model for MeanCumulativeCount {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut causes = placed("recurrent", &options.recurrent);
         causes.extend(placed("terminal", &options.terminal));
         let mut faults = followup_of_causes(&mut options.followup, &causes, context);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let person = options.person.as_ref();
         faults.extend(person.and_then(|n| context.check("/person", n, &[VariableKind::Integer])));
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
@@ -151,8 +129,7 @@ impl Model for MeanCumulativeCount {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         let person = options.person.iter();
         needs.extend(person.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Real }));
         needs
@@ -172,7 +149,7 @@ impl Model for MeanCumulativeCount {
         params: &Params,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let followup = &options.followup;
         let needed: Vec<&str> = options.person.iter().map(String::as_str).collect();
         let survival = data.cohort.stretches(followup, &needed)?;
         let cause = cause_of(data, followup, &options.causes(), &survival)?;
@@ -273,7 +250,7 @@ impl Model for MeanCumulativeCount {
         let columns =
             ["time_years", "n_risk", "estimate", "std_error", "conf_low", "conf_high", "status"];
         let mut times = Table::new("times", &columns);
-        let z = normal_point(options.level());
+        let z = normal_point(options.confidence_level.share());
         for (i, days) in options.days().into_iter().enumerate() {
             let at = curve.time.partition_point(|t| *t <= days);
             let n_risk = group.n_risk.get(days.floor() as usize).copied().unwrap_or(0.0);
@@ -319,7 +296,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let horizon = options.horizon_days.unwrap_or(0).to_string();
     estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
     estimate.line("variance", "infinitesimal-jackknife", &[]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log".to_owned())]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -48,8 +48,7 @@ pub struct Options {
     #[serde(default)]
     prediction: Prediction,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Options of the Cox model.
     #[serde(default)]
     #[schemars(skip)]
@@ -123,7 +122,6 @@ impl OneRound for MetaAnalysis {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let fits: Vec<String> =
             context.earlier.iter().filter(|m| m.kind == "cox").map(|m| m.id.clone()).collect();
         if context.faulty.contains(&options.of) {
@@ -217,7 +215,7 @@ impl OneRound for MetaAnalysis {
         pooled: &OwnEstimates,
         sites: usize,
     ) -> Result<Estimate, LayoutError> {
-        let level = options.confidence_level.unwrap_or_default().share();
+        let level = options.confidence_level.share();
         let mut estimate = Estimate::new(Exactness::TwoStage, sites);
         let of = [("term", options.term.clone()), ("model", options.of.clone())];
         estimate.line("effect", "own-coefficient", &of);

@@ -11,7 +11,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
     spec::{Fault, VariableKind, suggestion},
     summary::{Axis, LayoutError},
 };
@@ -21,10 +21,7 @@ use tributary_stats::{
     multi_state::{Occupation, Transitions, aalen_johansen},
 };
 
-use super::{
-    competing_risks::{at_risk_table, cause_of, followup_of_causes, placed},
-    kaplan_meier::{horizon_from_dictionary, no_followup},
-};
+use super::competing_risks::{at_risk_table, cause_of, followup_of_causes, placed};
 
 /// The model.
 #[derive(Debug)]
@@ -35,8 +32,7 @@ pub struct MultiState;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Start and end of each sojourn, the analysis's own follow-up if absent; its `event` is the state that comes next.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Variable with the state of the sojourn; where absent every row is the stay in the first state.
     #[serde(default)]
     state: Option<String>,
@@ -57,8 +53,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
 }
 
 static CARD: ModelCard = ModelCard {
@@ -75,15 +70,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn from(&self) -> Vec<String> {
         if self.from.is_empty() { self.states[..1].to_vec() } else { self.from.clone() }
     }
@@ -98,7 +84,6 @@ impl OneRound for MultiState {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         if options.states.len() < 2 {
             return vec![Fault::new("/states", "name at least two states")];
         }
@@ -108,12 +93,7 @@ impl OneRound for MultiState {
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let kinds = [VariableKind::Category, VariableKind::Flag];
         let state = options.state.as_ref();
         faults.extend(state.and_then(|name| context.check("/state", name, &kinds)));
@@ -131,8 +111,7 @@ impl OneRound for MultiState {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
         needs.extend(options.state.iter().map(|name| need(name, ColumnKind::Category)));
         needs.extend(options.person.iter().map(|name| need(name, ColumnKind::Real)));
@@ -140,7 +119,7 @@ impl OneRound for MultiState {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let followup = &options.followup;
         let needed = options.state.iter().chain(&options.person).map(String::as_str);
         let survival = data.cohort.stretches(followup, &needed.collect::<Vec<_>>())?;
         let (_, persons) = data.cohort.persons(options.person.as_deref(), &survival.rows)?;
@@ -288,7 +267,7 @@ fn landmark(
     years: f64,
     known_to: f64,
 ) -> Vec<Value> {
-    let days = years * options.year_days();
+    let days = years * options.followup.year.days();
     if days > known_to {
         let mut row = vec![Value::None; 4];
         row.push(Status::BeyondFollowup.into());
@@ -300,7 +279,7 @@ fn landmark(
     if p <= 0.0 || p >= 1.0 || se <= 0.0 {
         return vec![p.into(), se.into(), Value::None, Value::None, Status::Boundary.into()];
     }
-    let half = normal_point(options.level()) * se / (p * p.ln().abs());
+    let half = normal_point(options.confidence_level.share()) * se / (p * p.ln().abs());
     let (low, high) = (p.powf(half.exp()), p.powf((-half).exp()));
     vec![p.into(), se.into(), low.into(), high.into(), Status::Ok.into()]
 }
@@ -311,7 +290,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let horizon = options.horizon_days.unwrap_or(0).to_string();
     estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
     estimate.line("variance", "greenwood", &[]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log-log".to_owned())]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

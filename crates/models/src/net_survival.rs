@@ -12,9 +12,9 @@ mod result;
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, epoch_day},
     estimate::Estimate,
-    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums, year_of},
+    model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError},
 };
@@ -24,7 +24,6 @@ use tributary_stats::{
 };
 
 use self::{options::Method, result::result};
-use super::kaplan_meier::{horizon_from_dictionary, no_followup};
 
 /// The model.
 #[derive(Debug)]
@@ -44,14 +43,9 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
     /// Age band of an age in days.
     fn band(&self, age_days: f64) -> usize {
-        let years = age_days / self.year_days() + 1e-9;
+        let years = age_days / self.followup.year.days() + 1e-9;
         self.bands.partition_point(|from| *from <= years).saturating_sub(1)
     }
 
@@ -74,17 +68,11 @@ impl OneRound for NetSurvival {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         faults.extend(options.background.prepare("/background", context));
         options.groups = vec!["all".to_owned()];
         if let Some(by) = &options.by {
@@ -99,7 +87,7 @@ impl OneRound for NetSurvival {
         faults.extend(options.check_standard());
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
-            if *t <= 0.0 || (t * options.year_days()).round() > horizon {
+            if *t <= 0.0 || (t * options.followup.year.days()).round() > horizon {
                 let message = format!("{t} years is not between 0 and {horizon} days");
                 let hint = "report earlier times, or increase horizon_days";
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
@@ -107,7 +95,7 @@ impl OneRound for NetSurvival {
         }
         let coarse = options.grid_days > 1.0;
         for (i, t) in options.times_years.iter().enumerate().filter(|_| coarse) {
-            let (days, width) = ((t * options.year_days()).round(), options.grid_days);
+            let (days, width) = ((t * options.followup.year.days()).round(), options.grid_days);
             let end = (days / width).round().max(1.0) * width;
             if (end - days).abs() > 0.5 {
                 let message = format!(
@@ -115,7 +103,7 @@ impl OneRound for NetSurvival {
                 );
                 let hint = format!(
                     "report {:.4} years, or choose a grid_days that divides this time",
-                    end / options.year_days()
+                    end / options.followup.year.days()
                 );
                 faults.push(Fault::new(format!("/times_years/{i}"), message).hint(hint));
             }
@@ -137,7 +125,7 @@ impl OneRound for NetSurvival {
             let hint = "write closing_date = \"2012-12-31\"";
             faults.push(Fault::new("/closing_date", message).hint(hint));
         }
-        if options.followup.as_ref().is_some_and(|f| f.late().is_some())
+        if options.followup.late().is_some()
             && (options.uses(Method::Ederer1) || options.uses(Method::Hakulinen))
         {
             let message = "Ederer I and Hakulinen follow all patients from diagnosis and do not allow late entry";
@@ -148,8 +136,7 @@ impl OneRound for NetSurvival {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
         let by = options.by.iter();
         needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
@@ -159,13 +146,12 @@ impl OneRound for NetSurvival {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let missing = || CohortError::NoTable { table: "life_table" };
         let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
-        let table = table.in_years(options.year_days());
+        let table = table.in_years(options.followup.year.days());
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         // Ederer I and Hakulinen follow everybody to the end.
         let cohort_sums = options.uses(Method::Ederer1) || options.uses(Method::Hakulinen);
         let grid = options.day_grid();

@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
-        patient_faults, predicted, year_of,
+        patient_faults, predicted,
     },
     spec::Fault,
     summary::Visibility,
@@ -26,7 +26,7 @@ use tributary_stats::{
     parametric::{Distribution, contribution, log_curves},
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -76,8 +76,7 @@ impl TimeUnit {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Distribution.
     distribution: Family,
     /// Covariates; none for the distribution alone.
@@ -112,8 +111,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -141,11 +139,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
     fn distribution(&self) -> Distribution {
         match self.distribution {
             Family::Exponential => Distribution::Exponential,
@@ -155,10 +148,6 @@ impl Options {
             Family::LogLogistic => Distribution::LogLogistic,
             Family::GeneralizedGamma => Distribution::GeneralizedGamma,
         }
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
     }
 
     /// Intercept, covariates, and the parameters of the distribution as terms.
@@ -181,7 +170,7 @@ impl Options {
 
     /// From the Nelson–Aalen curve: a line through log cumulative hazard against log time.
     fn start(&self, start: &Start) -> Vec<f64> {
-        let unit = self.time_unit.days(self.year_days());
+        let unit = self.time_unit.days(self.followup.year.days());
         let rate = start.events / (start.person_days() / unit).max(1e-9);
         let (intercept, slope) = line(&start.log_log(unit))
             .filter(|(_, slope)| *slope > 0.05)
@@ -226,17 +215,11 @@ impl Model for Parametric {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let columns = Columns {
             covariates: &options.covariates,
             reference: &options.reference,
@@ -249,8 +232,7 @@ impl Model for Parametric {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs
     }
@@ -273,14 +255,14 @@ impl Model for Parametric {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
-        let rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let rows = RegressionRows::new(&options.followup, &needed, &options.design, data)?;
         let Question::At { theta, centre, .. } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
         let names = rows.names(&options.all_terms(), theta, centre)?;
-        let (unit, p) = (options.time_unit.days(options.year_days()), options.design.len());
+        let (unit, p) =
+            (options.time_unit.days(options.followup.year.days()), options.design.len());
         let distribution = options.distribution();
         let one = [1.0];
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
@@ -310,7 +292,7 @@ impl Model for Parametric {
         first.pooled.left_out_notices(&mut estimate);
         if let Some(why) = start.refusal(parameters) {
             let all = options.all_terms();
-            let terms = Terms::new(&all, ratio(options), options.level());
+            let terms = Terms::new(&all, ratio(options), options.confidence_level.share());
             start.refuse(&mut estimate, why, parameters, terms);
             if start.events <= 0.0 {
                 estimate.tables.push(rate_limit(options, &start));
@@ -337,8 +319,8 @@ fn ratio(options: &Options) -> &'static str {
 
 /// Nobody had the event: the largest constant rate that is not excluded, −ln(α/2) / Y.
 fn rate_limit(options: &Options, start: &Start) -> Table {
-    let years = start.person_days() / options.year_days();
-    let alpha = 0.5 * (1.0 - options.level());
+    let years = start.person_days() / options.followup.year.days();
+    let alpha = 0.5 * (1.0 - options.confidence_level.share());
     let mut table = Table::new("rate_per_year", &["estimate", "conf_low", "conf_high", "status"]);
     let high = if years > 0.0 { Value::number(-alpha.ln() / years) } else { Value::None };
     table.push(vec![0.0.into(), 0.0.into(), high, Status::OneSided.into()]);
@@ -347,7 +329,7 @@ fn rate_limit(options: &Options, start: &Start) -> Table {
 
 fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
     let all = options.all_terms();
-    let terms = Terms::new(&all, ratio(options), options.level());
+    let terms = Terms::new(&all, ratio(options), options.confidence_level.share());
     fitted.tell(estimate, &all, terms, |j| (fitted.theta[j], fitted.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     if fitted.is_usable() {
@@ -357,7 +339,8 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
         if hazards && p > 0 {
             // β_PH = −β_AFT / σ.
             let weibull = options.distribution() == Distribution::Weibull;
-            let mut table = Terms::new(&options.design, "hazard_ratio", options.level());
+            let mut table =
+                Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
             for j in 0..p {
                 if start.is_dropped(j) {
                     table.push(j, &[], Status::NotIdentified);
@@ -374,7 +357,8 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
             table.table.name = "hazard_ratios".into();
             estimate.tables.push(table.table);
         }
-        let unit = options.year_days() / options.time_unit.days(options.year_days());
+        let unit =
+            options.followup.year.days() / options.time_unit.days(options.followup.year.days());
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
             let parameters = options.curve_parameters(theta, x);
             let curves = log_curves(options.distribution(), years * unit, parameters);
@@ -387,7 +371,7 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
                 &options.patients,
                 &options.design,
                 &options.times_years,
-                options.level(),
+                options.confidence_level.share(),
                 log_hazard,
             ));
         }
@@ -400,14 +384,14 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let values = [("name", name.as_str().unwrap_or_default().to_owned())];
     estimate.line("estimator", "maximum-likelihood", &[]);
     estimate.line("distribution", "of-time", &values);
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     estimate.line("zero", zero_rule(zero), &[]);
     estimate.line("baseline", "common", &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
     let unit = match options.time_unit {
-        TimeUnit::Years => year_of(options.followup.as_ref()).name(),
+        TimeUnit::Years => options.followup.year.name(),
         TimeUnit::Days => "days",
     };
     estimate.line("year", unit, &[]);

@@ -97,9 +97,7 @@ impl OneRound for Participation {
             options.count.iter().filter_map(|n| context.check("/count", n, &integer)).collect();
         let count = context.incidence.and_then(|cells| cells.count.clone());
         options.count = options.count.take().or(count);
-        if options.followup.is_some() || context.followup.is_some() {
-            faults.extend(context.followup(&mut options.followup));
-        }
+        faults.extend(options.followup.iter_mut().flat_map(|own| context.followup(own)));
         faults
     }
 

@@ -30,7 +30,7 @@ use tributary_stats::{
     penalised::{Evaluations, Penalty, Progress},
 };
 
-use super::{kaplan_meier::no_followup, log_rank::strata};
+use super::log_rank::strata;
 
 /// The model.
 #[derive(Debug)]
@@ -52,8 +52,7 @@ enum Kind {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Covariates.
     covariates: Vec<String>,
     /// Reference levels; the first level of the dictionary where absent.
@@ -77,8 +76,7 @@ pub struct Options {
     #[schemars(range(min = 0, max = 1_000_000))]
     lambda: f64,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -119,10 +117,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn penalty(&self) -> Penalty {
         match self.penalty {
             Kind::Firth => Penalty::Firth,
@@ -145,7 +139,6 @@ impl Model for PenalisedCox {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -170,8 +163,7 @@ impl Model for PenalisedCox {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs.extend(options.strata.iter().map(category));
         needs
@@ -195,10 +187,9 @@ impl Model for PenalisedCox {
         params: &Params,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> =
             options.covariates.iter().chain(&options.strata).map(String::as_str).collect();
-        let rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let rows = RegressionRows::new(&options.followup, &needed, &options.design, data)?;
         let term = || Axis::new("term", options.names());
         let betas = match params {
             Params::Start => {
@@ -254,7 +245,8 @@ impl Model for PenalisedCox {
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
         let p = options.design.len();
-        let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
+        let mut terms =
+            Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
         let mut refuse = |status: Status, key: &str, values: &[(&str, String)]| {
             let mut estimate = estimate.clone();
             estimate.notice(Notice::new(status, key, values));
@@ -290,7 +282,7 @@ impl Model for PenalisedCox {
             })
             .collect();
         let search = Evaluations::new(&known, &scale, options.penalty());
-        match search.fit(kept.len(), chi_squared_quantile(options.level(), 1.0)) {
+        match search.fit(kept.len(), chi_squared_quantile(options.confidence_level.share(), 1.0)) {
             Progress::Ask(points) => {
                 let whole = |point: Vec<f64>| {
                     let mut beta = vec![0.0; p];
@@ -352,7 +344,7 @@ fn tables(
     [persons, events]: [f64; 2],
     found: &Found,
 ) {
-    let mut terms = Terms::new(&options.design, "hazard_ratio", options.level());
+    let mut terms = Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
     let (at, converged) = match &found.next {
         Next::Converged { at, .. } => (*at, true),
         Next::Monotone { at, .. } | Next::NotConverged { at } => (*at, false),
@@ -408,6 +400,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let strata = [("strata", options.strata.join(", "))];
     let baseline = if options.strata.is_empty() { "per-site" } else { "per-site-and-stratum" };
     estimate.line("baseline", baseline, &strata);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "likelihood-ratio", &[("level", level)]);
 }

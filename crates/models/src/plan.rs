@@ -43,8 +43,9 @@ impl Plan {
         let source = Source::parse(name, text)?;
         let (spec, mut faults) = AnalysisSpec::read(&source, &study);
         let Some(mut spec) = spec else { return Err(source.faults(&faults)) };
-        if spec.incidence.is_some() {
-            faults.extend(prepare_incidence(&mut None, &context_of(&spec, &study, &[], &[])));
+        if let Some(cells) = &spec.incidence {
+            let context = Context { given: &["incidence"], ..context_of(&spec, &study, &[], &[]) };
+            faults.extend(prepare_incidence(&mut cells.clone(), &context));
         }
         let mut visibility = Vec::new();
         let mut ready: Vec<ModelSpec> = Vec::new();
@@ -139,6 +140,7 @@ fn context_of<'a>(
         year: spec.pooling.year,
         earlier,
         faulty,
+        given: &[],
     }
 }
 

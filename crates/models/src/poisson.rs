@@ -18,7 +18,7 @@ use bands::{Counts, Followed};
 pub use options::Options;
 use result::{Shown, refuse};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Status},
     model::{
         Background, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Question,
@@ -28,8 +28,6 @@ use tributary_core::{
     summary::{LayoutError, Visibility},
 };
 use tributary_stats::poisson::{Cell, PoissonFit, fit, identified};
-
-use super::kaplan_meier::no_followup;
 
 /// The model.
 #[derive(Debug)]
@@ -70,8 +68,7 @@ impl Model for Poisson {
         let with_levels = with_levels.filter(|(_, levels)| !levels.is_empty());
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(with_levels.map(|(name, _)| category(name)));
         needs.extend(needs_of(&options.design));
         needs.extend(options.background.iter().flat_map(Background::needs));
@@ -128,8 +125,7 @@ impl Model for Poisson {
 
 /// Counts for every combination of bands and levels.
 fn table(options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-    let followup = options.followup.as_ref().ok_or_else(no_followup)?;
-    let survival = data.cohort.survival(followup, &options.needed())?;
+    let survival = data.cohort.survival(&options.followup, &options.needed())?;
     let mut pattern = vec![0; survival.rows.len()];
     for (name, levels) in options.covariates.iter().zip(&options.levels) {
         let (codes, _) = data.cohort.levels(name)?;

@@ -18,7 +18,7 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-        cells_fault, cells_of, followup_fault, prepare_cells, year_of,
+        cells_fault, followup_fault, prepare_cells,
     },
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError, Visibility},
@@ -29,10 +29,7 @@ use tributary_stats::{
 };
 
 use self::tables::{Cell, Tables};
-use super::{
-    kaplan_meier::{horizon_from_dictionary, no_followup},
-    rate_trend::standard_weights,
-};
+use super::rate_trend::standard_weights;
 
 /// The model.
 #[derive(Debug)]
@@ -43,11 +40,9 @@ pub struct Prevalence;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent: `year` is the day of diagnosis, `ages` are ages on the index day.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Follow-up from diagnosis, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Index day, such as `2015-01-01`: alive at its start, diagnosed before.
     on: String,
     /// Longest times since diagnosis, whole years, ascending.
@@ -70,8 +65,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -144,10 +138,6 @@ struct Living {
 }
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     /// The index day, and the first day of diagnosis of each duration, since 1970-01-01.
     fn days(&self) -> Option<(i32, Vec<i32>)> {
         let index: jiff::civil::Date = self.on.parse().ok()?;
@@ -203,10 +193,10 @@ impl Options {
             let message = format!("{from} to {to} is not a valid range of years of a population");
             faults.push(Fault::new("/population_years", message));
         }
-        if let Some((followup, field)) = self.followup.as_ref().and_then(|f| Some((f, f.late()?))) {
+        if let Some(field) = self.followup.late() {
             let message =
                 "prevalence requires follow-up from diagnosis, without late entry or a window";
-            faults.push(followup_fault(followup, field, message));
+            faults.push(followup_fault(&self.followup, field, message));
         }
         faults.extend(standard_weights(&self.standard, cells).err());
         faults
@@ -243,7 +233,7 @@ impl Options {
         })?;
         let diagnosed = data.cohort.days(&cells.year)?;
         let ages = data.cohort.numbers(&cells.age)?;
-        let year = year_of(self.followup.as_ref()).days();
+        let year = self.followup.year.days();
         let mut found = Vec::new();
         for (i, &row) in survival.rows.iter().enumerate() {
             let Some(day) = diagnosed[row].filter(|day| *day < index) else { continue };
@@ -273,31 +263,22 @@ impl Model for Prevalence {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
-        let followup = options.followup.as_ref();
         if faults.is_empty() {
-            let horizon = &mut options.horizon_days;
-            faults.extend(horizon_from_dictionary(horizon, followup, context.dictionary));
+            faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         }
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         faults.extend(prepare_cells(&mut options.incidence, by, groups, context));
-        if let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) {
-            faults.extend(options.own_faults(context, cells));
+        if faults.is_empty() {
+            faults.extend(options.own_faults(context, &options.incidence));
         }
         faults
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         let by = options.by.as_deref();
-        needs.extend(
-            options
-                .incidence
-                .iter()
-                .flat_map(|cells| cells.needs(by, ColumnKind::Day, ColumnKind::Real)),
-        );
+        needs.extend(options.incidence.needs(by, ColumnKind::Day, ColumnKind::Real));
         needs
     }
 
@@ -315,15 +296,14 @@ impl Model for Prevalence {
         params: &Params,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
+        let cells = &options.incidence;
         let needed: Vec<&str> =
             [Some(&cells.year), Some(&cells.age), cells.sex.as_ref(), options.by.as_ref()]
                 .into_iter()
                 .flatten()
                 .map(String::as_str)
                 .collect();
-        let survival = data.cohort.stretches(followup, &needed)?;
+        let survival = data.cohort.stretches(&options.followup, &needed)?;
         let strata = options.strata_of(cells, data, &survival)?;
         let answer = Sums::of(&survival);
         let names = options.strata(cells);
@@ -444,7 +424,7 @@ fn curve(counts: &EventCounts, g: usize, grid: &TimeGrid) -> Curve {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let cells = cells_of(&options.incidence)?;
+    let cells = &options.incidence;
     let weights = standard_weights(&options.standard, cells)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
@@ -456,9 +436,9 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     super::rate_trend::standards_line(
         &mut estimate,
         std::slice::from_ref(&options.standard),
-        options.incidence.as_ref(),
+        &options.incidence,
     );
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "prevalence", &[("level", level)]);
     let arrays = ["alive", "lost", "chance", "chance_square"];
     let [alive, lost, chance, square] = arrays.map(|name| sums.get(name));
@@ -472,7 +452,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     if sexes > 1 {
         each.extend(cells.sexes.iter().enumerate().map(|(s, name)| (name.clone(), vec![s])));
     }
-    let mut tables = Tables::new(cells.per(), options.level());
+    let mut tables = Tables::new(cells.per(), options.confidence_level.share());
     for (g, group) in options.groups.iter().enumerate() {
         for (sex, members) in &each {
             let people: Vec<f64> = (0..bands)

@@ -32,7 +32,7 @@ use tributary_stats::{
     root::brent,
 };
 
-use super::{kaplan_meier::no_followup, log_rank::strata};
+use super::log_rank::strata;
 
 /// The model.
 #[derive(Debug)]
@@ -43,8 +43,7 @@ pub struct ProfileLikelihood;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Variable whose effect is wanted: a quantity, a flag, or one with two levels.
     effect: String,
     /// Reference levels; the first level of the dictionary where absent.
@@ -72,8 +71,7 @@ pub struct Options {
     #[serde(default = "yes")]
     heterogeneity: bool,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// The effect, then the nuisance terms, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -121,10 +119,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn taus(&self) -> &'static [f64] {
         if self.heterogeneity { &TAUS } else { &TAUS[..1] }
     }
@@ -208,7 +202,6 @@ impl OneRound for ProfileLikelihood {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         use VariableKind::{Category, Flag};
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -253,8 +246,7 @@ impl OneRound for ProfileLikelihood {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let category =
             |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs.extend(options.strata.iter().map(category));
         needs
@@ -265,10 +257,9 @@ impl OneRound for ProfileLikelihood {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = vec![&options.effect];
         needed.extend(options.nuisance.iter().chain(&options.strata).map(String::as_str));
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let stratum = strata(data, &options.strata, &survival.rows)?;
         let mut columns = columns_of(&options.design, data, &survival.rows)?;
         if let Some(effect) = columns.first_mut() {
@@ -369,7 +360,7 @@ impl OneRound for ProfileLikelihood {
             let values = [("n", sites[3].to_string())];
             estimate.notices.push(Notice::new(Status::Ok, "fewer-nuisances", &values));
         }
-        let reading = curves[0].read(options.level());
+        let reading = curves[0].read(options.confidence_level.share());
         let status = match (events, sites[2], reading.estimate) {
             (d, _, _) if d <= 0.0 => Status::NoEvents,
             (_, n, _) if n <= 0.0 => Status::NotIdentified,
@@ -435,7 +426,8 @@ fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Tab
 
 /// The effect: likelihood-ratio interval and test; the standard error is that of the curvature.
 fn terms(options: &Options, curve: &LikelihoodCurve, reading: &Reading, status: Status) -> Table {
-    let mut terms = Terms::new(&options.design[..1], "hazard_ratio", options.level());
+    let mut terms =
+        Terms::new(&options.design[..1], "hazard_ratio", options.confidence_level.share());
     let [low, high] = reading.limits;
     let ratio = 2.0 * (reading.maximum - curve.at(0.0)[0]);
     let p = chi_squared_upper(ratio.max(0.0), 1.0);
@@ -466,7 +458,7 @@ fn terms(options: &Options, curve: &LikelihoodCurve, reading: &Reading, status: 
 /// Mean effect and between-site standard deviation by maximum likelihood over the grid of τ, refined by a parabola through its
 /// best three points; profile-likelihood intervals for both.
 fn heterogeneity(options: &Options, curves: &[LikelihoodCurve]) -> Table {
-    let level = options.level();
+    let level = options.confidence_level.share();
     let taus = options.taus();
     let readings: Vec<Reading> = curves.iter().map(|c| c.read(level)).collect();
     let profile: Vec<f64> = readings.iter().map(|r| r.maximum).collect();
@@ -566,6 +558,6 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("nuisance", nuisance, &[("names", options.nuisance.join(", "))]);
     let values = [("points", options.points.to_string()), ("reach", options.reach.to_string())];
     estimate.line("curve", "grid", &values);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "likelihood-ratio", &[("level", level)]);
 }

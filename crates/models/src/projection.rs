@@ -15,7 +15,7 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault, cells_of,
+        Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault,
         incidence_needs, left_out_cases, period_width_fault, prepare_cells, rate_sums,
         unknown_age_cases, with_printed,
     },
@@ -71,8 +71,7 @@ enum Population {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells of the years observed, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable whose levels are projected one by one.
     #[serde(default)]
     by: Option<String>,
@@ -110,8 +109,7 @@ pub struct Options {
     #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -145,10 +143,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     /// Periods observed, and those to come.
     fn periods(&self, cells: &Incidence) -> (Vec<[i32; 2]>, Vec<[i32; 2]>) {
         let width = self.period_years.max(1) as i32;
@@ -210,21 +204,17 @@ impl OneRound for Projection {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let faults = prepare_cells(&mut options.incidence, by, groups, context);
-        match options.incidence.as_ref().filter(|_| faults.is_empty()) {
-            Some(cells) => options.own_faults(cells),
-            None => faults,
-        }
+        if faults.is_empty() { options.own_faults(&options.incidence) } else { faults }
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let (periods, coming) = options.periods(cells);
         let sums = with_printed(sums, cells, &options.groups, &periods, true, &counts);
@@ -261,7 +251,7 @@ impl OneRound for Projection {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let weights = standard_weights(&options.standard, layout)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
@@ -329,8 +319,8 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     super::rate_trend::standards_line(
         estimate,
         std::slice::from_ref(&options.standard),
-        options.incidence.as_ref(),
+        &options.incidence,
     );
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "projection", &[("level", level)]);
 }

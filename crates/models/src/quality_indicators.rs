@@ -66,8 +66,7 @@ pub struct Options {
     #[serde(default)]
     count: Option<String>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -134,7 +133,6 @@ impl OneRound for QualityIndicators {
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
         use VariableKind::{Category, Flag, Integer};
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = Vec::new();
         match incidence_groups(options.by.as_deref(), context) {
             Ok(groups) => options.groups = groups,
@@ -325,7 +323,7 @@ fn mortality_table(options: &Options, sums: &Sums, level: f64) -> Result<Table, 
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let level = options.confidence_level.unwrap_or_default().share();
+    let level = options.confidence_level.share();
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     estimate.line("interval", "clopper-pearson", &[("level", (100.0 * level).to_string())]);
     let cases = sums.get("cases")?;

@@ -12,8 +12,8 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, ModelCard, OneRound, RateCells, Sums, cells_of, incidence_needs,
-        left_out_cases, period_faults, period_name, prepare_cells, rate_sums, unknown_age_cases,
+        Context, Exchanges, ModelCard, OneRound, RateCells, Sums, incidence_needs, left_out_cases,
+        period_faults, period_name, prepare_cells, rate_sums, unknown_age_cases,
     },
     spec::Fault,
     summary::LayoutError,
@@ -51,8 +51,7 @@ enum Between {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable that splits the cases.
     #[serde(default)]
     by: Option<String>,
@@ -67,8 +66,7 @@ pub struct Options {
     #[serde(default = "super::rate_trend::world")]
     standard: String,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -89,11 +87,7 @@ static CARD: ModelCard = ModelCard {
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
 
-impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-}
+impl Options {}
 
 impl OneRound for RateComparison {
     type Options = Options;
@@ -104,12 +98,12 @@ impl OneRound for RateComparison {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         faults.extend(period_faults(&mut options.periods, cells));
         faults.extend(standard_weights(&options.standard, cells).err());
         let missing = match options.between {
@@ -125,11 +119,11 @@ impl OneRound for RateComparison {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         Ok(rate_sums(cells, options.by.as_deref(), &options.groups, data)?.0)
     }
 
@@ -178,7 +172,7 @@ impl Side {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let weights = standard_weights(&options.standard, layout)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
@@ -187,10 +181,10 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     super::rate_trend::standards_line(
         &mut estimate,
         std::slice::from_ref(&options.standard),
-        options.incidence.as_ref(),
+        &options.incidence,
     );
     estimate.line("rate-per", "person-years", &[("per", per.to_string())]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "as-named", &[("level", level)]);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
@@ -223,10 +217,10 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let head = || -> Vec<Value> {
             vec![stratum.as_str().into(), first.name.as_str().into(), second.name.as_str().into()]
         };
-        for row in ratio_rows(options.level(), first, second, &weights) {
+        for row in ratio_rows(options.confidence_level.share(), first, second, &weights) {
             ratios.push(head().into_iter().chain(row).collect());
         }
-        for row in difference_rows(options.level(), first, second, &weights, per) {
+        for row in difference_rows(options.confidence_level.share(), first, second, &weights, per) {
             differences.push(head().into_iter().chain(row).collect());
         }
     }

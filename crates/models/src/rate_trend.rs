@@ -13,8 +13,7 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
-        cells_of, incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases,
-        with_printed,
+        incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
     },
     spec::{Fault, suggestion},
     summary::{Axis, LayoutError},
@@ -37,8 +36,7 @@ pub struct RateTrend;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Variable whose levels have trends of their own.
     #[serde(default)]
     by: Option<String>,
@@ -57,8 +55,7 @@ pub struct Options {
     #[schemars(with = "Vec<[limits::Age; 2]>")]
     truncated: Vec<[u32; 2]>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -83,11 +80,7 @@ static CARD: ModelCard = ModelCard {
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
 
-impl Options {
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-}
+impl Options {}
 
 /// Weights of one standard over all ages, or what is wrong.
 pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>, Fault> {
@@ -107,13 +100,8 @@ pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>
 }
 
 /// Says in the estimate which standard populations its rates have, and what the weight of open last ages stands for.
-pub(super) fn standards_line(
-    estimate: &mut Estimate,
-    standards: &[String],
-    cells: Option<&Incidence>,
-) {
-    let bands: Vec<[u32; 2]> =
-        cells.map_or_else(Vec::new, |c| (0..c.ages.len()).map(|i| c.band(i)).collect());
+pub(super) fn standards_line(estimate: &mut Estimate, standards: &[String], cells: &Incidence) {
+    let bands: Vec<[u32; 2]> = (0..cells.ages.len()).map(|i| cells.band(i)).collect();
     let names: Vec<String> =
         standards.iter().map(|name| population_standards::described(name, &bands)).collect();
     estimate.line("population-standard", "names", &[("names", names.join(", "))]);
@@ -128,12 +116,12 @@ impl OneRound for RateTrend {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let (by, groups) = (options.by.as_deref(), &mut options.groups);
         let mut faults = prepare_cells(&mut options.incidence, by, groups, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         if cells.len() < 3 {
             let message = format!("a trend needs at least three years, found {}", cells.len());
             faults.push(cells_fault(cells, "years", message));
@@ -156,11 +144,11 @@ impl OneRound for RateTrend {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), options.by.as_deref())
+        incidence_needs(&options.incidence, options.by.as_deref())
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let (sums, counts) = rate_sums(cells, options.by.as_deref(), &options.groups, data)?;
         let sums = with_printed(sums, cells, &options.groups, &each_year(cells), false, &counts);
         Ok(if options.halves { with_ends(sums, options, cells, &counts) } else { sums })
@@ -177,20 +165,16 @@ impl OneRound for RateTrend {
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
-    let layout = cells_of(&options.incidence)?;
+    let layout = &options.incidence;
     let weights = standard_weights(&options.standard, layout)
         .map_err(|_| LayoutError::Missing { array: "standard".into() })?;
     let cells = RateCells::read(layout, &options.groups, sums)?;
     let printed = Printed::read(layout, options.groups.len(), layout.len(), sums)?;
     let mut estimate = Estimate::new(Exactness::Exact, sites);
-    standards_line(
-        &mut estimate,
-        std::slice::from_ref(&options.standard),
-        options.incidence.as_ref(),
-    );
+    standards_line(&mut estimate, std::slice::from_ref(&options.standard), &options.incidence);
     estimate.line("trend", "count-regression", &[]);
     estimate.line("zero-years", "as-data", &[]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "wald", &[("level", level)]);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
@@ -224,14 +208,20 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in sexes.iter().filter(|(_, s)| s.is_none() || options.each_sex) {
             let series = cells.series(*sex, Some(g), &weights);
-            for row in trends_of(&cells, *sex, g, &series, options.level()) {
+            for row in trends_of(&cells, *sex, g, &series, options.confidence_level.share()) {
                 let mut line = vec![Value::from(group), Value::from(sex_name)];
                 line.extend(row);
                 trends.push(line);
             }
             for (i, year) in series.iter().enumerate() {
                 let hidden = printed.hides(*sex, g, i, None);
-                yearly.push(yearly_row([group, sex_name], year, hidden, per, options.level()));
+                yearly.push(yearly_row(
+                    [group, sex_name],
+                    year,
+                    hidden,
+                    per,
+                    options.confidence_level.share(),
+                ));
             }
         }
     }

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
-        covariate_faults, line, needs_of, patient_faults, predicted, year_of,
+        covariate_faults, line, needs_of, patient_faults, predicted,
     },
     spec::Fault,
     summary::Visibility,
@@ -29,7 +29,7 @@ use tributary_stats::{
     spline::{royston_parmar, royston_parmar_slope},
 };
 
-use super::kaplan_meier::{horizon_from_dictionary, no_followup, zero_rule};
+use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -40,8 +40,7 @@ pub struct RoystonParmar;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Inner knots of the baseline, at evenly spaced centiles of the pooled event times; fewer where events are few.
     #[serde(default = "two")]
     #[schemars(range(min = 0, max = 8))]
@@ -82,8 +81,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -140,15 +138,6 @@ impl Shape<'_> {
 }
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     /// Positions of the columns of time-varying covariates.
     fn varying(&self) -> Vec<usize> {
         (0..self.design.len())
@@ -173,7 +162,7 @@ impl Options {
     /// Boundary knots at the first and last event, inner ones at centiles between, as `flexsurvspline` and `stpm2` place them.
     fn knots(&self, start: &Start) -> Vec<f64> {
         let logs: Vec<f64> =
-            start.event_days().iter().map(|d| (d / self.year_days()).ln()).collect();
+            start.event_days().iter().map(|d| (d / self.followup.year.days()).ln()).collect();
         let allowed = (start.events / EVENTS_PER_KNOT).floor() as usize;
         let inner = self.knots.min(allowed.saturating_sub(1));
         let mut knots: Vec<f64> =
@@ -222,17 +211,11 @@ impl Model for RoystonParmar {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
-        let followup = options.followup.as_ref();
-        faults.extend(horizon_from_dictionary(
-            &mut options.horizon_days,
-            followup,
-            context.dictionary,
-        ));
+        faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         let columns = Columns {
             covariates: &options.covariates,
             reference: &options.reference,
@@ -248,8 +231,7 @@ impl Model for RoystonParmar {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs
     }
@@ -272,9 +254,8 @@ impl Model for RoystonParmar {
         question: &Question,
         data: &SiteData,
     ) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let needed: Vec<&str> = options.covariates.iter().map(String::as_str).collect();
-        let rows = RegressionRows::new(followup, &needed, &options.design, data)?;
+        let rows = RegressionRows::new(&options.followup, &needed, &options.design, data)?;
         let Question::At { theta, centre, knots } = question else {
             return Ok(rows.start(&options.design, options.horizon_days.unwrap_or(0)));
         };
@@ -287,8 +268,8 @@ impl Model for RoystonParmar {
         let shape = options.shape(knots, &varying);
         let derivatives = sum_rows(rows.survival.rows.len(), theta.len(), |i, sum| {
             let x = &rows.with_intercept(i, centre)[1..];
-            let log_time = rows.exit(i, options.year_days()).ln();
-            let entry = rows.entry(i, options.year_days());
+            let log_time = rows.exit(i, options.followup.year.days()).ln();
+            let entry = rows.entry(i, options.followup.year.days());
             let z = shape.row(log_time, x, false);
             let slope = shape.row(log_time, x, true);
             let at_entry = if entry > 0.0 { shape.row(entry.ln(), x, false) } else { Vec::new() };
@@ -322,15 +303,19 @@ impl Model for RoystonParmar {
         };
         let one_day = (distinct < 2).then_some((Status::NotIdentified, "too-few-events"));
         if let Some(why) = start.refusal(parameters).or(one_day) {
-            let terms = Terms::new(&options.design, "hazard_ratio", options.level());
+            let terms =
+                Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
             start.refuse(&mut estimate, why, parameters, terms);
             return Ok(Step::Done(Box::new(estimate)));
         }
         let knots = options.knots(&start);
         let first = || {
-            let (intercept, slope) = line(&start.log_log(options.year_days()))
+            let (intercept, slope) = line(&start.log_log(options.followup.year.days()))
                 .filter(|(_, slope)| *slope > 0.05)
-                .unwrap_or(((start.events / start.person_days() * options.year_days()).ln(), 1.0));
+                .unwrap_or((
+                    (start.events / start.person_days() * options.followup.year.days()).ln(),
+                    1.0,
+                ));
             let mut theta = vec![0.0; options.all_terms(knots.len()).len()];
             (theta[0], theta[1]) = (intercept, slope);
             theta
@@ -364,7 +349,7 @@ fn tables(
     let m = knots.len();
     let mut told = fitted.clone();
     told.uncentre_at(0..1, m, &start.centre);
-    let terms = Terms::new(&all, "hazard_ratio", options.level());
+    let terms = Terms::new(&all, "hazard_ratio", options.confidence_level.share());
     told.tell(estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
     let mut table = Table::new("knots", &["knot", "log_years", "years"]).shown(Shown::File);
@@ -384,7 +369,7 @@ fn tables(
                 &options.patients,
                 &options.design,
                 &options.times_years,
-                options.level(),
+                options.confidence_level.share(),
                 log_hazard,
             ));
         }
@@ -409,7 +394,7 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
         "status",
     ];
     let mut table = Table::new("time_varying", &columns);
-    let z = normal_point(options.level());
+    let z = normal_point(options.confidence_level.share());
     for (v, &j) in shape.varying.iter().enumerate() {
         for &years in &options.times_years {
             let basis = royston_parmar(years.ln(), &shape.varying_knots);
@@ -439,11 +424,11 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
 fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("estimator", "maximum-likelihood", &[]);
     estimate.line("distribution", "spline", &[("knots", options.knots.to_string())]);
-    let zero = options.followup.as_ref().map_or(ZeroRule::HalfDay, |f| f.zero);
+    let zero = options.followup.zero;
     estimate.line("zero", zero_rule(zero), &[]);
     estimate.line("baseline", "common", &[]);
-    let level = 100.0 * options.level();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -14,8 +14,7 @@ use tributary_core::{
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
-        Context, Exchanges, ModelCard, OneRound, Statistic, cells_of, incidence_needs,
-        prepare_incidence,
+        Context, Exchanges, ModelCard, OneRound, Statistic, incidence_needs, prepare_incidence,
     },
     spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
@@ -40,8 +39,7 @@ pub struct SiteRates;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    incidence: Option<Incidence>,
+    incidence: Incidence,
     /// Rates of each age band that give the expected cases, such as pooled ones of an earlier analysis; one rate for all if absent.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Weight>")]
@@ -66,8 +64,7 @@ pub struct Options {
     #[schemars(with = "limits::Seed")]
     seed: u64,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
 }
 
 fn draws() -> usize {
@@ -186,11 +183,11 @@ impl OneRound for SiteRates {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = prepare_incidence(&mut options.incidence, context);
-        let Some(cells) = options.incidence.as_ref().filter(|_| faults.is_empty()) else {
+        if !faults.is_empty() {
             return faults;
-        };
+        }
+        let cells = &options.incidence;
         options.per.get_or_insert(cells.per());
         let bands = cells.ages.len();
         let n = options.reference.len();
@@ -206,7 +203,7 @@ impl OneRound for SiteRates {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        incidence_needs(options.incidence.as_ref(), None)
+        incidence_needs(&options.incidence, None)
     }
 
     fn visibility(&self, _: &Options) -> Visibility {
@@ -214,7 +211,7 @@ impl OneRound for SiteRates {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sites, CohortError> {
-        let cells = cells_of(&options.incidence)?;
+        let cells = &options.incidence;
         let counts = cells.count(None, 1, data)?;
         let bands = cells.ages.len();
         let time: f64 = counts.person_years.iter().sum();
@@ -299,7 +296,7 @@ fn comparative(
 }
 
 fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
-    let sexes = options.incidence.as_ref().map_or(&[][..], |c| &c.sexes[..]);
+    let sexes = &options.incidence.sexes;
     let columns = [
         "site",
         "sex",
@@ -339,7 +336,7 @@ fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
 }
 
 fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
-    let level = options.confidence_level.unwrap_or_default().share();
+    let level = options.confidence_level.share();
     let per = options.per.unwrap_or(1e5);
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     let rule = if options.reference.is_empty() { "one-rate" } else { "stated-rates" };
@@ -412,7 +409,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
     estimate.tables.extend(all_sites(options, [total, time, base], used.len()));
     if let Some(table) = comparative_table(options, all) {
         let standard = std::slice::from_ref(&options.standard);
-        super::rate_trend::standards_line(&mut estimate, standard, options.incidence.as_ref());
+        super::rate_trend::standards_line(&mut estimate, standard, &options.incidence);
         estimate.tables.push(table);
     }
     let hidden = all.codes.len() - known.len();
@@ -439,7 +436,7 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
 /// All sites that show their cases and have a population, together: their rate, and with stated rates the ratio of observed to
 /// expected cases. Without, that ratio is one by construction.
 fn all_sites(options: &Options, [cases, time, expected]: [f64; 3], sites: usize) -> Option<Table> {
-    let level = options.confidence_level.unwrap_or_default().share();
+    let level = options.confidence_level.share();
     let per = options.per.unwrap_or(1e5);
     let columns = [
         "sites",

@@ -12,7 +12,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums, year_of},
+    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError},
 };
@@ -21,8 +21,6 @@ use tributary_stats::{
     newton::Next,
     poisson::{Cell, Mean, fit},
 };
-
-use super::kaplan_meier::no_followup;
 
 /// The model.
 #[derive(Debug)]
@@ -44,8 +42,7 @@ enum Source {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up from diagnosis to the event or the end, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Variables with which expected rates are looked up.
     background: Background,
     /// Which table holds them.
@@ -66,8 +63,7 @@ pub struct Options {
     #[schemars(with = "limits::Units")]
     per_person_years: f64,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -92,15 +88,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn bands(&self) -> Vec<String> {
         let starts = std::iter::once(&self.latency_years).chain(&self.bands_years);
         starts.zip(&self.bands_years).map(|(from, to)| format!("{from}–{to} years")).collect()
@@ -116,7 +103,6 @@ impl OneRound for StandardisedRatio {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -145,8 +131,7 @@ impl OneRound for StandardisedRatio {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
         let by = options.by.iter();
         needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
@@ -156,16 +141,15 @@ impl OneRound for StandardisedRatio {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let (table, name) = match options.source {
             Source::Rates => (&data.tables.rates, "rates"),
             Source::LifeTable => (&data.tables.life_table, "life_table"),
         };
         let table = table.as_ref().ok_or(CohortError::NoTable { table: name })?;
-        let table = table.in_years(options.year_days());
+        let table = table.in_years(options.followup.year.days());
         let mut needed: Vec<&str> = options.by.iter().map(String::as_str).collect();
         needed.extend(options.background.names());
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let persons = options.background.persons(data, &survival, name, Background::WHOLE)?;
         let codes = match &options.by {
             Some(by) => data.cohort.levels(by)?.0,
@@ -181,13 +165,13 @@ impl OneRound for StandardisedRatio {
             // As in every model of rates, the day of diagnosis counts as half a day.
             let exit = f64::from(survival.exit[i]).max(0.5);
             let entry = survival.entry.as_ref().map_or(0.0, |entry| f64::from(entry[i]));
-            let mut from = options.latency_years * options.year_days();
+            let mut from = options.latency_years * options.followup.year.days();
             for (band, years) in options.bands_years.iter().enumerate() {
-                let to = years * options.year_days();
+                let to = years * options.followup.year.days();
                 let (start, end) = (entry.max(from), exit.min(to));
                 let at = group * bands + band;
                 if end > start {
-                    time[at] += (end - start) / options.year_days();
+                    time[at] += (end - start) / options.followup.year.days();
                     for s in table.stretches(persons[i], end.ceil() as i32) {
                         let days = end.min(f64::from(s.to)) - start.max(f64::from(s.from));
                         expected[at] += s.hazard * days.max(0.0);
@@ -250,7 +234,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut table = Table::new("ratios", &columns);
     let bands = options.bands_years.len();
     let mut push = |group: &str, band: &str, o: f64, e: f64, y: f64| {
-        let [low, high] = garwood(o, options.level());
+        let [low, high] = garwood(o, options.confidence_level.share());
         let ratio = |x: f64| if e > 0.0 { Value::number(x / e) } else { Value::None };
         let per = options.per_person_years;
         let excess = |x: f64| if y > 0.0 { Value::number((x - e) / y * per) } else { Value::None };
@@ -346,7 +330,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("latency", "years", &[("years", options.latency_years.to_string())]);
     let per = options.per_person_years.to_string();
     estimate.line("excess", "per", &[("per", per)]);
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "exact-poisson", &[("level", level)]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -12,13 +12,11 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
     estimate::{Beginning, Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums, year_of},
+    model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError},
 };
 use tributary_stats::distribution::normal_point;
-
-use super::kaplan_meier::no_followup;
 
 /// The model.
 #[derive(Debug)]
@@ -52,8 +50,7 @@ pub struct Approach {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    followup: Option<Followup>,
+    followup: Followup,
     /// Day of diagnosis.
     date: String,
     /// Variables with which expected mortality is looked up; observed survival alone where absent.
@@ -76,8 +73,7 @@ pub struct Options {
     #[schemars(with = "Vec<limits::Years>")]
     times_years: Vec<f64>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    confidence_level: ConfidenceLevel,
 }
 
 fn twelve() -> u32 {
@@ -98,15 +94,6 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
-    /// Days in a year.
-    fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     fn span(&self) -> usize {
         (self.years[1] - self.years[0] + 1).max(0) as usize
     }
@@ -116,7 +103,7 @@ impl Options {
     }
 
     fn width(&self) -> f64 {
-        self.year_days() / f64::from(self.intervals_per_year)
+        self.followup.year.days() / f64::from(self.intervals_per_year)
     }
 
     fn first_days(&self) -> Vec<i32> {
@@ -135,7 +122,6 @@ impl OneRound for SurvivalLexis {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        options.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -193,8 +179,7 @@ impl OneRound for SurvivalLexis {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let mut needs: Vec<ColumnNeed> =
-            options.followup.iter().flat_map(Followup::needs).collect();
+        let mut needs = options.followup.needs();
         needs.push(ColumnNeed { name: options.date.clone(), kind: ColumnKind::Day });
         needs.extend(options.background.iter().flat_map(Background::needs));
         needs.sort();
@@ -203,16 +188,15 @@ impl OneRound for SurvivalLexis {
     }
 
     fn summarise(&self, options: &Options, data: &SiteData) -> Result<Sums, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> = vec![&options.date];
         needed.extend(options.background.iter().flat_map(Background::names));
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let date = data.cohort.days(&options.date)?;
         let background = match &options.background {
             Some(background) => {
                 let missing = || CohortError::NoTable { table: "life_table" };
                 let table = data.tables.life_table.as_ref().ok_or_else(missing)?;
-                let table = table.in_years(options.year_days());
+                let table = table.in_years(options.followup.year.days());
                 Some((table, background.persons(data, &survival, "life_table", Background::WHOLE)?))
             }
             None => None,
@@ -345,7 +329,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             (_, t) if t <= 0.0 => Status::NoEvents,
             _ => Status::Ok,
         };
-        let person_years = y.iter().sum::<f64>() / options.year_days();
+        let person_years = y.iter().sum::<f64>() / options.followup.year.days();
         let name = &approach.name;
         groups.push(vec![name.into(), n.into(), total.into(), person_years.into(), status.into()]);
         let kinds: &[&str] =
@@ -385,7 +369,8 @@ fn point(options: &Options, d: &[f64], y: &[f64], e: &[f64], relative: bool, h: 
         log -= h * excess / y[i];
         variance += h * h * d[i] / (y[i] * y[i]);
     }
-    let (s, sigma, z) = (log.exp(), variance.sqrt(), normal_point(options.level()));
+    let (s, sigma, z) =
+        (log.exp(), variance.sqrt(), normal_point(options.confidence_level.share()));
     let (low, high) = if s < 1.0 && sigma > 0.0 {
         let half = (z * sigma / log.abs()).exp();
         (s.powf(half), s.powf(1.0 / half))
@@ -404,7 +389,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     if options.background.is_some() {
         estimate.line("life-table", "own", &[]);
     }
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", "log-log".to_owned())]);
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

@@ -8,6 +8,7 @@ mod likelihood;
 mod once;
 mod prediction;
 mod rates;
+mod shared;
 mod sums;
 mod terms;
 
@@ -22,9 +23,9 @@ pub use likelihood::{
 pub use once::{Once, OneRound};
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
-    Printed, RateCells, Year, cells_fault, cells_of, incidence_groups, incidence_needs,
-    left_out_cases, period_faults, period_name, period_width_fault, prepare_cells,
-    prepare_incidence, rate_sums, sex_levels, unknown_age_cases, with_printed,
+    Printed, RateCells, Year, cells_fault, incidence_groups, incidence_needs, left_out_cases,
+    period_faults, period_name, period_width_fault, prepare_cells, prepare_incidence, rate_sums,
+    sex_levels, unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;
@@ -124,6 +125,8 @@ pub struct Context<'a> {
     pub earlier: &'a [ModelSpec],
     /// Ids of models before this one that have faults.
     pub faulty: &'a [String],
+    /// Names of the model's options that are the analysis's own: there a fault of theirs is shown.
+    pub given: &'a [&'static str],
 }
 
 impl Context<'_> {
@@ -133,18 +136,45 @@ impl Context<'_> {
         Some(Fault::new(path, message).hint(hint))
     }
 
-    /// Fills a model's follow-up from the analysis and checks it. The length of a year is the analysis's in either case.
-    pub fn followup(&self, own: &mut Option<Followup>) -> Vec<Fault> {
-        if own.is_none() {
-            *own = self.followup.cloned().map(|shared| Followup { shared: true, ..shared });
-        }
-        let Some(followup) = own else {
-            let hint = "add a table [followup] with time and event to the analysis";
-            return vec![Fault::new("", "a survival model needs follow-up").hint(hint)];
-        };
+    /// Whether the option `name` of the model is the analysis's own.
+    pub fn gives(&self, name: &str) -> bool {
+        self.given.contains(&name)
+    }
+
+    /// Checks a model's follow-up. The length of a year is the analysis's in either case.
+    pub fn followup(&self, followup: &mut Followup) -> Vec<Fault> {
         followup.year = self.year;
+        followup.shared = self.gives("followup");
         let faults = followup_faults(followup, self.dictionary, "/followup").into_iter();
         if followup.shared { faults.map(Fault::shared).collect() } else { faults.collect() }
+    }
+
+    /// Last day of a model's grid, from the dictionary's range of the time where the model names none.
+    pub fn horizon(&self, horizon: &mut Option<u32>, followup: &Followup) -> Option<Fault> {
+        let range = self.dictionary.get(&followup.time).and_then(|time| time.range);
+        let of_range = horizon.is_none();
+        if of_range {
+            *horizon = range.map(|[_, to]| to.max(0.0) as u32);
+        }
+        match horizon {
+            Some(days) if (1..=60_000).contains(days) => None,
+            Some(days) if of_range => {
+                let message = format!(
+                    "the range of the time variable in the dictionary ends at {days} days, expected 1 to 60000"
+                );
+                let hint = "write horizon_days here, the last day of follow-up to be analysed";
+                Some(Fault::new("", message).hint(hint))
+            }
+            Some(_) => {
+                Some(Fault::new("/horizon_days", "the horizon must lie between 1 and 60000 days"))
+            }
+            None => {
+                let message = "the time grid needs an end that all sites share";
+                let hint =
+                    "write horizon_days here, or give the time variable a range in the dictionary";
+                Some(Fault::new("", message).hint(hint))
+            }
+        }
     }
 }
 
@@ -152,11 +182,6 @@ impl Context<'_> {
 pub fn followup_fault(followup: &Followup, field: &str, message: impl Into<String>) -> Fault {
     let fault = Fault::new(format!("/followup/{field}"), message);
     if followup.shared { fault.shared() } else { fault }
-}
-
-/// Length of a year in the model that has this follow-up.
-pub fn year_of(followup: Option<&Followup>) -> YearLength {
-    followup.map_or(YearLength::default(), |followup| followup.year)
 }
 
 /// Why the hub cannot make the next step.
@@ -215,7 +240,7 @@ pub trait Model: Sync + 'static {
 
     /// The card.
     fn card(&self) -> &'static ModelCard;
-    /// Fills what the analysis says for all models and checks names against the dictionary.
+    /// Checks names against the dictionary and completes the options; what the analysis says for all models is in them.
     fn prepare(&self, options: &mut Self::Options, context: &Context<'_>) -> Vec<Fault>;
     /// Columns each site must provide.
     fn needs(&self, options: &Self::Options) -> Vec<ColumnNeed>;
@@ -304,7 +329,7 @@ impl<M: Model> AnyModel for M {
     }
 
     fn schema(&self) -> Value {
-        schemars::schema_for!(M::Options).to_value()
+        shared::for_analysts(schemars::schema_for!(M::Options).to_value())
     }
 
     fn prepare(&self, options: &Value, context: &Context<'_>) -> Result<Value, Vec<Fault>> {
@@ -318,8 +343,11 @@ impl<M: Model> AnyModel for M {
             return Err(faults);
         }
         let whole = |error: FitError| vec![Fault::new("", error.to_string())];
-        let mut typed: M::Options = read(options).map_err(whole)?;
-        let faults = Model::prepare(self, &mut typed, context);
+        let mut options = options.clone();
+        let schema = schemars::schema_for!(M::Options).to_value();
+        let given = shared::fill(&mut options, &schema, context)?;
+        let mut typed: M::Options = read(&options).map_err(whole)?;
+        let faults = Model::prepare(self, &mut typed, &Context { given: &given, ..*context });
         if faults.is_empty() { write(&typed).map_err(whole) } else { Err(faults) }
     }
 

@@ -20,7 +20,7 @@ pub trait OneRound: Sync + 'static {
 
     /// The card.
     fn card(&self) -> &'static ModelCard;
-    /// Fills what the analysis says for all models and checks names against the dictionary.
+    /// Checks names against the dictionary and completes the options; what the analysis says for all models is in them.
     fn prepare(&self, options: &mut Self::Options, context: &Context<'_>) -> Vec<Fault>;
     /// Columns each site must provide.
     fn needs(&self, options: &Self::Options) -> Vec<ColumnNeed>;

@@ -31,14 +31,14 @@ pub struct RateCells {
     person_years: Vec<f64>,
 }
 
-/// Fills a model's cells from the analysis and checks them, and the levels of the variable that splits the cases.
+/// Checks a model's cells, and fills the levels of the variable that splits the cases.
 pub fn prepare_cells(
-    own: &mut Option<Incidence>,
+    cells: &mut Incidence,
     by: Option<&str>,
     groups: &mut Vec<String>,
     context: &Context<'_>,
 ) -> Vec<Fault> {
-    let mut faults = prepare_incidence(own, context);
+    let mut faults = prepare_incidence(cells, context);
     match incidence_groups(by, context) {
         Ok(found) => *groups = found,
         Err(fault) => faults.push(fault),
@@ -46,21 +46,10 @@ pub fn prepare_cells(
     faults
 }
 
-/// A model's cells, made ready.
-pub fn cells_of(own: &Option<Incidence>) -> Result<&Incidence, LayoutError> {
-    own.as_ref().ok_or_else(|| LayoutError::Missing { array: "cells".into() })
-}
-
-/// Fills a model's cells from the analysis and checks them.
-pub fn prepare_incidence(own: &mut Option<Incidence>, context: &Context<'_>) -> Vec<Fault> {
+/// Checks a model's cells against the dictionary and completes them.
+pub fn prepare_incidence(cells: &mut Incidence, context: &Context<'_>) -> Vec<Fault> {
     use VariableKind::{Date, Days, Integer, Real};
-    if own.is_none() {
-        *own = context.incidence.cloned().map(|cells| Incidence { shared: true, ..cells });
-    }
-    let Some(cells) = own else {
-        let hint = "add a table [incidence] with age, year, ages and years to the analysis";
-        return vec![Fault::new("", "a model of incidence needs ages and years").hint(hint)];
-    };
+    cells.shared = context.gives("incidence");
     let mut faults: Vec<Fault> = [
         context.check("/incidence/age", &cells.age, &[Days, Integer, Real]),
         context.check("/incidence/year", &cells.year, &[Date, Integer]),
@@ -141,9 +130,9 @@ pub fn incidence_groups(by: Option<&str>, context: &Context<'_>) -> Result<Vec<S
 }
 
 /// Columns that cells need.
-pub fn incidence_needs(cells: Option<&Incidence>, by: Option<&str>) -> Vec<ColumnNeed> {
+pub fn incidence_needs(cells: &Incidence, by: Option<&str>) -> Vec<ColumnNeed> {
     // Kinds are those of the dictionary; the site hands over whatever kind a variable has.
-    cells.map_or_else(Vec::new, |c| c.needs(by, ColumnKind::Real, ColumnKind::Real))
+    cells.needs(by, ColumnKind::Real, ColumnKind::Real)
 }
 
 /// Faults of periods: spans of years inside the cells' own.

@@ -3,7 +3,7 @@
 
 use tributary_core::{
     cohort::{CohortError, SiteData, Survival, nearly_whole},
-    model::{columns_of, year_of},
+    model::columns_of,
 };
 use tributary_stats::cox::{Derivatives, RiskData, Rows, WeightedFit, weighted};
 
@@ -11,7 +11,7 @@ use super::{
     options::{Options, WeightType},
     statistic::Totals,
 };
-use crate::{kaplan_meier::no_followup, log_rank::strata};
+use crate::log_rank::strata;
 
 /// Rows of the model at one site.
 pub(super) struct Design {
@@ -27,11 +27,10 @@ pub(super) struct Design {
 
 impl Design {
     pub(super) fn new(options: &Options, data: &SiteData) -> Result<Self, CohortError> {
-        let followup = options.followup.as_ref().ok_or_else(no_followup)?;
         let mut needed: Vec<&str> =
             options.covariates.iter().chain(&options.strata).map(String::as_str).collect();
         needed.extend(options.offset.iter().chain(&options.weights).map(String::as_str));
-        let survival = data.cohort.survival(followup, &needed)?;
+        let survival = data.cohort.survival(&options.followup, &needed)?;
         let stratum = strata(data, &options.strata, &survival.rows)?;
         let base = options.base_terms();
         let columns = columns_of(&options.design[..base], data, &survival.rows)?;
@@ -52,7 +51,7 @@ impl Design {
 
     /// One row per person and band of follow-up; columns of the varying effects are 0 outside their band.
     fn split(self, options: &Options) -> Self {
-        let year = year_of(options.followup.as_ref()).days();
+        let year = options.followup.year.days();
         let starts: Vec<i32> =
             options.time_bands_years.iter().map(|years| (years * year).round() as i32).collect();
         let varying = options.varying();

@@ -91,8 +91,7 @@ pub(super) enum Variance {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) followup: Option<Followup>,
+    pub(super) followup: Followup,
     /// Covariates, in the order of the table.
     pub(super) covariates: Vec<String>,
     /// Reference levels; the first level of the dictionary where absent.
@@ -149,8 +148,7 @@ pub struct Options {
     #[schemars(with = "Option<limits::Days>")]
     pub(super) horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) confidence_level: Option<ConfidenceLevel>,
+    pub(super) confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]

@@ -72,11 +72,8 @@ impl Outcome {
             "summary",
             &["n", "n_event", "log_likelihood_null", "log_likelihood", "status"],
         );
-        let mut terms = Terms::new(
-            &options.design,
-            "hazard_ratio",
-            options.confidence_level.unwrap_or_default().share(),
-        );
+        let mut terms =
+            Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
         match self {
             Self::NoEvents => {
                 estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
@@ -218,7 +215,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Baseline::Site => estimate.line("baseline", "per-site-and-stratum", &strata),
         Baseline::Common => estimate.line("baseline", "common", &[]),
     }
-    let level = 100.0 * options.confidence_level.unwrap_or_default().share();
+    let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     let variance = match options.variance {
         Variance::Model => "observed-information",
@@ -348,7 +345,7 @@ fn told(
     asked: Option<&Sandwich>,
 ) {
     let Some(asked) = asked else { return terms.fitted(active, beta, inverse, running) };
-    let point = asked.point(options.confidence_level.unwrap_or_default().share());
+    let point = asked.point(options.confidence_level.share());
     for j in 0..options.design.len() {
         match active.iter().position(|&k| k == j) {
             None => terms.push(j, &[], Status::NotIdentified),
@@ -392,7 +389,7 @@ fn sandwich(
     ];
     let mut table = Table::new("robust", &columns);
     let df = sites.saturating_sub(1) as f64;
-    let level = options.confidence_level.unwrap_or_default().share();
+    let level = options.confidence_level.share();
     let choices: &[(&str, &Vec<f64>, Option<f64>)] = match options.variance {
         Variance::Robust => &[("patients", &meat.persons, None)],
         Variance::Model | Variance::Site => {

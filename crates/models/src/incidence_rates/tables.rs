@@ -135,7 +135,8 @@ impl Tables {
             // Where a band is hidden, the cases of some bands only could give it away.
             let whole = ages == [layout.ages[0], layout.age_end.unwrap_or(u32::MAX)];
             let cases = if any_hidden && !whole { Value::None } else { w.events.into() };
-            let limits = w.interval(options.level(), options.standard_interval.rule());
+            let limits =
+                w.interval(options.confidence_level.share(), options.standard_interval.rule());
             row.extend([cases, (w.rate * scale).into(), (w.variance.sqrt() * scale).into()]);
             row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
             row.push(count_status(w.events, limits.is_some()).into());
@@ -190,7 +191,7 @@ impl Tables {
         females: &(Vec<f64>, Vec<f64>),
     ) {
         let sum = |v: &[f64]| v.iter().sum::<f64>();
-        let level = options.level();
+        let level = options.confidence_level.share();
         let row = |standard: &str,
                    ages: String,
                    ratio: Option<(f64, Option<[f64; 2]>)>,
@@ -262,7 +263,7 @@ fn crude_row(
         return row;
     }
     let scale = options.per.unwrap_or(1e5) / time;
-    let limits = count_interval(cases, options.level(), options.interval.rule());
+    let limits = count_interval(cases, options.confidence_level.share(), options.interval.rule());
     row.push((cases * scale).into());
     row.extend(limit_cells(limits.map(|l| l.map(|x| x * scale))));
     row.push(count_status(cases, limits.is_some()).into());
@@ -290,7 +291,7 @@ fn cumulative_row(
         row.push(Status::NotIdentified.into());
         return row;
     };
-    let limits = w.interval(options.level(), options.standard_interval.rule());
+    let limits = w.interval(options.confidence_level.share(), options.standard_interval.rule());
     let scaled = [Some(w.rate), limits.map(|l| l[0]), limits.map(|l| l[1])]
         .map(|x| x.map(|x| x * correction));
     row.extend(scaled.map(|x| Value::from(x.map(|x| 100.0 * x))));

@@ -65,8 +65,7 @@ pub(super) enum Interval {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Cells, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) incidence: Option<Incidence>,
+    pub(super) incidence: Incidence,
     /// Variable whose levels have trends of their own.
     #[serde(default)]
     pub(super) by: Option<String>,
@@ -128,8 +127,7 @@ pub struct Options {
     #[schemars(with = "Vec<[limits::CalendarYear; 2]>")]
     pub(super) averages: Vec<[i32; 2]>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) confidence_level: Option<ConfidenceLevel>,
+    pub(super) confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -161,10 +159,6 @@ fn alpha() -> f64 {
 }
 
 impl Options {
-    pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
-    }
-
     pub(super) fn places(&self) -> Places {
         Places { at_ends: self.years_at_ends, between: self.years_between }
     }

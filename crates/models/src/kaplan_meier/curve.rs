@@ -30,7 +30,7 @@ pub(super) struct Curve {
 
 impl Curve {
     pub(super) fn new(counts: &EventCounts, g: usize, grid: &TimeGrid, options: &Options) -> Self {
-        let half_day = options.followup.as_ref().is_none_or(|f| f.zero == ZeroRule::HalfDay);
+        let half_day = options.followup.zero == ZeroRule::HalfDay;
         let group = counts.group(g);
         let time: Vec<f64> = (0..grid.cells())
             .map(|j| match (grid.is_daily(), j) {
@@ -59,7 +59,7 @@ impl Curve {
 
     /// Estimate, standard error, interval, beta product interval and status after step `i`, or before the first step.
     pub(super) fn at(&self, i: Option<usize>, options: &Options) -> Vec<Value> {
-        let level = options.level();
+        let level = options.confidence_level.share();
         let (step, product, n_after) = match i {
             Some(i) => {
                 let s = self.steps[i];
@@ -100,7 +100,7 @@ impl Curve {
     }
 
     pub(super) fn landmark(&self, group: &str, years: f64, options: &Options) -> Vec<Value> {
-        let days = years * options.year_days();
+        let days = years * options.followup.year.days();
         let last = self.steps.iter().rposition(|s| s.time <= days);
         let dead = self.steps.last().is_some_and(|s| s.survival <= 0.0);
         let head =
@@ -150,7 +150,8 @@ impl Curve {
     }
 
     pub(super) fn quantile(&self, group: &str, p: f64, options: &Options) -> Vec<Value> {
-        let q = quantile(&self.steps, p, options.interval.scale(), options.level());
+        let q =
+            quantile(&self.steps, p, options.interval.scale(), options.confidence_level.share());
         let status = match (q.time, q.low.is_some() && q.high.is_some()) {
             (None, _) => Status::BeyondFollowup,
             (Some(_), false) => Status::OneSided,
@@ -216,7 +217,7 @@ pub(super) fn restricted_mean_table(
         "status",
     ];
     let mut table = Table::new("restricted_mean", &columns);
-    let (days, level) = (tau * options.year_days(), options.level());
+    let (days, level) = (tau * options.followup.year.days(), options.confidence_level.share());
     let without = |group: &str, measure: &str, status: Status| {
         let mut row = vec![Value::from(group), measure.into(), tau.into()];
         row.resize(9, Value::None);

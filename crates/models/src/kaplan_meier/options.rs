@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::Followup,
     limits::{self, ConfidenceLevel},
-    model::year_of,
 };
 use tributary_stats::{event_table::TimeGrid, product_limit::IntervalScale};
 
@@ -55,8 +54,7 @@ impl Interval {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) followup: Option<Followup>,
+    pub(super) followup: Followup,
     /// Variable whose levels have a curve each.
     #[serde(default)]
     pub(super) by: Option<String>,
@@ -94,8 +92,7 @@ pub struct Options {
     #[serde(default)]
     pub(super) cumulative_hazard: bool,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) confidence_level: Option<ConfidenceLevel>,
+    pub(super) confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -111,11 +108,6 @@ fn median() -> Vec<f64> {
 }
 
 impl Options {
-    /// Days in a year.
-    pub(super) fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
     pub(super) fn grid(&self) -> TimeGrid {
         let horizon = self.horizon_days.unwrap_or(0);
         if self.grid_days > 1.0 {
@@ -123,9 +115,5 @@ impl Options {
         } else {
             TimeGrid::daily(horizon)
         }
-    }
-
-    pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
     }
 }

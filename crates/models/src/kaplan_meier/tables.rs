@@ -98,9 +98,9 @@ impl Tables {
         }
         if let Some(intervals) = options.life_table {
             let bounds = match intervals {
-                Intervals::Usual => usual_bounds(fitted.followed_to, options.year_days()),
-                Intervals::Months => steps(options.year_days() / 12.0, fitted.followed_to),
-                Intervals::Years => steps(options.year_days(), fitted.followed_to),
+                Intervals::Usual => usual_bounds(fitted.followed_to, options.followup.year.days()),
+                Intervals::Months => steps(options.followup.year.days() / 12.0, fitted.followed_to),
+                Intervals::Years => steps(options.followup.year.days(), fitted.followed_to),
             };
             self.life(options, group, &bounds, counts, g, &grid);
         }
@@ -108,7 +108,7 @@ impl Tables {
             self.conditional(options, group, given, fitted);
         }
         if let Some(restart) = fitted.restart() {
-            self.conditional(options, group, restart / options.year_days(), fitted);
+            self.conditional(options, group, restart / options.followup.year.days(), fitted);
         }
         if !grid.is_daily() {
             self.bracket(options, group, fitted, &counts.group(g), &grid);
@@ -116,7 +116,7 @@ impl Tables {
     }
 
     fn hazard(&mut self, options: &Options, group: &str, fitted: &Curve) {
-        let z = normal_point(options.level());
+        let z = normal_point(options.confidence_level.share());
         let column = |f: fn(&Step) -> f64| fitted.steps.iter().map(f).collect::<Vec<f64>>();
         let (time, n, d) = (column(|s| s.time), column(|s| s.n_risk), column(|s| s.n_event));
         for h in cumulative_hazard(&time, &n, &d) {
@@ -181,7 +181,8 @@ impl Tables {
                 survival: row.survival,
                 log_variance: row.log_variance,
             };
-            let limits = interval(&step, options.interval.scale(), options.level());
+            let limits =
+                interval(&step, options.interval.scale(), options.confidence_level.share());
             let status = if row.survival <= 0.0 { Status::Boundary } else { Status::Ok };
             self.life.push(vec![
                 group.into(),
@@ -197,7 +198,7 @@ impl Tables {
                 step.std_error().into(),
                 limits.map(|l| l.0).into(),
                 limits.map(|l| l.1).into(),
-                (row.hazard * options.year_days()).into(),
+                (row.hazard * options.followup.year.days()).into(),
                 status.into(),
             ]);
         }
@@ -205,10 +206,10 @@ impl Tables {
 
     /// S(t | s) = S(t) / S(s) from the steps after s alone, for every reporting time after s.
     fn conditional(&mut self, options: &Options, group: &str, given: f64, fitted: &Curve) {
-        let start = given * options.year_days();
+        let start = given * options.followup.year.days();
         let n = fitted.at_risk_after(start);
         for &years in options.times_years.iter().filter(|t| **t > given + 1e-9) {
-            let days = years * options.year_days();
+            let days = years * options.followup.year.days();
             let mut row: Vec<Value> = vec![group.into(), given.into(), years.into(), n.into()];
             let beyond =
                 days > fitted.followed_to && fitted.steps.last().is_some_and(|s| s.survival > 0.0);
@@ -237,9 +238,18 @@ impl Tables {
             });
             let left = last.n_risk - last.n_event - last.n_censor;
             let (limits, status) = match last.survival {
-                s if s <= 0.0 => (Some(product.interval(left, options.level())), Status::Boundary),
-                s if s >= 1.0 => (Some(product.interval(left, options.level())), Status::OneSided),
-                _ => (interval(&last, IntervalScale::LogLog, options.level()), Status::Ok),
+                s if s <= 0.0 => (
+                    Some(product.interval(left, options.confidence_level.share())),
+                    Status::Boundary,
+                ),
+                s if s >= 1.0 => (
+                    Some(product.interval(left, options.confidence_level.share())),
+                    Status::OneSided,
+                ),
+                _ => (
+                    interval(&last, IntervalScale::LogLog, options.confidence_level.share()),
+                    Status::Ok,
+                ),
             };
             row.extend([
                 last.survival.into(),
@@ -262,7 +272,7 @@ impl Tables {
         grid: &TimeGrid,
     ) {
         for &years in &options.times_years {
-            let days = years * options.year_days();
+            let days = years * options.followup.year.days();
             let (mut lowest, mut highest) = (1.0, 1.0);
             for j in (0..grid.cells()).take_while(|&j| grid.boundary(j + 1) <= days + 1e-6) {
                 let (n, d, c) = (counts.n_risk[j], counts.events[j], counts.censored[j]);

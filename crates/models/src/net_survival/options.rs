@@ -63,8 +63,7 @@ pub(super) enum Interval {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) followup: Option<Followup>,
+    pub(super) followup: Followup,
     /// Variables with which expected mortality is looked up.
     pub(super) background: Background,
     /// Variable whose levels have a curve each.
@@ -112,8 +111,7 @@ pub struct Options {
     #[serde(default)]
     pub(super) closing_date: Option<String>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) confidence_level: Option<ConfidenceLevel>,
+    pub(super) confidence_level: ConfidenceLevel,
     /// Levels of `by`, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -156,10 +154,6 @@ impl Options {
 
     pub(super) fn day_grid(&self) -> DayGrid {
         DayGrid { width: self.grid_days, days: self.horizon_days.unwrap_or(0) as i32 }
-    }
-
-    pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
     }
 
     pub(super) fn is_standardised(&self) -> bool {

@@ -1,8 +1,9 @@
 //! Tables of net survival from the pooled sums.
 
 use tributary_core::{
+    cohort::ZeroRule,
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
-    model::{EventCounts, Sums, year_of},
+    model::{EventCounts, Sums},
     summary::LayoutError,
 };
 use tributary_stats::{
@@ -111,10 +112,7 @@ fn group_sums(
     let zero = [0.0];
     let at_zero = |x: f64| [x];
     let first = [group.n_risk[0]];
-    let half_day = options
-        .followup
-        .as_ref()
-        .is_none_or(|f| f.zero == tributary_core::cohort::ZeroRule::HalfDay);
+    let half_day = options.followup.zero == ZeroRule::HalfDay;
     let time = |j: usize| match (daily, j) {
         (true, 0) if half_day => 0.5,
         (true, j) => grid.boundary(j),
@@ -214,15 +212,16 @@ const ROW_DAYS: f64 = 30.0;
 /// Whether a point is a row of the curve: somebody leaves, it was asked for, or the last row is a month ago.
 fn is_shown(options: &Options, point: &Point) -> bool {
     let left = point.n_event > 0.0 || point.n_censor > 0.0;
-    let asked =
-        || options.times_years.iter().any(|t| (t * options.year_days()).round() == point.time);
+    let asked = || {
+        options.times_years.iter().any(|t| (t * options.followup.year.days()).round() == point.time)
+    };
     let month = point.time > 0.0 && point.time % ROW_DAYS == 0.0;
     !options.is_daily() || left || month || asked()
 }
 
 /// Estimate, standard error, limits and status.
 fn interval(options: &Options, s: f64, log_variance: f64) -> Vec<Value> {
-    let (z, sigma) = (normal_point(options.level()), log_variance.sqrt());
+    let (z, sigma) = (normal_point(options.confidence_level.share()), log_variance.sqrt());
     let (low, high) = match options.interval {
         Interval::LogLog if s > 0.0 && s < 1.0 => {
             let half = z * sigma / s.ln().abs();
@@ -253,7 +252,7 @@ fn landmark(
     followed: f64,
     persons: f64,
 ) -> Vec<Value> {
-    let days = (years * options.year_days()).round();
+    let days = (years * options.followup.year.days()).round();
     let last = points.iter().rposition(|p| p.time <= days + 0.5);
     let mut row: Vec<Value> = vec![group.into(), method.word().into(), years.into()];
     let n_risk = points.iter().find(|p| p.time >= days - 0.5).map_or(0.0, |p| p.n_risk);
@@ -318,7 +317,7 @@ fn standardised(
         brenner_curve(&all, method, options)
     });
     for years in &options.times_years {
-        let days = (years * options.year_days()).round();
+        let days = (years * options.followup.year.days()).round();
         let at = |curve: &[Point]| {
             let last = curve.iter().rposition(|p| p.time <= days + 0.5);
             last.map_or((1.0, 0.0), |i| (curve[i].estimate, curve[i].log_variance))
@@ -399,8 +398,8 @@ fn brenner_curve(all: &GroupSums, method: Method, options: &Options) -> Vec<Poin
 
 fn crude(options: &Options, tables: &mut Tables, group: &str, all: &GroupSums, followed: f64) {
     let days: Vec<f64> =
-        options.times_years.iter().map(|t| (t * options.year_days()).round()).collect();
-    let z = normal_point(options.level());
+        options.times_years.iter().map(|t| (t * options.followup.year.days()).round()).collect();
+    let z = normal_point(options.confidence_level.share());
     for (years, found) in options.times_years.iter().zip(crude_probabilities(all, &days)) {
         for (cause, [p, variance]) in [("disease", found.disease), ("other", found.other)] {
             let mut row: Vec<Value> = vec![group.into(), cause.into(), (*years).into()];
@@ -454,7 +453,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         Interval::Log => "log",
         Interval::Plain => "plain",
     };
-    let level = (100.0 * options.level()).to_string();
+    let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
     if options.is_standardised() {
         let name = options.standard.clone();
@@ -466,5 +465,5 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
         let values = [("name", name.unwrap_or_default())];
         estimate.line("standard", choice, &values);
     }
-    estimate.line("year", year_of(options.followup.as_ref()).name(), &[]);
+    estimate.line("year", options.followup.year.name(), &[]);
 }

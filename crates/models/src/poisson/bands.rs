@@ -54,7 +54,7 @@ impl<'a> Followed<'a> {
         survival: &'a Survival,
         data: &'a SiteData,
     ) -> Result<Self, CohortError> {
-        let year_days = options.year_days();
+        let year_days = options.followup.year.days();
         let ends = options.bands_years.iter().map(|years| years * year_days);
         let starts = std::iter::once(0.0).chain(ends.clone());
         let background = match &options.background {

@@ -9,7 +9,7 @@ use tributary_core::{
     cohort::Followup,
     estimate::Estimate,
     limits::{self, ConfidenceLevel},
-    model::{Background, Columns, Context, DesignTerm, Sums, year_of},
+    model::{Background, Columns, Context, DesignTerm, Sums},
     spec::Fault,
     summary::Axis,
 };
@@ -35,8 +35,7 @@ pub(super) enum Outcome {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Follow-up, the analysis's own if absent.
-    #[serde(default)]
-    pub(super) followup: Option<Followup>,
+    pub(super) followup: Followup,
     /// Ends of the bands of follow-up, years, ascending; follow-up after the last is not counted.
     #[schemars(with = "Vec<limits::Years>")]
     pub(super) bands_years: Vec<f64>,
@@ -67,8 +66,7 @@ pub struct Options {
     #[schemars(range(min = 2, max = 200))]
     max_evaluations: Option<usize>,
     /// Confidence level, the analysis's own if absent.
-    #[serde(default)]
-    confidence_level: Option<ConfidenceLevel>,
+    pub(super) confidence_level: ConfidenceLevel,
     /// Columns of the design, from the dictionary.
     #[serde(default)]
     #[schemars(skip)]
@@ -87,7 +85,6 @@ const MOST_EVALUATIONS: usize = 60;
 impl Options {
     /// Fills what the analysis says for all models and checks names against the dictionary.
     pub(super) fn prepare(&mut self, context: &Context<'_>) -> Vec<Fault> {
-        self.confidence_level.get_or_insert(context.confidence_level);
         let mut faults = context.followup(&mut self.followup);
         if !faults.is_empty() {
             return faults;
@@ -142,15 +139,6 @@ impl Options {
             faults.push(fault.hint("leave the line out"));
         }
         faults
-    }
-
-    /// Days in a year.
-    pub(super) fn year_days(&self) -> f64 {
-        year_of(self.followup.as_ref()).days()
-    }
-
-    pub(super) fn level(&self) -> f64 {
-        self.confidence_level.unwrap_or_default().share()
     }
 
     pub(super) fn most_evaluations(&self) -> usize {
@@ -268,9 +256,9 @@ impl Options {
         estimate.line("outcome", outcome, &[]);
         let bands: Vec<String> = self.bands_years.iter().map(f64::to_string).collect();
         estimate.line("bands", "of-followup", &[("bands", bands.join(", "))]);
-        let level = 100.0 * self.level();
+        let level = 100.0 * self.confidence_level.share();
         estimate.line("interval", "wald", &[("level", level.to_string())]);
         estimate.line("variance", "observed-information", &[]);
-        estimate.line("year", year_of(self.followup.as_ref()).name(), &[]);
+        estimate.line("year", self.followup.year.name(), &[]);
     }
 }

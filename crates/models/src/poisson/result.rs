@@ -42,7 +42,7 @@ impl Shown<'_> {
             Outcome::Excess => "excess_rate_ratio",
             Outcome::Relative => "relative_rate_ratio",
         };
-        Terms::new(all, ratio, self.options.level())
+        Terms::new(all, ratio, self.options.confidence_level.share())
     }
 
     /// Says how a fit ended, with its tables; in `short` cells fewer events were observed than expected.
@@ -97,7 +97,7 @@ impl Shown<'_> {
         let mut table = Table::new("rates", &columns);
         for (name, counts) in self.options.band_names().iter().zip(self.by_band) {
             let Counts { events: d, time: y, expected } = *counts;
-            let [low, high] = garwood(d, self.options.level());
+            let [low, high] = garwood(d, self.options.confidence_level.share());
             let per = |x: f64| if y > 0.0 { Value::number(1000.0 * x / y) } else { Value::None };
             let status = match (y > 0.0, d > 0.0) {
                 (false, _) => Status::NoRiskSet,
@@ -142,7 +142,7 @@ impl Shown<'_> {
         let x: Vec<f64> = design.iter().map(|term| term.value(&values).unwrap_or(0.0)).collect();
         let bands = self.by_band.len();
         let beyond = is_beyond(&x, &start.centre, &start.kept);
-        let z = normal_point(self.options.level());
+        let z = normal_point(self.options.confidence_level.share());
         for (band, name) in self.options.band_names().iter().enumerate() {
             // What multiplies the parameters of this band and of the covariates that were kept.
             let of = |j: usize| match j.checked_sub(bands) {

@@ -20,7 +20,6 @@ use super::{
     Counts, Followed, Options,
     result::{Shown, refuse},
 };
-use crate::kaplan_meier::no_followup;
 
 /// What the first round said.
 pub(super) struct Start {
@@ -40,8 +39,7 @@ pub(super) fn answer(
     question: &Question,
     data: &SiteData,
 ) -> Result<Sums, CohortError> {
-    let followup = options.followup.as_ref().ok_or_else(no_followup)?;
-    let rows = RegressionRows::new(followup, &options.needed(), &options.design, data)?;
+    let rows = RegressionRows::new(&options.followup, &options.needed(), &options.design, data)?;
     let followed = Followed::new(options, &rows.survival, data)?;
     let Question::At { theta, centre, .. } = question else {
         return Ok(start(options, &rows, &followed));

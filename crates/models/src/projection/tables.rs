@@ -157,14 +157,21 @@ impl Line<'_> {
             status.into(),
         ]));
         let per = layout.per();
-        self.add_observed(layout, weights, periods, per, options.level(), tables);
+        self.add_observed(layout, weights, periods, per, options.confidence_level.share(), tables);
         let (Some(fit), Some(recent)) = (fitted, recent) else { return };
         let used = (first + 1).min(layout.ages.len());
         let future = fit.project(&self.observed, used, recent, &options.cut_drift);
         for (j, (period, span)) in future.iter().zip(coming).enumerate() {
             let years = self.coming.column(j).iter().copied().collect();
             let expected = Expected { fit: &fit, period, span: *span, years };
-            self.add_period(&expected, layout, weights, per, options.level(), tables);
+            self.add_period(
+                &expected,
+                layout,
+                weights,
+                per,
+                options.confidence_level.share(),
+                tables,
+            );
         }
         self.add_change(&future, periods.len() - 1, coming, tables);
     }
