@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use tributary_stats::life_table::AGE_YEAR;
 
 /// How long a year is, wherever days become years: one length for a whole analysis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +23,7 @@ impl YearLength {
     pub const fn days(self) -> f64 {
         match self {
             Self::Julian => 365.25,
-            Self::LifeTable => 365.241,
+            Self::LifeTable => AGE_YEAR,
         }
     }
 

@@ -8,11 +8,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::ConfidenceLevel,
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
-    spec::{Fault, VariableKind, suggestion},
+    spec::{Fault, suggestion},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
 use tributary_stats::{
@@ -112,16 +112,13 @@ impl OneRound for Agreement {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        let kinds = [VariableKind::Category, VariableKind::Flag];
         let named = [("/rating", &options.rating), ("/reference", &options.reference)];
         let faults: Vec<Fault> =
-            named.iter().filter_map(|(at, name)| context.check(at, name, &kinds)).collect();
+            named.iter().filter_map(|(at, name)| context.check_levels(at, name)).collect();
         if !faults.is_empty() {
             return faults;
         }
-        let levels =
-            |name: &str| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
-        let (first, second) = (levels(&options.rating), levels(&options.reference));
+        let (first, second) = (context.levels(&options.rating), context.levels(&options.reference));
         if first != second {
             let message =
                 format!("`{}` and `{}` have different levels", options.rating, options.reference);
@@ -139,8 +136,7 @@ impl OneRound for Agreement {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let need = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
-        vec![need(&options.rating), need(&options.reference)]
+        vec![ColumnNeed::levels(&options.rating), ColumnNeed::levels(&options.reference)]
     }
 
     fn visibility(&self, options: &Options) -> Visibility {

@@ -237,7 +237,7 @@ impl OneRound for Characteristics {
             }
         }
         if let Some(by) = options.by.as_ref().filter(|by| *by != "site") {
-            faults.extend(context.check("/by", by, &[Category, Flag]));
+            faults.extend(context.check_levels("/by", by));
         }
         faults
     }

@@ -8,11 +8,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
-    spec::{Fault, VariableKind, suggestion},
+    spec::{Fault, suggestion},
     summary::{Axis, LayoutError},
 };
 use tributary_stats::{
@@ -22,8 +22,6 @@ use tributary_stats::{
     event_table::{Rows, TimeGrid, event_table},
     matrix::{invert, quadratic_form},
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -152,8 +150,7 @@ fn causes(
     causes: &[(String, String)],
     context: &Context<'_>,
 ) -> Vec<Fault> {
-    let levels =
-        context.dictionary.get(&followup.event).map_or_else(Vec::new, |v| v.model_levels());
+    let levels = context.levels(&followup.event);
     let mut faults = Vec::new();
     if causes.is_empty() {
         faults.push(Fault::new("/causes", "name at least one level of the event"));
@@ -233,16 +230,7 @@ impl OneRound for CompetingRisks {
             return faults;
         }
         faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
-        options.groups = vec!["all".to_owned()];
-        if let Some(by) = &options.by {
-            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
-                Some(fault) => faults.push(fault),
-                None => {
-                    options.groups =
-                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
-                }
-            }
-        }
+        faults.extend(context.groups(options.by.as_deref(), &mut options.groups));
         let late = options.followup.late().is_some();
         if late && options.variance == Variance::InfinitesimalJackknife {
             let message =
@@ -263,7 +251,7 @@ impl OneRound for CompetingRisks {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
         let by = options.by.iter();
-        needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
+        needs.extend(by.map(ColumnNeed::levels));
         needs
     }
 
@@ -493,8 +481,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("estimator", "aalen-johansen", &[]);
     let horizon = options.horizon_days.unwrap_or(0).to_string();
     estimate.line("grid", "daily", &[("width", "1".to_owned()), ("horizon", horizon)]);
-    let zero = options.followup.zero;
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     let variance = match options.variance {
         Variance::Aalen => "aalen",
         Variance::Delta => "delta",

@@ -19,7 +19,7 @@ use tributary_core::{
         summary_without_fit, unknown_age_cases,
     },
     spec::Fault,
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     distribution::{normal_point, normal_two_sided},
@@ -257,10 +257,6 @@ impl Model for CountRegression {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         incidence_needs(&options.incidence, options.by.as_deref())
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, _: &Options) -> Result<Question, FitError> {

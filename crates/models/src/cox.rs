@@ -17,12 +17,11 @@ use serde::{Deserialize, Serialize};
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnNeed, SiteData},
     model::{
         Columns, Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, needs_of,
     },
-    spec::{Fault, VariableKind},
-    summary::Visibility,
+    spec::Fault,
 };
 use tributary_stats::{
     cox::{Derivatives, Ties, baseline_of_sums, derivatives_of_sums, meat, packed, risk_sums},
@@ -134,7 +133,6 @@ impl Model for Cox {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        use VariableKind::{Category, Flag};
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
@@ -156,7 +154,7 @@ impl Model for Cox {
             );
         }
         for (i, name) in options.strata.iter().enumerate() {
-            faults.extend(context.check(&format!("/strata/{i}"), name, &[Category, Flag]));
+            faults.extend(context.check_levels(&format!("/strata/{i}"), name));
         }
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
@@ -177,12 +175,9 @@ impl Model for Cox {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         needs.extend(needs_of(&options.design[..options.base_terms()]));
-        let number = |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Real };
-        needs.extend(options.offset.iter().chain(&options.weights).map(number));
-        needs.extend(options.strata.iter().map(category));
+        needs.extend(options.offset.iter().chain(&options.weights).map(ColumnNeed::number));
+        needs.extend(options.strata.iter().map(ColumnNeed::levels));
         needs.sort();
         needs.dedup();
         needs
@@ -190,10 +185,6 @@ impl Model for Cox {
 
     fn terms(&self, options: &Options) -> Vec<String> {
         options.term_names()
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, options: &Options) -> Result<Params, FitError> {

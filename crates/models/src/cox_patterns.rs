@@ -11,14 +11,14 @@ use nalgebra::{DMatrix, DVector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
         Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of,
     },
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::LayoutError,
 };
 use tributary_stats::{
@@ -28,8 +28,6 @@ use tributary_stats::{
     matrix::{independent_columns, invert, quadratic_form},
     newton::{Evaluation, Next, newton},
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -157,8 +155,7 @@ impl OneRound for CoxPatterns {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
         }
         for (i, name) in options.covariates.iter().enumerate() {
-            let kinds = [VariableKind::Category, VariableKind::Flag];
-            faults.extend(context.check(&format!("/covariates/{i}"), name, &kinds));
+            faults.extend(context.check_levels(&format!("/covariates/{i}"), name));
         }
         if !faults.is_empty() {
             return faults;
@@ -170,10 +167,7 @@ impl OneRound for CoxPatterns {
             interactions: &options.interactions,
         };
         options.design = columns.terms(context, &mut faults);
-        let levels = |name: &String| {
-            context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels())
-        };
-        options.levels = options.covariates.iter().map(levels).collect();
+        options.levels = options.covariates.iter().map(|name| context.levels(name)).collect();
         if options.patterns() > MOST_PATTERNS {
             let n = options.patterns();
             let message =
@@ -189,10 +183,8 @@ impl OneRound for CoxPatterns {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         let mut needs = options.followup.needs();
-        needs.extend(options.covariates.iter().map(category));
+        needs.extend(options.covariates.iter().map(ColumnNeed::levels));
         needs
     }
 
@@ -473,8 +465,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     };
     estimate.line("ties", ties, &[]);
     estimate.line("baseline", "common", &[]);
-    let zero = options.followup.zero;
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);

@@ -20,7 +20,6 @@ use tributary_core::{
         patient_faults, predicted, values_of,
     },
     spec::Fault,
-    summary::Visibility,
 };
 use tributary_stats::{
     distribution::normal_point,
@@ -29,8 +28,6 @@ use tributary_stats::{
     parametric::{Distribution, log_curves},
     product_limit::product_limit,
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -287,10 +284,6 @@ impl Model for Cure {
         options.design.iter().map(DesignTerm::name).collect()
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
     fn begin(&self, _: &Options) -> Result<Question, FitError> {
         Ok(Question::Start)
     }
@@ -463,8 +456,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let name = serde_json::to_value(options.latency).unwrap_or_default();
     let values = [("name", name.as_str().unwrap_or_default().to_owned())];
     estimate.line("distribution", "of-time", &values);
-    let zero = options.followup.zero;
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);
     estimate.line("variance", "observed-information", &[]);

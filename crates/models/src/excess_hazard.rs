@@ -19,7 +19,6 @@ use tributary_core::{
         covariate_faults, needs_of,
     },
     spec::Fault,
-    summary::Visibility,
 };
 use tributary_stats::{
     distribution::normal_point,
@@ -226,10 +225,6 @@ impl Model for ExcessHazard {
 
     fn terms(&self, options: &Options) -> Vec<String> {
         options.design.iter().map(DesignTerm::name).collect()
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, _: &Options) -> Result<Question, FitError> {

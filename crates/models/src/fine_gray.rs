@@ -20,7 +20,7 @@ use tributary_core::{
         Step, Sums, Terms, columns_of, followup_fault, needs_of, summary_without_fit,
     },
     spec::Fault,
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     cox::{RiskSums, packed},
@@ -200,10 +200,6 @@ impl Model for FineGray {
 
     fn terms(&self, options: &Options) -> Vec<String> {
         options.names()
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, _: &Options) -> Result<Params, FitError> {

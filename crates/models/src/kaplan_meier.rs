@@ -12,10 +12,10 @@ mod tables;
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, ZeroRule},
+    cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Notice, Shown, Status, Table},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::event_table::{Rows, event_table};
@@ -82,16 +82,7 @@ impl OneRound for KaplanMeier {
             return faults;
         }
         faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
-        options.groups = vec!["all".to_owned()];
-        if let Some(by) = &options.by {
-            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
-                Some(fault) => faults.push(fault),
-                None => {
-                    options.groups =
-                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
-                }
-            }
-        }
+        faults.extend(context.groups(options.by.as_deref(), &mut options.groups));
         for (i, p) in
             options.quantiles.iter().enumerate().filter(|(_, p)| !(**p > 0.0 && **p < 1.0))
         {
@@ -130,12 +121,7 @@ impl OneRound for KaplanMeier {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        needs.extend(
-            options
-                .by
-                .iter()
-                .map(|name| ColumnNeed { name: name.clone(), kind: ColumnKind::Category }),
-        );
+        needs.extend(options.by.iter().map(ColumnNeed::levels));
         needs
     }
 
@@ -282,13 +268,12 @@ impl OneRound for KaplanMeier {
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {
     let grid = options.grid();
-    let zero = options.followup.zero;
     let (estimator, cells) =
         if grid.is_daily() { ("product-limit", "daily") } else { ("actuarial", "coarse") };
     estimate.line("estimator", estimator, &[]);
     let horizon = options.horizon_days.unwrap_or(0).to_string();
     estimate.line("grid", cells, &[("width", options.grid_days.to_string()), ("horizon", horizon)]);
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     estimate.line("variance", "greenwood", &[]);
     let scale = match options.interval {
         Interval::LogLog => "log-log",
@@ -300,13 +285,4 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let level = (100.0 * options.confidence_level.share()).to_string();
     estimate.line("interval", "pointwise", &[("level", level), ("scale", scale.to_owned())]);
     estimate.line("year", options.followup.year.name(), &[]);
-}
-
-/// Key of the rule in the locale file.
-pub(super) fn zero_rule(rule: ZeroRule) -> &'static str {
-    match rule {
-        ZeroRule::HalfDay => "half-day",
-        ZeroRule::Exclude => "left-out",
-        ZeroRule::AsIs => "as-is",
-    }
 }

@@ -8,11 +8,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, Survival},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData, Survival},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits,
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::{
@@ -20,8 +20,6 @@ use tributary_stats::{
     event_table::{EventTable, Rows, TimeGrid, event_table},
     log_rank::{Comparison, Weight, compare, test, trend},
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -298,11 +296,8 @@ impl OneRound for LogRank {
             return faults;
         }
         faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
-        let kinds = [VariableKind::Category, VariableKind::Flag];
-        let levels =
-            |name: &str| context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
-        faults.extend(context.check("/by", &options.by, &kinds));
-        options.groups = levels(&options.by);
+        faults.extend(context.check_levels("/by", &options.by));
+        options.groups = context.levels(&options.by);
         let (scores, groups) = (options.trend.len(), options.groups.len());
         if scores > 0 && scores != groups && faults.is_empty() {
             let message = format!("{scores} scores for {groups} levels of `{}`", options.by);
@@ -316,18 +311,16 @@ impl OneRound for LogRank {
         }
         options.stratum_count = 1;
         for (i, name) in options.strata.iter().enumerate() {
-            faults.extend(context.check(&format!("/strata/{i}"), name, &kinds));
-            options.stratum_count *= levels(name).len().max(1);
+            faults.extend(context.check_levels(&format!("/strata/{i}"), name));
+            options.stratum_count *= context.levels(name).len().max(1);
         }
         faults
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         let mut needs = options.followup.needs();
-        needs.push(category(&options.by));
-        needs.extend(options.strata.iter().map(category));
+        needs.push(ColumnNeed::levels(&options.by));
+        needs.extend(options.strata.iter().map(ColumnNeed::levels));
         needs
     }
 
@@ -367,8 +360,7 @@ impl OneRound for LogRank {
         let strata: Vec<String> = site.into_iter().chain(options.strata.iter().cloned()).collect();
         let choice = if strata.is_empty() { "none" } else { "by-variables" };
         estimate.line("strata", choice, &[("strata", strata.join(", "))]);
-        let zero = options.followup.zero;
-        estimate.line("zero", zero_rule(zero), &[]);
+        estimate.line("zero", options.followup.zero.name(), &[]);
 
         let mut groups =
             Table::new("groups", &["group", "n", "observed", "expected", "ratio", "status"]);

@@ -8,12 +8,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
     spec::{Fault, VariableKind},
-    summary::{Axis, Visibility},
+    summary::Axis,
 };
 use tributary_stats::{
     distribution::normal_point,
@@ -131,12 +131,8 @@ impl Model for MeanCumulativeCount {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
         let person = options.person.iter();
-        needs.extend(person.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Real }));
+        needs.extend(person.map(ColumnNeed::number));
         needs
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, _: &Options) -> Result<Params, FitError> {

@@ -94,9 +94,8 @@ impl OneRound for MultiState {
             return faults;
         }
         faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
-        let kinds = [VariableKind::Category, VariableKind::Flag];
         let state = options.state.as_ref();
-        faults.extend(state.and_then(|name| context.check("/state", name, &kinds)));
+        faults.extend(state.and_then(|name| context.check_levels("/state", name)));
         let person = options.person.as_ref();
         let integer = [VariableKind::Integer];
         faults.extend(person.and_then(|name| context.check("/person", name, &integer)));

@@ -12,10 +12,10 @@ mod result;
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, epoch_day},
+    cohort::{CohortError, ColumnNeed, SiteData, epoch_day},
     estimate::Estimate,
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::{Axis, LayoutError},
 };
 use tributary_stats::{
@@ -74,16 +74,7 @@ impl OneRound for NetSurvival {
         }
         faults.extend(context.horizon(&mut options.horizon_days, &options.followup));
         faults.extend(options.background.prepare("/background", context));
-        options.groups = vec!["all".to_owned()];
-        if let Some(by) = &options.by {
-            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
-                Some(fault) => faults.push(fault),
-                None => {
-                    options.groups =
-                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
-                }
-            }
-        }
+        faults.extend(context.groups(options.by.as_deref(), &mut options.groups));
         faults.extend(options.check_standard());
         let horizon = f64::from(options.horizon_days.unwrap_or(0));
         for (i, t) in options.times_years.iter().enumerate() {
@@ -139,7 +130,7 @@ impl OneRound for NetSurvival {
         let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
         let by = options.by.iter();
-        needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
+        needs.extend(by.map(ColumnNeed::levels));
         needs.sort();
         needs.dedup();
         needs

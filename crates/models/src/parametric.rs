@@ -19,14 +19,11 @@ use tributary_core::{
         patient_faults, predicted,
     },
     spec::Fault,
-    summary::Visibility,
 };
 use tributary_stats::{
     likelihood::{Predictor, sum_rows},
     parametric::{Distribution, contribution, log_curves},
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -241,10 +238,6 @@ impl Model for Parametric {
         options.design.iter().map(DesignTerm::name).collect()
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
     fn begin(&self, _: &Options) -> Result<Question, FitError> {
         Ok(Question::Start)
     }
@@ -384,8 +377,7 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     let values = [("name", name.as_str().unwrap_or_default().to_owned())];
     estimate.line("estimator", "maximum-likelihood", &[]);
     estimate.line("distribution", "of-time", &values);
-    let zero = options.followup.zero;
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     estimate.line("baseline", "common", &[]);
     let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);

@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Status, Table, Value},
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
     spec::{Fault, VariableKind},
@@ -103,8 +103,7 @@ impl OneRound for Participation {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let followup = options.followup.iter().flat_map(Followup::needs);
-        let need = |count: &String| ColumnNeed { name: count.clone(), kind: ColumnKind::Real };
-        followup.chain(options.count.iter().map(need)).collect()
+        followup.chain(options.count.iter().map(ColumnNeed::number)).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

@@ -11,15 +11,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, FitError, Model, ModelCard, RegressionRows, Round,
         Step, Sums, Terms, needs_of, summary_without_fit,
     },
-    spec::{Fault, VariableKind},
-    summary::{Axis, LayoutError, Visibility},
+    spec::Fault,
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     cox::{RiskData, Rows, Ties},
@@ -144,8 +144,7 @@ impl Model for PenalisedCox {
             return faults;
         }
         for (i, name) in options.strata.iter().enumerate() {
-            let kinds = [VariableKind::Category, VariableKind::Flag];
-            faults.extend(context.check(&format!("/strata/{i}"), name, &kinds));
+            faults.extend(context.check_levels(&format!("/strata/{i}"), name));
         }
         if options.covariates.is_empty() {
             faults.push(Fault::new("/covariates", "name at least one covariate"));
@@ -161,20 +160,14 @@ impl Model for PenalisedCox {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
-        needs.extend(options.strata.iter().map(category));
+        needs.extend(options.strata.iter().map(ColumnNeed::levels));
         needs
     }
 
     fn terms(&self, options: &Options) -> Vec<String> {
         options.names()
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, _: &Options) -> Result<Params, FitError> {

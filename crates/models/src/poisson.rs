@@ -18,14 +18,14 @@ use bands::{Counts, Followed};
 pub use options::Options;
 use result::{Shown, refuse};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnNeed, SiteData},
     estimate::{Estimate, Exactness, Status},
     model::{
         Background, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard, Question,
         Round, Step, Sums, needs_of,
     },
     spec::Fault,
-    summary::{LayoutError, Visibility},
+    summary::LayoutError,
 };
 use tributary_stats::poisson::{Cell, PoissonFit, fit, identified};
 
@@ -66,10 +66,8 @@ impl Model for Poisson {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let with_levels = options.covariates.iter().zip(&options.levels);
         let with_levels = with_levels.filter(|(_, levels)| !levels.is_empty());
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         let mut needs = options.followup.needs();
-        needs.extend(with_levels.map(|(name, _)| category(name)));
+        needs.extend(with_levels.map(|(name, _)| ColumnNeed::levels(name)));
         needs.extend(needs_of(&options.design));
         needs.extend(options.background.iter().flat_map(Background::needs));
         needs.sort();
@@ -84,10 +82,6 @@ impl Model for Poisson {
     fn exchanges(&self, options: &Options) -> Exchanges {
         let [usual, instead] = WITH_QUANTITY;
         if options.has_quantity() { Exchanges::Several { usual, instead } } else { Exchanges::One }
-    }
-
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
     }
 
     fn begin(&self, options: &Options) -> Result<Option<Question>, FitError> {

@@ -18,10 +18,10 @@ use tributary_core::{
     limits::{self, ConfidenceLevel},
     model::{
         Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums,
-        cells_fault, followup_fault, prepare_cells,
+        cells_fault, followup_fault, prepare_cells, tell_cases,
     },
     spec::{Fault, VariableKind},
-    summary::{Axis, LayoutError, Visibility},
+    summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     event_table::{Rows, TimeGrid, event_table},
@@ -282,10 +282,6 @@ impl Model for Prevalence {
         needs
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
     fn begin(&self, _: &Options) -> Result<Params, FitError> {
         Ok(Params::Counts)
     }
@@ -486,27 +482,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             }
         }
     }
-    tell_cases(sums, "without_population", Status::NotIdentified, &mut estimate)?;
-    tell_cases(sums, "beyond_followup", Status::Extrapolated, &mut estimate)?;
+    let (without, beyond) = (sums.one("without_population")?, sums.one("beyond_followup")?);
+    tell_cases(&mut estimate, Status::NotIdentified, "people-without-population", without);
+    tell_cases(&mut estimate, Status::Extrapolated, "people-beyond-followup", beyond);
     if alive.iter().chain(lost).sum::<f64>() <= 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "nobody-alive", &[]));
     }
     estimate.tables.extend(tables.finish());
     Ok(estimate)
-}
-
-/// Says how many people are left out or extrapolated; a number that the study hides is told as a few.
-fn tell_cases(
-    sums: &Sums,
-    name: &str,
-    status: Status,
-    estimate: &mut Estimate,
-) -> Result<(), LayoutError> {
-    let n = sums.one(name)?;
-    if n != 0.0 {
-        let shown = if n.is_nan() { "A few".to_owned() } else { n.to_string() };
-        let key = format!("people-{}", name.replace('_', "-"));
-        estimate.notice(Notice::new(status, &key, &[("n", shown)]));
-    }
-    Ok(())
 }

@@ -13,14 +13,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, ModelCard, OneRound, Sums, Terms, columns_of,
         needs_of,
     },
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::{Axis, LayoutError},
 };
 use tributary_stats::{
@@ -201,13 +201,12 @@ impl OneRound for ProfileLikelihood {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        use VariableKind::{Category, Flag};
         let mut faults = context.followup(&mut options.followup);
         if !faults.is_empty() {
             return faults;
         }
         for (i, name) in options.strata.iter().enumerate() {
-            faults.extend(context.check(&format!("/strata/{i}"), name, &[Category, Flag]));
+            faults.extend(context.check_levels(&format!("/strata/{i}"), name));
         }
         let mut covariates = vec![options.effect.clone()];
         covariates.extend(options.nuisance.iter().cloned());
@@ -244,11 +243,9 @@ impl OneRound for ProfileLikelihood {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let category =
-            |name: &String| ColumnNeed { name: name.clone(), kind: ColumnKind::Category };
         let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
-        needs.extend(options.strata.iter().map(category));
+        needs.extend(options.strata.iter().map(ColumnNeed::levels));
         needs
     }
 

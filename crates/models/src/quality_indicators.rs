@@ -11,7 +11,7 @@ use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
-    model::{Context, Exchanges, ModelCard, OneRound, Sums, incidence_groups, sex_levels},
+    model::{Context, Exchanges, ModelCard, OneRound, Sums, sex_levels},
     spec::{Fault, VariableKind, suggestion},
     summary::{Axis, LayoutError},
 };
@@ -132,12 +132,9 @@ impl OneRound for QualityIndicators {
     }
 
     fn prepare(&self, options: &mut Options, context: &Context<'_>) -> Vec<Fault> {
-        use VariableKind::{Category, Flag, Integer};
+        use VariableKind::Integer;
         let mut faults = Vec::new();
-        match incidence_groups(options.by.as_deref(), context) {
-            Ok(groups) => options.groups = groups,
-            Err(fault) => faults.push(fault),
-        }
+        faults.extend(context.groups(options.by.as_deref(), &mut options.groups));
         options.sexes = vec!["all".to_owned()];
         match sex_levels("", options.sex.as_deref(), context) {
             Ok(sexes) if sexes.is_empty() => {}
@@ -162,16 +159,12 @@ impl OneRound for QualityIndicators {
         }
         for (i, indicator) in options.indicators.iter().enumerate() {
             let at = format!("/indicators/{i}");
-            let fault =
-                context.check(&format!("{at}/variable"), &indicator.variable, &[Category, Flag]);
+            let fault = context.check_levels(&format!("{at}/variable"), &indicator.variable);
             if let Some(fault) = fault {
                 faults.push(fault);
                 continue;
             }
-            let known = context
-                .dictionary
-                .get(&indicator.variable)
-                .map_or_else(Vec::new, |v| v.model_levels());
+            let known = context.levels(&indicator.variable);
             for (j, level) in
                 indicator.levels.iter().enumerate().filter(|(_, l)| !known.contains(l))
             {

@@ -20,7 +20,6 @@ use tributary_core::{
         covariate_faults, line, needs_of, patient_faults, predicted,
     },
     spec::Fault,
-    summary::Visibility,
 };
 use tributary_stats::{
     distribution::{normal_point, quantile},
@@ -28,8 +27,6 @@ use tributary_stats::{
     likelihood::{Predictor, sum_rows},
     spline::{royston_parmar, royston_parmar_slope},
 };
-
-use super::kaplan_meier::zero_rule;
 
 /// The model.
 #[derive(Debug)]
@@ -240,10 +237,6 @@ impl Model for RoystonParmar {
         options.design.iter().map(DesignTerm::name).collect()
     }
 
-    fn visibility(&self, _: &Options) -> Visibility {
-        Visibility::SumOnly
-    }
-
     fn begin(&self, _: &Options) -> Result<Question, FitError> {
         Ok(Question::Start)
     }
@@ -424,8 +417,7 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
 fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("estimator", "maximum-likelihood", &[]);
     estimate.line("distribution", "spline", &[("knots", options.knots.to_string())]);
-    let zero = options.followup.zero;
-    estimate.line("zero", zero_rule(zero), &[]);
+    estimate.line("zero", options.followup.zero.name(), &[]);
     estimate.line("baseline", "common", &[]);
     let level = 100.0 * options.confidence_level.share();
     estimate.line("interval", "wald", &[("level", level.to_string())]);

@@ -9,11 +9,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
-    spec::{Fault, VariableKind},
+    spec::Fault,
     summary::{Axis, LayoutError},
 };
 use tributary_stats::{
@@ -117,16 +117,7 @@ impl OneRound for StandardisedRatio {
             let message = "bands_years must be ascending and end after latency_years";
             faults.push(Fault::new("/bands_years", message).hint("bands_years = [10, 20, 30]"));
         }
-        options.groups = vec!["all".to_owned()];
-        if let Some(by) = &options.by {
-            match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
-                Some(fault) => faults.push(fault),
-                None => {
-                    options.groups =
-                        context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels());
-                }
-            }
-        }
+        faults.extend(context.groups(options.by.as_deref(), &mut options.groups));
         faults
     }
 
@@ -134,7 +125,7 @@ impl OneRound for StandardisedRatio {
         let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
         let by = options.by.iter();
-        needs.extend(by.map(|n| ColumnNeed { name: n.clone(), kind: ColumnKind::Category }));
+        needs.extend(by.map(ColumnNeed::levels));
         needs.sort();
         needs.dedup();
         needs

@@ -1,21 +1,21 @@
 //! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
 
+mod followup;
 mod persons;
 mod population;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub use followup::{Followup, Survival, Window, ZeroRule, epoch_day};
 pub use persons::Persons;
 pub use population::{
     CountedRecord, Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell,
     ages_name, calendar_years, sex_position,
 };
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tributary_stats::life_table::LifeTable;
 
-use crate::{limits::YearLength, summary::Contributors};
+use crate::summary::Contributors;
 
 /// One variable of all rows; missing values are `None`, or NaN in a real column.
 pub enum Column {
@@ -96,6 +96,18 @@ pub struct ColumnNeed {
     pub name: String,
     /// What it must hold.
     pub kind: ColumnKind,
+}
+
+impl ColumnNeed {
+    /// A variable with levels.
+    pub fn levels(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: ColumnKind::Category }
+    }
+
+    /// A number.
+    pub fn number(name: impl Into<String>) -> Self {
+        Self { name: name.into(), kind: ColumnKind::Real }
+    }
 }
 
 /// A cohort that a model cannot use.
@@ -283,117 +295,6 @@ impl SiteTables {
             None => Ok(()),
             Some(gap) => Err(CohortError::NoRates { table, years: ages_name(gap.years) }),
         }
-    }
-}
-
-/// What becomes of a follow-up of 0 days.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ZeroRule {
-    /// Half a day: an event on the day of diagnosis counts.
-    #[default]
-    HalfDay,
-    /// The person is left out, as Stata's `stset` does.
-    Exclude,
-    /// Kept at time 0, as R's `survfit` does. Where there is no event without time, as in models of rates and of the distribution of
-    /// time, it is half a day.
-    AsIs,
-}
-
-/// Names the columns of follow-up.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Followup {
-    /// Variable with the time from start to end of follow-up, days.
-    pub time: String,
-    /// Variable that says whether the event happened at the end.
-    pub event: String,
-    /// Levels of `event` that are the event, where it has levels, as for one of several causes; none for a flag.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub event_is: Vec<String>,
-    /// Variable with the time of late entry, days; none if all are followed from the start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entry: Option<String>,
-    /// What becomes of a follow-up of 0 days.
-    #[serde(default)]
-    pub zero: ZeroRule,
-    /// Calendar days whose follow-up counts, for survival by the period approach.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub window: Option<Window>,
-    /// Length of a year, the analysis's.
-    #[serde(default, skip_serializing_if = "YearLength::is_julian")]
-    #[schemars(skip)]
-    pub year: YearLength,
-    /// Whether it is the analysis's own and not the model's: there a fault of its is shown.
-    #[serde(skip)]
-    #[schemars(skip)]
-    pub shared: bool,
-}
-
-/// Calendar days whose follow-up counts: earlier follow-up becomes late entry, later follow-up is cut off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Window {
-    /// Variable with the day on which follow-up starts.
-    pub date: String,
-    /// First day, such as `2008-01-01`.
-    pub from: String,
-    /// Last day, such as `2012-12-31`.
-    pub to: String,
-}
-
-impl Window {
-    /// First day and the day after the last, since 1970-01-01; `None` if one of them is no date.
-    pub fn days(&self) -> Option<[i32; 2]> {
-        Some([epoch_day(&self.from)?, epoch_day(&self.to)? + 1])
-    }
-}
-
-/// Days from 1970-01-01 to a date written as `2008-01-01`.
-pub fn epoch_day(date: &str) -> Option<i32> {
-    let date: jiff::civil::Date = date.parse().ok()?;
-    Some(date.since(jiff::civil::date(1970, 1, 1)).ok()?.get_days())
-}
-
-impl Followup {
-    /// The field by which some patients are not followed from time 0, if there is one.
-    pub fn late(&self) -> Option<&'static str> {
-        let entry = self.entry.as_ref().map(|_| "entry");
-        entry.or_else(|| self.window.as_ref().map(|_| "window"))
-    }
-
-    /// Columns that follow-up needs.
-    pub fn needs(&self) -> Vec<ColumnNeed> {
-        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let event = if self.event_is.is_empty() { ColumnKind::Flag } else { ColumnKind::Category };
-        let mut needs = vec![need(&self.time, ColumnKind::Day), need(&self.event, event)];
-        needs.extend(self.entry.iter().map(|entry| need(entry, ColumnKind::Day)));
-        needs.extend(self.window.iter().map(|window| need(&window.date, ColumnKind::Day)));
-        needs
-    }
-}
-
-/// Follow-up of the rows that a survival model uses.
-#[derive(Debug, Default)]
-pub struct Survival {
-    /// Positions of the rows in the cohort.
-    pub rows: Vec<usize>,
-    /// Day of late entry, or `None` if nobody can enter late.
-    pub entry: Option<Vec<i32>>,
-    /// Last day of follow-up.
-    pub exit: Vec<i32>,
-    /// Whether the event happened then.
-    pub event: Vec<bool>,
-    /// Rows left out because a needed value is missing.
-    pub missing: u64,
-    /// Rows left out because they were never at risk (no follow-up under the rule, or entry not before exit).
-    pub never_at_risk: u64,
-}
-
-impl Survival {
-    /// Number of events.
-    pub fn events(&self) -> u64 {
-        self.event.iter().filter(|e| **e).count() as u64
     }
 }
 

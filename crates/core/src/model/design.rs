@@ -218,7 +218,7 @@ impl Columns<'_> {
         context: &Context<'_>,
         faults: &mut Vec<Fault>,
     ) -> Vec<DesignTerm> {
-        let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+        let levels = context.levels(name);
         let Some(first) = levels.first() else {
             let Some(knots) = self.splines.get(name) else { return vec![DesignTerm::of(name)] };
             let ascending = knots.windows(2).all(|w| w[0] < w[1]);

@@ -33,11 +33,9 @@ impl Background {
 
     /// Checks the names; `at` is the place of this table among the options.
     pub fn prepare(&mut self, at: &str, context: &Context<'_>) -> Vec<Fault> {
-        use VariableKind::{Category, Date, Days, Flag, Integer, Real};
+        use VariableKind::{Date, Days, Integer, Real};
         let checks = [
-            self.sex
-                .as_ref()
-                .and_then(|sex| context.check(&format!("{at}/sex"), sex, &[Category, Flag])),
+            self.sex.as_ref().and_then(|sex| context.check_levels(&format!("{at}/sex"), sex)),
             context.check(&format!("{at}/age"), &self.age, &[Days, Integer, Real]),
             context.check(&format!("{at}/date"), &self.date, &[Date]),
         ];
@@ -49,7 +47,7 @@ impl Background {
             _ => context.year.days(),
         };
         let name = self.sex.clone().unwrap_or_default();
-        let levels = context.dictionary.get(&name).map_or_else(Vec::new, |v| v.model_levels());
+        let levels = context.levels(&name);
         if let Some(level) = levels.iter().find(|level| sex_position(level).is_none()) {
             let message = format!("level `{level}` of `{name}` is not a sex in life tables");
             let hint = "levels are 1 and 2, m and f, or male and female; exclude others under [population]";

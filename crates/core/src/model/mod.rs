@@ -23,9 +23,9 @@ pub use likelihood::{
 pub use once::{Once, OneRound};
 pub use prediction::{Patient, patient_faults, predicted, values_of};
 pub use rates::{
-    Printed, RateCells, Year, cells_fault, incidence_groups, incidence_needs, left_out_cases,
-    period_faults, period_name, period_width_fault, prepare_cells, prepare_incidence, rate_sums,
-    sex_levels, unknown_age_cases, with_printed,
+    Printed, RateCells, Year, cells_fault, incidence_needs, left_out_cases, period_faults,
+    period_name, period_width_fault, prepare_cells, prepare_incidence, rate_sums, sex_levels,
+    tell_cases, unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
 pub use terms::Terms;
@@ -134,6 +134,22 @@ impl Context<'_> {
     pub fn check(&self, path: &str, name: &str, kinds: &[VariableKind]) -> Option<Fault> {
         let (message, hint) = self.dictionary.usable(name, kinds).err()?;
         Some(Fault::new(path, message).hint(hint))
+    }
+
+    /// A fault unless `name` is a variable with levels; `path` is its place among the options.
+    pub fn check_levels(&self, path: &str, name: &str) -> Option<Fault> {
+        self.check(path, name, &[VariableKind::Category, VariableKind::Flag])
+    }
+
+    /// Levels of a variable; none where it has none.
+    pub fn levels(&self, name: &str) -> Vec<String> {
+        self.dictionary.get(name).map_or_else(Vec::new, |variable| variable.model_levels())
+    }
+
+    /// Groups that a model tells apart: the levels of `by`, or everybody.
+    pub fn groups(&self, by: Option<&str>, groups: &mut Vec<String>) -> Option<Fault> {
+        *groups = by.map_or_else(|| vec!["all".to_owned()], |by| self.levels(by));
+        by.and_then(|by| self.check_levels("/by", by))
     }
 
     /// Whether the option `name` of the model is the analysis's own.
@@ -252,8 +268,10 @@ pub trait Model: Sync + 'static {
     fn exchanges(&self, _: &Self::Options) -> Exchanges {
         self.card().exchanges
     }
-    /// Who can read a site's answer.
-    fn visibility(&self, options: &Self::Options) -> Visibility;
+    /// Who can read a site's answer: nobody, unless a model shows sites side by side.
+    fn visibility(&self, _: &Self::Options) -> Visibility {
+        Visibility::SumOnly
+    }
     /// The first question.
     fn begin(&self, options: &Self::Options) -> Result<Self::Params, FitError>;
     /// A site's answer.

@@ -39,10 +39,7 @@ pub fn prepare_cells(
     context: &Context<'_>,
 ) -> Vec<Fault> {
     let mut faults = prepare_incidence(cells, context);
-    match incidence_groups(by, context) {
-        Ok(found) => *groups = found,
-        Err(fault) => faults.push(fault),
-    }
+    faults.extend(context.groups(by, groups));
     faults
 }
 
@@ -104,12 +101,12 @@ pub fn sex_levels(
     name: Option<&str>,
     context: &Context<'_>,
 ) -> Result<Vec<String>, Fault> {
-    let (at, kinds) = (format!("{at}/sex"), [VariableKind::Category, VariableKind::Flag]);
+    let at = format!("{at}/sex");
     let Some(name) = name else { return Ok(Vec::new()) };
-    if let Some(fault) = context.check(&at, name, &kinds) {
+    if let Some(fault) = context.check_levels(&at, name) {
         return Err(fault);
     }
-    let levels = context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels());
+    let levels = context.levels(name);
     match levels.iter().find(|level| sex_position(level).is_none()) {
         Some(level) => {
             let message = format!("level `{level}` is not a sex in population tables");
@@ -117,15 +114,6 @@ pub fn sex_levels(
             Err(Fault::new(at, message).hint(hint))
         }
         None => Ok(levels),
-    }
-}
-
-/// Levels of the variable that splits the cases.
-pub fn incidence_groups(by: Option<&str>, context: &Context<'_>) -> Result<Vec<String>, Fault> {
-    let Some(by) = by else { return Ok(vec!["all".to_owned()]) };
-    match context.check("/by", by, &[VariableKind::Category, VariableKind::Flag]) {
-        Some(fault) => Err(fault),
-        None => Ok(context.dictionary.get(by).map_or_else(Vec::new, |v| v.model_levels())),
     }
 }
 
@@ -412,8 +400,8 @@ pub fn unknown_age_cases(sums: &Sums, estimate: &mut Estimate) {
     }
 }
 
-/// A number that the study hides is told as a few.
-fn tell_cases(estimate: &mut Estimate, status: Status, key: &str, n: f64) {
+/// Says how many are left out; a number that the study hides is told as a few.
+pub fn tell_cases(estimate: &mut Estimate, status: Status, key: &str, n: f64) {
     if n == 0.0 {
         return;
     }

@@ -101,10 +101,7 @@ impl Options {
             interactions: &self.interactions,
         };
         self.design = columns.terms(context, &mut faults);
-        let levels = |name: &String| {
-            context.dictionary.get(name).map_or_else(Vec::new, |v| v.model_levels())
-        };
-        self.levels = self.covariates.iter().map(levels).collect();
+        self.levels = self.covariates.iter().map(|name| context.levels(name)).collect();
         if !self.has_quantity() {
             faults.extend(self.one_round_faults());
         }
