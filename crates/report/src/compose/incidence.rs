@@ -295,9 +295,11 @@ impl Composer<'_> {
             }
             let (group, sex) = key.split_once('|').unwrap_or((&key, "all"));
             let who = self.who(model, sex)?;
-            let group = self.group(model, model.by.as_deref(), group)?;
-            let values =
-                [("group", group.as_str()), ("who", &who), ("level", &self.level_words(model))];
+            let whose = match self.group(model, model.by.as_deref(), group)? {
+                group if group.to_lowercase() == who => group,
+                group => format!("{group}, {who}"),
+            };
+            let values = [("whose", whose.as_str()), ("level", &self.level_words(model))];
             let caption = self.say("incidence.series_caption", &values)?;
             let marks = spaced_marks(years.0, years.1, 8);
             let y_label = self.word("incidence.series_label")?;

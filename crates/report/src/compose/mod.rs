@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use tributary_core::{
     estimate::{Estimate, Notice, Status, Table},
     run::Outcome,
+    summary::SiteId,
 };
 
 use super::{
@@ -25,6 +26,9 @@ use super::{
     locale::Locale,
 };
 use crate::results::{ModelResult, Results, Withheld};
+
+/// Most sites whose digests stand side by side.
+const DIGESTS_ABREAST: usize = 6;
 
 /// A report under construction.
 struct Composer<'a> {
@@ -272,21 +276,24 @@ impl Composer<'_> {
             Block::Facts { card: false, lines },
         ];
         blocks.push(Block::Paragraph { text: self.word("provenance.answers")? });
-        let mut head = self.words(&["provenance.model", "provenance.round"])?;
-        head.extend(sites.iter().map(|s| (*s).to_owned()));
-        let mut table = PrintTable::new(self.word("provenance.caption_answers")?, head);
-        for model in &results.models {
-            for round in 0..model.rounds {
-                let of = |site: &tributary_core::summary::SiteId| {
-                    let found = model.answers.iter().find(|a| a.round == round && a.site == *site);
-                    found.map_or_else(|| "–".to_owned(), |a| a.sha256.chars().take(10).collect())
-                };
-                let mut cells = vec![model.id.clone(), (round + 1).to_string()];
-                cells.extend(results.sites.iter().map(of));
-                table.row("body", cells);
+        for some in results.sites.chunks(DIGESTS_ABREAST) {
+            let mut head = self.words(&["provenance.model", "provenance.round"])?;
+            head.extend(some.iter().map(ToString::to_string));
+            let mut table = PrintTable::new(self.word("provenance.caption_answers")?, head);
+            for model in &results.models {
+                for round in 0..model.rounds {
+                    let of = |site: &SiteId| {
+                        let found =
+                            model.answers.iter().find(|a| a.round == round && a.site == *site);
+                        found.map_or_else(|| "–".into(), |a| a.sha256.chars().take(10).collect())
+                    };
+                    let mut cells = vec![model.id.clone(), (round + 1).to_string()];
+                    cells.extend(some.iter().map(of));
+                    table.row("body", cells);
+                }
             }
+            blocks.push(Block::Table(table));
         }
-        blocks.push(Block::Table(table));
         Ok(blocks)
     }
 
