@@ -252,6 +252,60 @@ fn names_and_levels_that_the_dictionary_lacks_are_told_with_what_it_has() {
     ]);
 }
 
+/// Whatever the model calls what it compares patients by. An outcome of another model, and the time of entry, are taken.
+#[test]
+fn an_outcome_cannot_be_what_patients_are_compared_by() {
+    let study = fs::read_to_string(path("analyses/wilms/study.toml")).unwrap();
+    let more = "[dictionary.delay]\ntype = \"days\"\nlabel = \"Delay\"\nrange = [0, 900]\n\
+                [dictionary.death]\ntype = \"flag\"\nlabel = \"Death\"\n";
+    let study = tributary::spec::Study::parse("study.toml", &format!("{study}\n{more}")).unwrap();
+    let check = |model: &str| {
+        let text = format!(
+            "id = \"a\"\ntitle = \"A\"\nquestion = \"?\"\nstudy = \"wilms\"\n\
+             [followup]\ntime = \"followup_days\"\nevent = \"relapse\"\n\
+             [[model]]\nid = \"m\"\n{model}\n"
+        );
+        Plan::check("analysis.toml", &text, study.clone()).map_err(|faults| faults.to_string())
+    };
+    for (model, role) in [
+        ("kind = \"cox\"\ncovariates = [\"stage\", \"followup_days\"]", "time"),
+        ("kind = \"cox\"\ncovariates = [\"stage\"]\nstrata = [\"relapse\"]", "event"),
+        ("kind = \"cox_patterns\"\ncovariates = [\"relapse\"]", "event"),
+        (
+            "kind = \"fine_gray\"\ncause = \"1\"\ncompeting = []\ncovariates = [\"relapse\"]",
+            "event",
+        ),
+        ("kind = \"kaplan_meier\"\nby = \"relapse\"", "event"),
+        ("kind = \"log_rank\"\nby = \"stage\"\nstrata = [\"relapse\"]", "event"),
+        (
+            "kind = \"competing_risks\"\ncauses = [\"1\"]\nby = \"relapse\"\ntimes_years = [1]",
+            "event",
+        ),
+        ("kind = \"poisson\"\nbands_years = [1]\ncovariates = [\"relapse\"]", "event"),
+        (
+            "kind = \"parametric\"\ndistribution = \"weibull\"\ncovariates = [\"followup_days\"]",
+            "time",
+        ),
+        ("kind = \"profile_likelihood\"\neffect = \"relapse\"", "event"),
+    ] {
+        let message = check(model).unwrap_err();
+        let words = format!("is the {role} of this model's own follow-up");
+        assert!(
+            message.contains(&words) && message.contains("analysis.toml:"),
+            "{model}\n{message}"
+        );
+    }
+    let own = "followup = { time = \"followup_days\", event = \"death\" }";
+    let entry = "followup = { time = \"followup_days\", event = \"relapse\", entry = \"delay\" }";
+    for model in [
+        &format!("kind = \"cox\"\ncovariates = [\"stage\", \"delay\"]\n{entry}"),
+        "kind = \"characteristics\"\nvariables = [\"stage\"]\nby = \"relapse\"",
+        &format!("kind = \"kaplan_meier\"\nby = \"relapse\"\n{own}"),
+    ] {
+        check(model).unwrap_or_else(|message| panic!("{model}\n{message}"));
+    }
+}
+
 #[test]
 fn conditions_are_held_against_the_dictionary_and_the_allow_list() {
     for (condition, words) in [

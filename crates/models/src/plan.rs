@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tributary_core::{
     model::{Context, prepare_incidence},
@@ -19,6 +20,10 @@ const PARTICIPATION: &str = "participation";
 
 /// Options of models that know of records that stand for several cases.
 const COUNTING: [&str; 2] = ["incidence", "count"];
+
+/// Options that name what patients are compared by, or what their risk is adjusted for.
+const COMPARING: [&str; 8] =
+    ["by", "strata", "covariates", "effect", "nuisance", "offset", "weights", "state"];
 
 /// The model that tells whether sites agree.
 const AGREEMENT: &str = "meta_analysis";
@@ -173,9 +178,36 @@ fn prepare(
         let hint = "leave the model out, or `count` under [incidence] where a record is one case";
         return Err(vec![Fault::new(format!("{prefix}/kind"), message).hint(hint)]);
     }
+    let outcomes: Vec<Fault> = outcome_faults(&options).into_iter().map(at_model).collect();
+    if !outcomes.is_empty() {
+        return Err(outcomes);
+    }
     let visibility =
         found.visibility(&options).map_err(|error| vec![Fault::new(&prefix, error.to_string())])?;
     Ok((ModelSpec { options, ..model.clone() }, visibility))
+}
+
+/// Faults of variables that are the outcome of a model's follow-up and also what it compares patients by. The time of entry may be both:
+/// it is known when follow-up starts, and as a covariate it is age on a scale of attained age, and the test of dependent truncation.
+fn outcome_faults(options: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for role in ["time", "event"] {
+        let Some(outcome) = options["followup"][role].as_str() else { continue };
+        for option in COMPARING {
+            let at = match &options[option] {
+                Value::String(name) if name == outcome => format!("/{option}"),
+                Value::Array(names) => match names.iter().position(|name| name == outcome) {
+                    Some(i) => format!("/{option}/{i}"),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            let message = format!("`{outcome}` is the {role} of this model's own follow-up");
+            let hint = "name a variable that is known when follow-up starts";
+            faults.push(Fault::new(at, message).hint(hint));
+        }
+    }
+    faults
 }
 
 /// What is wrong with the estimates that the report names: of models that are ready, terms that they do not have.
