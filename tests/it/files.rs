@@ -279,7 +279,7 @@ fn a_file_without_a_header_does_not_show_its_first_record() {
     );
     small.says(2, &[], "known:");
     let other = with_header(&forty()).replace(',', ";");
-    Small::survival(&other).says(2, &["holds \";\": write delimiter = \";\""], "");
+    Small::survival(&other).says(2, &["holds \";\"; write delimiter = \";\""], "");
     // Of a file with a header, the likely name is shown.
     let near = with_header(&forty()).replace("stage", "stagf");
     Small::survival(&near).says(2, &["has no column `stage`", "did you mean `stagf`?"], "");
@@ -500,4 +500,22 @@ fn dates_in_the_future_and_years_of_two_digits_are_told() {
         &mapping.replace("[columns]", "two_digit_years_from = 1961\n[columns]"),
     );
     small.says(2, &["`day` is in the future in 20 of 21"], "");
+}
+
+#[test]
+fn a_population_that_lacks_lines_of_its_own_ranges_is_told() {
+    let small = Small::survival(&with_header(&forty()));
+    let site = format!("{SITE}[tables.population]\npath = \"population.csv\"\n");
+    small.write("S1/site.toml", &site);
+    let line = |i: i32| format!("{},{},{},1000\n", 1 + i % 2, 2010 + i / 2 % 10, i / 20);
+    let whole: String = (0..400).map(line).collect();
+    let table = |lines: &str| format!("sex,year,age,person_years\n{lines}");
+    small.write("S1/population.csv", &table(&whole));
+    small.says(0, &["by sex, 2010 to 2019, ages 0 and below 20"], "missing:");
+    let less = whole.replacen("1,2012,7,1000\n", "", 1);
+    assert_ne!(less, whole);
+    small.write("S1/population.csv", &table(&less));
+    small.says(1, &["by sex, 2010 to 2019", "  missing: males 2012, ages 7\n"], "more");
+    small.write("S1/population.csv", &table(&whole).replace(',', ";"));
+    small.says(2, &["population.csv", "but holds \";\"; write delimiter = \";\""], "");
 }

@@ -14,7 +14,7 @@ use super::{
     deaths::read_deaths,
     folder::{SiteError, SiteFolder},
     life_table::{RateFile, RateTable, read_rates},
-    population::read_population,
+    population::{missing_lines, read_population},
     records::{Records, RowFault, Values},
     table::read_records,
 };
@@ -30,6 +30,8 @@ pub struct QualityReport {
     records: Result<Checked, SiteError>,
     /// Tables beside the records, and what each holds.
     tables: Vec<(&'static str, Result<String, SiteError>)>,
+    /// What the table of the population lacks within its own ranges.
+    without_population: Vec<String>,
 }
 
 /// Records that were read.
@@ -59,18 +61,17 @@ pub fn check(folder: &SiteFolder, dictionary: &Dictionary) -> QualityReport {
     let mut tables = Vec::new();
     tables.extend(folder.life_table.as_ref().map(|file| ("life_table", rates(file))));
     tables.extend(folder.rates.as_ref().map(|file| ("rates", rates(file))));
-    tables.extend(
-        folder.population.as_ref().map(|file| {
-            ("population", read_population(at, file).map(|table| of_population(&table)))
-        }),
-    );
+    let population = folder.population.as_ref().map(|file| read_population(at, file));
+    let without_population = population.iter().flatten().flat_map(missing_lines).collect();
+    tables.extend(population.map(|table| ("population", table.map(|table| of_population(&table)))));
     tables.extend(
         folder
             .deaths
             .as_ref()
             .map(|file| ("deaths", read_deaths(at, file).map(|cells| of_deaths(&cells)))),
     );
-    QualityReport { site: folder.code.clone(), name: folder.name.clone(), records, tables }
+    let (site, name) = (folder.code.clone(), folder.name.clone());
+    QualityReport { site, name, records, tables, without_population }
 }
 
 fn filled(records: &Records, dictionary: &Dictionary) -> Vec<Filled> {
@@ -140,7 +141,7 @@ fn years(all: impl Iterator<Item = i32> + Clone) -> String {
 }
 
 impl QualityReport {
-    /// Whether everything was mapped and nothing disagrees.
+    /// Whether everything was mapped, nothing disagrees and the population has no gaps.
     pub fn is_clean(&self) -> bool {
         let clean = |c: &Checked| {
             let records = &c.records;
@@ -148,7 +149,9 @@ impl QualityReport {
                 && records.disagreements.is_empty()
                 && records.patients_differ.is_empty()
         };
-        self.records.as_ref().is_ok_and(clean) && self.tables.iter().all(|(_, t)| t.is_ok())
+        self.records.as_ref().is_ok_and(clean)
+            && self.tables.iter().all(|(_, t)| t.is_ok())
+            && self.without_population.is_empty()
     }
 
     /// Files that could not be read, and why.
@@ -164,6 +167,19 @@ impl fmt::Display for QualityReport {
         for (name, table) in &self.tables {
             let words = table.as_ref().map_or("cannot be read", String::as_str);
             writeln!(f, "table `{name}`: {words}")?;
+        }
+        let missing = &self.without_population;
+        if !missing.is_empty() {
+            writeln!(
+                f,
+                "the population lacks lines that its own sexes, years and ages imply; cases there are left out of rates"
+            )?;
+        }
+        for place in missing.iter().take(LISTED) {
+            writeln!(f, "  missing: {place}")?;
+        }
+        if missing.len() > LISTED {
+            writeln!(f, "  … and {} more", missing.len() - LISTED)?;
         }
         match &self.records {
             Ok(checked) => checked.fmt(f),

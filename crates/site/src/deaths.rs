@@ -35,17 +35,19 @@ pub(super) fn read_deaths(
     let mut cells = Vec::new();
     for row in 0..raw.rows {
         let text = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
-        let year = text(years).trim().parse::<i32>().ok();
-        let n = text(deaths).trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0);
-        let (Some(year), Some(deaths)) = (year, n) else {
-            let reason = format!("line {}: year or deaths cannot be read", raw.place(row));
-            return Err(fault(path, reason, "deaths must be whole numbers of 0 or more"));
+        let unread = |field: &str, wanted: &str| {
+            let reason = format!("line {}: {field} cannot be read", raw.place(row));
+            fault(path, reason, wanted)
         };
+        let year = text(years).trim().parse::<i32>();
+        let year = year.map_err(|_| unread("year", "year must be a calendar year such as 2012"))?;
+        let n = text(deaths).trim().parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0);
+        let deaths =
+            n.ok_or_else(|| unread("deaths", "deaths must be whole numbers of 0 or more"))?;
         let group = groups.map(|g| text(g).trim().to_owned());
         let sex = sexes.map(|s| sex_position(&text(s)));
         if sex == Some(None) {
-            let reason = format!("line {}: sex cannot be read", raw.place(row));
-            return Err(fault(path, reason, "sex must be 1 or 2 (male, female)"));
+            return Err(unread("sex", "sex must be 1 or 2 (male, female)"));
         }
         cells.push(DeathCell { year, sex: sex.flatten(), group, deaths });
     }
@@ -75,7 +77,8 @@ mod tests {
     #[test]
     fn faults_name_the_line() {
         for (text, wanted) in [
-            ("year,deaths\n2000,1.5\n", "line 2"),
+            ("year,deaths\n2000,1.5\n", "line 2: deaths cannot be read"),
+            ("year,deaths\n2000/1,1\n", "line 2: year cannot be read"),
             ("year,n\n2000,1\n", "no column `deaths`"),
             ("year,sex,deaths\n2000,1,1\n2000,x,1\n", "line 3: sex"),
         ] {

@@ -32,7 +32,7 @@ pub(super) struct Split {
 #[derive(Debug)]
 pub(super) struct Unsplit {
     pub reason: String,
-    pub hint: &'static str,
+    pub hint: String,
 }
 
 const QUOTES: &str = "close the quotation mark or write it twice, take line breaks out of the field, or write quote = \"\" under [file] \
@@ -47,7 +47,7 @@ pub(super) fn split(text: &str, dialect: Dialect) -> Result<Split, Unsplit> {
     let mut fields = Vec::new();
     let mut header = loop {
         if cursor.record(&mut fields)?.is_none() {
-            let hint = "the file needs a header line and at least one record";
+            let hint = "the file needs a header line and at least one record".into();
             return Err(Unsplit { reason: "the file contains no records".into(), hint });
         }
         if fields.iter().any(|field| !field.is_empty()) {
@@ -57,6 +57,7 @@ pub(super) fn split(text: &str, dialect: Dialect) -> Result<Split, Unsplit> {
     if let Some(first) = header.first_mut() {
         *first = first.trim_start_matches('\u{feff}').trim().to_owned();
     }
+    undivided(&header, dialect)?;
     unique(&header)?;
     cursor.wanted = header.len();
     let mut columns: Vec<Vec<Option<String>>> = header.iter().map(|_| Vec::new()).collect();
@@ -82,6 +83,21 @@ pub(super) fn split(text: &str, dialect: Dialect) -> Result<Split, Unsplit> {
     Ok(Split { columns: named.collect(), lines, blank, spread })
 }
 
+/// A first line that is one column and holds another delimiter is divided by that one.
+fn undivided(header: &[String], dialect: Dialect) -> Result<(), Unsplit> {
+    let [only] = header else { return Ok(()) };
+    let mut others =
+        [';', '\t', ',', '|'].into_iter().filter(|d| *d != char::from(dialect.delimiter));
+    let Some(other) = others.find(|d| only.contains(*d)) else { return Ok(()) };
+    let delimiter = char::from(dialect.delimiter).to_string();
+    let other = other.to_string();
+    let reason = format!("the first line is not divided by {delimiter:?}, but holds {other:?}");
+    let hint = format!(
+        "write delimiter = {other:?}, for records under [file] of the mapping, for another table beside its path in site.toml"
+    );
+    Err(Unsplit { reason, hint })
+}
+
 /// Two columns of one name would be read as one of them. They are told by their places: in a file without a header the first
 /// line is a record.
 pub(super) fn unique(header: &[String]) -> Result<(), Unsplit> {
@@ -89,7 +105,7 @@ pub(super) fn unique(header: &[String]) -> Result<(), Unsplit> {
     for (i, name) in header.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
         if let Some(first) = seen.insert(name, i) {
             let reason = format!("columns {} and {} have the same name", first + 1, i + 1);
-            let hint = "every column needs a unique name in the first line; leading and trailing blanks are ignored";
+            let hint = "every column needs a unique name in the first line; leading and trailing blanks are ignored".into();
             return Err(Unsplit { reason, hint });
         }
     }
@@ -146,7 +162,7 @@ impl Counts {
             reason =
                 format!("{reason}; {n} more lines have a wrong number of fields ({named}{more})");
         }
-        Err(Unsplit { reason, hint: COUNTS })
+        Err(Unsplit { reason, hint: COUNTS.into() })
     }
 }
 
@@ -240,7 +256,7 @@ impl Cursor<'_> {
             match self.peek() {
                 None => {
                     let reason = format!("line {opened}: a quoted field is opened and not closed");
-                    return Err(Unsplit { reason, hint: QUOTES });
+                    return Err(Unsplit { reason, hint: QUOTES.into() });
                 }
                 byte if byte == quote => {
                     self.at += 1;
@@ -270,7 +286,7 @@ impl Cursor<'_> {
                     "line {opened}: a quoted field is closed on line {closed}, where text follows the closing quotation mark"
                 )
             };
-            return Err(Unsplit { reason, hint: QUOTES });
+            return Err(Unsplit { reason, hint: QUOTES.into() });
         }
         let inner = &self.text[start..end];
         if closed > opened {
@@ -279,7 +295,7 @@ impl Cursor<'_> {
                 let reason = format!(
                     "line {opened}: a quoted field is closed on line {closed}, and the text in between looks like records"
                 );
-                return Err(Unsplit { reason, hint: QUOTES });
+                return Err(Unsplit { reason, hint: QUOTES.into() });
             }
         }
         let text = match quote.filter(|_| doubled).map(char::from) {

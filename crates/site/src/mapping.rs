@@ -244,18 +244,10 @@ impl Mapping {
                 absent.join("`, `")
             );
             let delimiter = &self.file.file.delimiter;
-            let only = table.columns.keys().next().filter(|_| table.columns.len() == 1);
-            let other =
-                only.and_then(|line| [";", "\t", ",", "|"].into_iter().find(|d| line.contains(d)));
-            let hint = match other {
-                Some(other) => format!(
-                    "the first line is not divided by {delimiter:?}, but holds {other:?}: write delimiter = {other:?} under [file]"
-                ),
-                None => format!(
-                    "the first line must name the columns; with delimiter {delimiter:?} it has {} of them",
-                    table.columns.len()
-                ),
-            };
+            let hint = format!(
+                "the first line must name the columns; with delimiter {delimiter:?} it has {} of them",
+                table.columns.len()
+            );
             let fault = Fault::new("/columns", message).at_key().hint(hint);
             return Err(self.source.faults(&[fault]).into());
         }

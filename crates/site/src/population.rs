@@ -104,10 +104,10 @@ pub(super) fn read_population(
     };
     let sexes = raw.columns.get("sex");
     let (years, age_cells) = (column("year")?, column("age")?);
-    let values = match raw.columns.get("population") {
-        Some(values) if !raw.columns.contains_key("person_years") => values,
-        _ => column("person_years")?,
-    };
+    let is_stock =
+        raw.columns.contains_key("population") && !raw.columns.contains_key("person_years");
+    let of_value = if is_stock { "population" } else { "person_years" };
+    let values = column(of_value)?;
     let mut lines: BTreeMap<(Option<usize>, i32), Ages> = BTreeMap::new();
     for row in 0..raw.rows {
         let cell = |column: &[Option<String>]| column[row].clone().unwrap_or_default();
@@ -115,15 +115,18 @@ pub(super) fn read_population(
             None => Some(None),
             Some(text) => sex_position(&text).map(Some),
         };
-        let value = cell(values).parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
-        let age = Label::read(&cell(age_cells)).filter(|age| age.first() < 200);
-        let key = (sex, cell(years).trim().parse::<i32>().ok(), age, value);
-        let (Some(sex), Some(year), Some(age), Some(value)) = key else {
-            let reason =
-                format!("line {}: sex, year, age or person-years cannot be read", raw.place(row));
-            let hint = "sex must be 1 or 2 (male, female), age such as 7, 5-9 or 85+, and person-years not negative";
-            return Err(fault(path, reason, hint));
+        let unread = |field: &str, wanted: &str| {
+            let reason = format!("line {}: {field} cannot be read", raw.place(row));
+            fault(path, reason, wanted)
         };
+        let sex = sex.ok_or_else(|| unread("sex", "sex must be 1 or 2 (male, female)"))?;
+        let year = cell(years).trim().parse::<i32>().ok().filter(|y| (1500..=3000).contains(y));
+        let year =
+            year.ok_or_else(|| unread("year", "year must be a calendar year such as 2012"))?;
+        let age = Label::read(&cell(age_cells)).filter(|age| age.first() < 200);
+        let age = age.ok_or_else(|| unread("age", "age must be such as 7, 5-9 or 85+"))?;
+        let value = cell(values).parse::<f64>().ok().filter(|v| v.is_finite() && *v >= 0.0);
+        let value = value.ok_or_else(|| unread(of_value, "it must be a number of 0 or more"))?;
         if lines.entry((sex, year)).or_default().insert(age, (raw.place(row), value)).is_some() {
             let reason =
                 format!("line {}: ages of {year} overlap those of another line", raw.place(row));
@@ -159,6 +162,42 @@ pub(super) fn read_population(
         cells.extend(found);
     }
     Ok(PersonYears { cells })
+}
+
+/// What the table lacks within its own years, sexes and ages, in words: the analysis has no person-years there.
+pub(super) fn missing_lines(table: &PersonYears) -> Vec<String> {
+    let mut spans: BTreeMap<(Option<usize>, i32), Vec<Span>> = BTreeMap::new();
+    for cell in &table.cells {
+        spans.entry((cell.sex, cell.year)).or_default().push([cell.from, cell.to]);
+    }
+    let ends = |of: fn(&PopulationCell) -> u32| table.cells.iter().map(of);
+    let (from, to) = (ends(|c| c.from).min(), ends(|c| c.to).max());
+    let [from, to] = [from, to].map(Option::unwrap_or_default);
+    let sexes: BTreeSet<Option<usize>> = spans.keys().map(|(sex, _)| *sex).collect();
+    let years = || spans.keys().map(|(_, year)| *year);
+    let (first, last) = (years().min().unwrap_or_default(), years().max().unwrap_or_default());
+    let mut words = Vec::new();
+    for sex in sexes {
+        let sex_name = match sex {
+            None => "",
+            Some(0) => "males ",
+            Some(_) => "females ",
+        };
+        for year in first..=last {
+            let Some(found) = spans.get(&(sex, year)) else {
+                words.push(format!("{sex_name}{year}, all ages"));
+                continue;
+            };
+            let mut reached = from;
+            for span in found.iter().copied().chain([[to, to]]) {
+                if span[0] > reached {
+                    words.push(format!("{sex_name}{year}, ages {}", span_name([reached, span[0]])));
+                }
+                reached = reached.max(span[1]);
+            }
+        }
+    }
+    words
 }
 
 #[cfg(test)]
@@ -213,14 +252,33 @@ mod tests {
     #[test]
     fn faults_name_the_line() {
         for (text, wanted) in [
-            ("year,age,person_years\n2000,x,5\n", "line 2"),
-            ("year,age,person_years\n2000,0,-5\n", "line 2"),
+            ("year,age,person_years\n2000,x,5\n", "line 2: age cannot be read"),
+            ("year,age,person_years\n2000,0,-5\n", "line 2: person_years cannot be read"),
+            ("year,age,population\n2000,0,5\n2000,1,\n", "line 3: population cannot be read"),
+            ("year,age,population\nlast,0,5\n", "line 2: year cannot be read"),
+            ("year,age,population\n20122013,0,5\n", "line 2: year cannot be read"),
+            ("year;age;population\n2000;0;5,5\n", "write delimiter = \";\""),
             ("year,age,person_years\n2000,0-4,5\n2000,3,5\n", "overlap"),
             ("year,age,cases\n2000,0,5\n", "no column `person_years`"),
-            ("sex,year,age,person_years\n3,2000,0,5\n", "line 2"),
+            ("sex,year,age,person_years\n3,2000,0,5\n", "line 2: sex cannot be read"),
         ] {
             let error = read_text(text).unwrap_err().to_string();
             assert!(error.contains(wanted), "{error}");
         }
+    }
+
+    #[test]
+    fn lines_that_the_tables_own_ranges_imply_are_missed() {
+        let missing = |text: &str| missing_lines(&read_text(text).unwrap());
+        let whole = "sex,year,age,population\n1,2000,0-4,5\n1,2000,5+,5\n2,2000,0-4,5\n2,2000,5+,5\n\
+                     1,2002,0,5\n1,2002,1-4,5\n1,2002,5+,5\n2,2002,0-4,5\n2,2002,5+,5\n";
+        assert_eq!(missing(whole), ["males 2001, all ages", "females 2001, all ages"]);
+        let without = |line: &str| missing(&whole.replace("2002", "2001").replacen(line, "", 1));
+        assert_eq!(without("nothing"), [""; 0]);
+        assert_eq!(without("1,2001,1-4,5\n"), ["males 2001, ages 1–4"]);
+        assert_eq!(without("2,2001,5+,5\n"), ["females 2001, ages 5+"]);
+        assert_eq!(without("2,2000,0-4,5\n"), ["females 2000, ages 0–4"]);
+        let together = "year,age,population\n2000,0,5\n2000,1,5\n2000,2,5\n2001,0,5\n2001,2,5\n";
+        assert_eq!(missing(together), ["2001, ages 1"]);
     }
 }

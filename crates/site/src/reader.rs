@@ -131,7 +131,7 @@ fn read_parquet(path: &Path) -> Result<RawTable, SiteError> {
         spread: Vec::new(),
     };
     let names: Vec<String> = frame.columns().iter().map(|c| c.name().trim().to_owned()).collect();
-    unique(&names).map_err(|found| error(path, found.reason, found.hint))?;
+    unique(&names).map_err(|found| error(path, found.reason, &found.hint))?;
     for (column, name) in frame.columns().iter().zip(names) {
         let Some((cells, holds)) = cells(column) else {
             table.unreadable.insert(name, column.dtype().to_string());
@@ -287,7 +287,7 @@ fn read_text(path: &Path, format: &TextFormat, quote: Option<u8>) -> Result<RawT
         ));
     }
     let dialect = Dialect { delimiter: format.delimiter, quote };
-    let found = split(&text, dialect).map_err(|found| error(path, found.reason, found.hint))?;
+    let found = split(&text, dialect).map_err(|found| error(path, found.reason, &found.hint))?;
     Ok(RawTable {
         rows: found.lines.len(),
         columns: found.columns,
