@@ -417,7 +417,7 @@ fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
                     print_table(table);
                 }
             }
-            for notice in estimate.notices.iter().filter(|n| n.status != Status::Ok) {
+            for notice in &estimate.notices {
                 let values: Vec<String> =
                     notice.values.iter().map(|(k, v)| format!("{k} {v}")).collect();
                 say!("note: {} ({}) {}", notice.key, notice.status.word(), values.join(", "));

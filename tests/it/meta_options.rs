@@ -280,6 +280,52 @@ fn options_that_nothing_uses_are_refused_by_name() {
 }
 
 #[test]
+fn what_is_there_twice_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trials.csv");
+    let table =
+        "study,team,estimate,std_error\nA,1,0.2,0.1\nB,1,0.1,0.2\nA,1,0.3,0.1\nC,2,0.5,0.3\n";
+    fs::write(&file, table).unwrap();
+    let file = file.display().to_string();
+    for (asked, words) in [
+        (["--method", "REML,DL,REML"], "the method REML is named twice"),
+        (["--test", "z,t,z"], "the test z is named twice"),
+    ] {
+        let error = refused(&[&[file.as_str()][..], &asked].concat());
+        assert!(error.contains(words), "{error}");
+    }
+    // Several comparisons of one study may be meant: told, and pooled.
+    let reml = ["--method", "REML"];
+    let (code, out, _) = run(&[&[file.as_str()][..], &reml].concat());
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("note: studies-repeated (OK) studies A\n"), "{out}");
+    let (_, out, _) = run(&[&[file.as_str(), "--cluster", "team"][..], &reml].concat());
+    assert!(!out.contains("studies-repeated"), "{out}");
+}
+
+/// A study without an effect is left out by what pools effects, and somebody should look; models of counts take it.
+#[test]
+fn a_study_that_is_left_out_ends_with_a_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trials.csv");
+    let asked = |table: &str, more: &[&str]| {
+        fs::write(&file, table).unwrap();
+        let (code, out, error) = run(&[&[file.to_str().unwrap()][..], more].concat());
+        (code, out.contains("note: studies-without-effect"), error)
+    };
+    let plain = "study,o,estimate,std_error\nA,x,0.2,0.1\nB,x,0.1,0.2\nC,x,0.3,0.1\nA,y,0.5,0.3\nB,y,0.4,0.3\nC,y,0.1,0.3\n";
+    let lost = format!("{plain}D,x,1e300,1e-300\n");
+    for more in [&["--method", "REML"][..], &["--method", "BAYES"], &["--outcome", "o"]] {
+        assert_eq!(asked(&lost, more), (1, true, String::new()), "{more:?}");
+    }
+    assert!(!asked(plain, &["--method", "REML"]).1);
+    let counts =
+        "study,events1,n1,events2,n2\nA,0,20,3,20\nB,2,30,5,30\nC,4,40,9,40\nD,6,50,9,50\n";
+    assert_eq!(asked(counts, &["--method", "REML"]), (1, true, String::new()));
+    assert_eq!(asked(counts, &["--method", "MH"]), (0, true, String::new()));
+}
+
+#[test]
 fn nothing_is_added_to_arcsines_unless_the_amount_is_said() {
     // metafor's escalc adds 0 for AS, PAS and PFT where `add` is not given.
     let file = data("bcg_counts.csv");

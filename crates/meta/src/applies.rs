@@ -13,7 +13,7 @@ fn words(methods: &[Method]) -> String {
 }
 
 /// Whether a method pools estimates with a between-study variance or none, so that tests apply to it.
-fn takes_tests(method: Method) -> bool {
+pub(super) fn takes_tests(method: Method) -> bool {
     method.estimator().is_some() || method == Method::GeneralisedQ
 }
 
@@ -37,6 +37,19 @@ pub fn check_tests(tests: &[TestRule], methods: &[Method]) -> Result<(), DataErr
         ),
         None => Ok(()),
     }
+}
+
+/// Methods and tests that are named twice: each would be a row twice.
+pub fn check_named(methods: &[Method], tests: &[TestRule]) -> Result<(), DataError> {
+    let methods = methods.iter().map(|m| ("method", m.word()));
+    let mut seen = Vec::new();
+    for (what, word) in methods.chain(tests.iter().map(|t| ("test", t.word()))) {
+        if seen.contains(&(what, word)) {
+            return Err(DataError::NamedTwice { what, word });
+        }
+        seen.push((what, word));
+    }
+    Ok(())
 }
 
 /// What is asked for and used by none of the methods.

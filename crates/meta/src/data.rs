@@ -180,6 +180,14 @@ pub enum DataError {
         /// Outcome.
         outcome: String,
     },
+    /// A method or a test that is named twice.
+    #[error("the {what} {word} is named twice; name it once")]
+    NamedTwice {
+        /// Method or test.
+        what: &'static str,
+        /// Its name.
+        word: &'static str,
+    },
     /// A study whose doses cannot be used.
     #[error("study `{study}`: {reason}")]
     Doses {

@@ -13,12 +13,14 @@ mod regression;
 mod sheet;
 mod stages;
 
-pub use applies::check_tests;
+pub use applies::{check_named, check_tests};
 pub use covariance::Covariances;
 pub use data::{DataError, Dataset, Kind};
 pub use method::{Method, Prediction, TestRule};
 pub use pooled::{POOLED, heterogeneity_table, pooled_table, studies_table};
 pub use sheet::text_of;
+
+use std::collections::BTreeMap;
 
 use tributary_core::estimate::{Estimate, Exactness, Notice, Status};
 use tributary_stats::{
@@ -146,6 +148,7 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
             wanted: data.kind.measure_words(),
         });
     }
+    check_named(&options.methods, &options.tests)?;
     let effects: Vec<Effect> = data
         .studies
         .iter()
@@ -178,16 +181,9 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
     applies::check(data, options, &methods, stages::apply(data, options, &effects))?;
     let mut estimate = Estimate::new(Exactness::TwoStage, 0);
     card_lines(&mut estimate, options, &methods);
-    let without: Vec<&str> =
-        effects.iter().filter(|e| e.effect.is_none()).map(|e| e.study.as_str()).collect();
-    if !without.is_empty() {
-        let values = [("studies", without.join(", "))];
-        estimate.notices.push(Notice::new(
-            Status::NotIdentified,
-            "studies-without-effect",
-            &values,
-        ));
-    }
+    let pools_effects = |m: &Method| applies::takes_tests(*m) || *m == Method::Bayes;
+    tell_without_effect(&effects, methods.iter().any(pools_effects), &mut estimate);
+    tell_repeated(&effects, options, &mut estimate);
     if k < 2 {
         let values = [("k", k.to_string())];
         estimate.notice(Notice::new(Status::KTooSmall, "too-few-published", &values));
@@ -209,6 +205,32 @@ pub fn analyse(data: &Dataset, options: &Options) -> Result<Estimate, DataError>
     regression::add(data, options, &methods, &effects, &mut estimate)?;
     checks::add(data, options, &methods, &effects, &mut estimate)?;
     Ok(estimate)
+}
+
+/// Names the studies without an effect of their own. Where a method pools effects, these studies are `lost`, and somebody should look.
+fn tell_without_effect(effects: &[Effect], lost: bool, estimate: &mut Estimate) {
+    let without: Vec<&str> =
+        effects.iter().filter(|e| e.effect.is_none()).map(|e| e.study.as_str()).collect();
+    if without.is_empty() {
+        return;
+    }
+    let values = [("studies", without.join(", "))];
+    let notice = Notice::new(Status::NotIdentified, "studies-without-effect", &values);
+    if lost { estimate.notice(notice) } else { estimate.notices.push(notice) }
+}
+
+/// Names the studies that several lines bear: their effects are pooled as independent, unless they are clusters.
+fn tell_repeated(effects: &[Effect], options: &Options, estimate: &mut Estimate) {
+    let mut lines: BTreeMap<&str, usize> = BTreeMap::new();
+    for effect in effects.iter().filter(|e| !e.study.is_empty()) {
+        *lines.entry(&effect.study).or_default() += 1;
+    }
+    let repeated: Vec<&str> =
+        lines.into_iter().filter(|(_, n)| *n > 1).map(|(study, _)| study).collect();
+    if !repeated.is_empty() && options.cluster.is_none() {
+        let values = [("studies", repeated.join(", "))];
+        estimate.notices.push(Notice::new(Status::Ok, "studies-repeated", &values));
+    }
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options, methods: &[Method]) {

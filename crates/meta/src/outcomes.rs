@@ -191,6 +191,7 @@ pub(super) fn analyse(
         None => ("one-correlation", options.correlation.to_string()),
     };
     estimate.line("within-study", errors, &[("correlation", rho)]);
+    super::tell_without_effect(effects, true, &mut estimate);
     let counts = [("k", k.to_string()), ("outcomes", q.to_string())];
     if q > 2 && k <= 10 && options.structure == Structure::Unstructured {
         estimate.notices.push(Notice::new(Status::Ok, "many-outcomes", &counts));

@@ -18,8 +18,8 @@ use tributary_core::{
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
 use tributary_meta::{
-    self as meta, Effect, Method, Prediction, TestRule, check_tests, heterogeneity_table,
-    pooled_table, studies_table,
+    self as meta, Effect, Method, Prediction, TestRule, check_named, check_tests,
+    heterogeneity_table, pooled_table, studies_table,
 };
 use tributary_stats::effect_size::{Measure, StudyData};
 
@@ -162,6 +162,12 @@ impl OneRound for MetaAnalysis {
                 Fault::new("/methods", "expected a method at least").hint("methods = [\"REML\"]"),
             );
         }
+        let tests = options.tests.as_deref().unwrap_or_default();
+        faults.extend(check_named(&options.methods, tests).err().map(|error| {
+            let at =
+                if check_named(&options.methods, &[]).is_err() { "/methods" } else { "/tests" };
+            Fault::new(at, error.to_string())
+        }));
         match &options.tests {
             Some(tests) if tests.is_empty() => {
                 faults
