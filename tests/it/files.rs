@@ -280,6 +280,9 @@ fn a_file_without_a_header_does_not_show_its_first_record() {
     small.says(2, &[], "known:");
     let other = with_header(&forty()).replace(',', ";");
     Small::survival(&other).says(2, &["holds \";\"; write delimiter = \";\""], "");
+    // A name is only likely if most of its letters are there.
+    let far = with_header(&forty()).replace("stage", "s");
+    Small::survival(&far).says(2, &["has no column `stage`", "known: event, s, time"], "did you");
     // Of a file with a header, the likely name is shown.
     let near = with_header(&forty()).replace("stage", "stagf");
     Small::survival(&near).says(2, &["has no column `stage`", "did you mean `stagf`?"], "");
@@ -500,6 +503,25 @@ fn dates_in_the_future_and_years_of_two_digits_are_told() {
         &mapping.replace("[columns]", "two_digit_years_from = 1961\n[columns]"),
     );
     small.says(2, &["`day` is in the future in 20 of 21"], "");
+}
+
+/// Told when the mapping is read, whether or not it has dates. Times of day may stand beside a date.
+#[test]
+fn a_form_of_dates_must_be_one() {
+    let mapping = |form: &str| {
+        format!(
+            "[file]\ndate_format = \"{form}\"\n[columns]\ntime = \"time\"\nevent = \"event\"\nstage = \"stage\"\n"
+        )
+    };
+    let small = Small::survival(&with_header(&forty()));
+    for form in ["%Q", "%d.%m", "dd.mm.yyyy", "", "%"] {
+        small.write("S1/mapping.toml", &mapping(form));
+        small.says(2, &["mapping.toml:2", "not a form from which a date can be read"], "century");
+    }
+    for form in ["%d.%m.%Y", "%Y%m%d", "%d%b%Y", "%Y-%m-%d %H:%M:%S", "%Y/%j"] {
+        small.write("S1/mapping.toml", &mapping(form));
+        small.says(0, &["records mapped    40"], "");
+    }
 }
 
 #[test]

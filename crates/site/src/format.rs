@@ -67,12 +67,27 @@ impl FileFormat {
                 faults.push(Fault::new("/file/thousands", message).hint(hint));
             }
         }
-        if self.has_two_digit_years() && self.two_digit_years_from.is_none() {
+        if !self.gives_dates_back() {
+            let message =
+                format!("{:?} is not a form from which a date can be read", self.date_format);
+            let hint = "give day, month and year as they stand in the file, such as \"%d.%m.%Y\" for 31.12.1999";
+            faults.push(Fault::new("/file/date_format", message).hint(hint));
+        } else if self.has_two_digit_years() && self.two_digit_years_from.is_none() {
             let message = "two-digit years do not show the century";
             let hint = "write two_digit_years_from = 1925 under [file] if they are those of 1925 to 2024; a column with years of four \
                         digits is safer";
             faults.push(Fault::new("/file/date_format", message).hint(hint));
         }
+    }
+
+    /// Whether a date that is written in the form of dates can be read from it. Times of day may stand beside it.
+    fn gives_dates_back(&self) -> bool {
+        let noon =
+            jiff::civil::date(1999, 12, 31).at(12, 0, 0, 0).to_zoned(jiff::tz::TimeZone::UTC);
+        let Ok(noon) = noon else { return false };
+        let written = jiff::fmt::strtime::format(&self.date_format, &noon);
+        let read = written.and_then(|text| Date::strptime(&self.date_format, text));
+        read.is_ok_and(|date| date == noon.date())
     }
 
     /// Whether `%y`, or a form that contains it, stands in the form of dates.

@@ -223,7 +223,7 @@ pub(super) fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// "did you mean", or the whole list if nothing is near.
+/// "did you mean", or the whole list if no name is near.
 pub fn suggestion(found: &str, known: &[String]) -> String {
     match nearest(found, known) {
         Some(name) => format!("did you mean `{name}`?"),
@@ -231,12 +231,13 @@ pub fn suggestion(found: &str, known: &[String]) -> String {
     }
 }
 
-/// The known name that `found` may be a slip of.
+/// The known name that `found` may be a slip of: at most a third of its letters differ.
 pub(super) fn nearest<'a>(found: &str, known: &'a [String]) -> Option<&'a String> {
+    let length = |name: &str| name.chars().count().max(found.chars().count());
     known
         .iter()
         .map(|name| (strsim::damerau_levenshtein(found, name), name))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 3)
+        .filter(|(distance, name)| 3 * distance <= length(name))
         .map(|(_, name)| name)
 }
