@@ -140,7 +140,7 @@ impl Composer<'_> {
             steps: curve.steps,
             x_marks,
             y: (0.0, top.max(1e-6)),
-            percent: percent,
+            percent,
             across: None,
             x_label: self.word("survival.x_label")?,
             y_label: self.word(&key("y"))?,
