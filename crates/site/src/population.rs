@@ -275,10 +275,10 @@ mod tests {
         assert_eq!(missing(whole), ["males 2001, all ages", "females 2001, all ages"]);
         let without = |line: &str| missing(&whole.replace("2002", "2001").replacen(line, "", 1));
         assert_eq!(without("nothing"), [""; 0]);
-        assert_eq!(without("1,2001,1-4,5\n"), ["males 2001, ages 1–4"]);
+        assert_eq!(without("1,2001,0,5\n"), ["males 2001, ages 0"]);
         assert_eq!(without("2,2001,5+,5\n"), ["females 2001, ages 5+"]);
         assert_eq!(without("2,2000,0-4,5\n"), ["females 2000, ages 0–4"]);
-        let together = "year,age,population\n2000,0,5\n2000,1,5\n2000,2,5\n2001,0,5\n2001,2,5\n";
-        assert_eq!(missing(together), ["2001, ages 1"]);
+        let together = "year,age,population\n2000,0,5\n2000,1,5\n2000,2,5\n2000,3,5\n2001,0,5\n2001,1,5\n2001,3,5\n";
+        assert_eq!(missing(together), ["2001, ages 2"]);
     }
 }
