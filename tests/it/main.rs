@@ -70,6 +70,7 @@ mod states;
 mod store; // the contract of the store, on both databases
 mod survival_oracles; // survival models against R
 mod tables; // tables about the population beside the records
+mod tutorial; // the model of the tutorial is what its chapter says
 mod vectors; // known answers of the protocol
 mod wilms; // the flagship study against R, and its mappings
 mod words; // a reader meets labels, not raw names

@@ -135,6 +135,7 @@ impl Composer<'_> {
             1.05 * top
         };
         let key = |what: &str| format!("figure.{}.{what}", model.kind);
+        let plain = if percent { "figure.lines.share" } else { "figure.lines.number" };
         let plot = LinePlot {
             series,
             steps: curve.steps,
@@ -143,13 +144,15 @@ impl Composer<'_> {
             percent,
             across: None,
             x_label: self.word("survival.x_label")?,
-            y_label: self.word(&key("y"))?,
+            y_label: self.word(&key("y")).or_else(|_| self.word(plain))?,
             numbers_label: self.word("survival.risk_label")?,
             labels: Vec::new(),
         };
         let level = self.level_words(model);
-        let caption =
-            self.say(&key("caption"), &[("level", &level), ("event", &self.event(model))])?;
+        let values = [("level", level.as_str()), ("event", &self.event(model))];
+        let caption = self
+            .say(&key("caption"), &values)
+            .or_else(|_| self.say("figure.lines.caption", &values))?;
         let alt = plot
             .series
             .iter()

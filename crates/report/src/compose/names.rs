@@ -189,12 +189,14 @@ impl Composer<'_> {
         if WORDED.contains(&column) { capital(text) } else { text.to_owned() }
     }
 
-    /// Title of a model, or what it is.
+    /// Title of a model, or what it is; a kind without a word of its own is called as on its card.
     pub(super) fn title(&self, model: &ModelResult) -> Composed<String> {
-        match &model.title {
-            Some(title) => Ok(title.clone()),
-            None => self.word(&format!("kind.{}", model.kind)),
+        if let Some(title) = &model.title {
+            return Ok(title.clone());
         }
+        self.word(&format!("kind.{}", model.kind)).or_else(|missing| {
+            tributary_models::find(&model.kind).map(|m| m.card().title.to_owned()).ok_or(missing)
+        })
     }
 }
 
