@@ -275,9 +275,16 @@ impl Model for CountRegression {
         let persons = counts.cases.iter().chain(&counts.unknown_age).sum::<f64>() as usize;
         match question {
             Question::Start => {
-                let products = options.products(&options.cells(layout, &counts));
+                let cells = options.cells(layout, &counts);
+                let products = options.products(&cells);
                 let pair = Axis::numbered("pair", products.len());
-                Ok(start.sums("products", vec![pair], products))
+                // A site without person-years has no level of its own.
+                let is_followed = cells.iter().any(|cell| cell.time > 0.0);
+                Ok(start.sums("products", vec![pair], products).sums(
+                    "sites_followed",
+                    Vec::new(),
+                    vec![f64::from(u8::from(is_followed))],
+                ))
             }
             Question::At { theta, .. } => {
                 if theta.len() != names.len() {
@@ -331,7 +338,8 @@ impl Model for CountRegression {
         match ascend(rounds, options.max_evaluations, &[], &[], &kept, || begin)? {
             Ascent::Ask(question) => Ok(Step::Ask(question)),
             Ascent::Ended(fitted) => {
-                finish(options, &mut estimate, fitted, &names, events);
+                let followed = first.pooled.one("sites_followed")?;
+                finish(options, &mut estimate, fitted, &names, [events, followed]);
                 Ok(Step::Done(Box::new(estimate)))
             }
         }
@@ -387,7 +395,7 @@ fn finish(
     estimate: &mut Estimate,
     mut fitted: Fitted,
     names: &[String],
-    events: f64,
+    [events, followed]: [f64; 2],
 ) {
     let usable = matches!(fitted.status, Status::Ok | Status::Monotone);
     // A variance that runs to 0 is at its border; the rest is where it should be.
@@ -460,7 +468,7 @@ fn finish(
     if !variation.rows.is_empty() {
         estimate.tables.push(variation);
     }
-    let levels = if options.site == Site::Fixed { estimate.sites } else { 0 };
+    let levels = if options.site == Site::Fixed { followed as usize } else { 0 };
     estimate.tables.push(fitted.summary_with(events, events, levels));
     estimate.fit = Some(fitted.record);
 }

@@ -1,4 +1,5 @@
 //! One file per model; this one lists them.
+#![deny(clippy::disallowed_methods)]
 
 pub mod age_period_cohort;
 pub mod agreement;

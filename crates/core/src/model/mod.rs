@@ -1,4 +1,5 @@
 //! A model, split at the border: `summarise` runs in each country, `advance` at the hub. Both are pure.
+#![deny(clippy::disallowed_methods)]
 
 mod design;
 mod event_counts;
