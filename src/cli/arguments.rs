@@ -107,6 +107,20 @@ pub(super) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Print the completions of a shell
+    ///
+    /// Example: tributary completions bash > /etc/bash_completion.d/tributary
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command
+    ///
+    /// Example: tributary manual /usr/local/share/man/man1
+    Manual {
+        /// Folder for the pages
+        folder: PathBuf,
+    },
 }
 
 #[cfg(feature = "hub")]

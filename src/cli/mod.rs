@@ -36,6 +36,7 @@ mod results_folder;
 mod run;
 #[cfg(feature = "hub")]
 mod serve;
+mod shell;
 #[cfg(feature = "site")]
 mod site;
 #[cfg(feature = "hub")]
@@ -110,6 +111,8 @@ pub fn main() -> ExitCode {
             Err(anyhow::anyhow!("no ledger file was given"))
         }
         Command::Meta(arguments) => meta::meta(&arguments),
+        Command::Completions { shell } => Ok(shell::completions(shell)),
+        Command::Manual { folder } => shell::manual(&folder),
         Command::Models { kind } => models::models(kind.as_deref()),
         Command::Report { results, format, out, force } => {
             report::report(&results, &format, out.as_deref(), force)

@@ -64,6 +64,7 @@ mod reports; // every status and choice has its words
 mod restricted_means; // at their borders
 mod results_folder; // results replace results, and nothing else
 mod sealed; // sealed sums equal plain sums
+mod shell; // completions, manual pages, units
 mod simulation; // random operations, crashes, lost and repeated messages
 mod site_rates; // sites side by side
 mod states;
