@@ -86,7 +86,7 @@ impl Statistic for Ratings {
             .with(not_known.shown(), Support::OwnCounts))
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let array = summary.array("ratings")?;
         let by_site = array.rule() == Rule::Stack;
         let [.., first, second] = array.axes() else {

@@ -154,7 +154,7 @@ impl Statistic for Distributions {
         Ok(draft)
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let persons = summary.array("persons")?;
         let by_site = persons.rule() == Rule::Stack;
         let groups = persons.levels(if by_site { "site" } else { "group" }).to_vec();

@@ -397,12 +397,12 @@ impl Model for FineGray {
         let common = common.with(whole(&evaluations[at].beta));
         let told = broadcast(&record[at].1, &common.days);
         let Broadcast { hazard, mean, .. } = told;
-        let last = &rounds[rounds.len() - 1].pooled;
-        let score = rounds.iter().find(|r| r.pooled.has("censoring_score"));
+        let last = &rounds[rounds.len() - 1];
+        let score = rounds.iter().find(|r| matches!(r.params, Params::CensoringScore { .. }));
         let Some(score) = score else {
             return Ok(Step::Ask(Params::CensoringScore { common, hazard, mean }));
         };
-        if !last.has("meat") {
+        if !matches!(last.params, Params::Meat { .. }) {
             let q = score.pooled.get("censoring_score")?;
             let at = |day: i32| n_risk[day as usize];
             let censoring_hazard =
@@ -410,7 +410,7 @@ impl Model for FineGray {
             let ratio = (0..q.len()).map(|i| q[i] / at(curve.days[i / p])).collect();
             return Ok(Step::Ask(Params::Meat { common, hazard, mean, censoring_hazard, ratio }));
         }
-        let cells = last.get("meat")?;
+        let cells = last.pooled.get("meat")?;
         let middle = DMatrix::from_fn(kept.len(), kept.len(), |i, j| {
             cells[packed(kept[i.max(j)], kept[i.min(j)])]
         });

@@ -61,7 +61,7 @@ impl Statistic for Counts {
         Ok(draft.with(left_out.shown(), Support::OwnCounts))
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let left_out = summary.array("left_out")?.cells();
         let shown = |i: usize| left_out.get(i).copied().flatten().unwrap_or(f64::NAN);
         Ok(Self { counts: EventCounts::from_summary(summary)?, left_out: [shown(0), shown(1)] })

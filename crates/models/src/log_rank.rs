@@ -137,7 +137,7 @@ impl Statistic for Answer {
         }
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         if summary.array("covariance").is_err() {
             return Ok(Self::Counted(EventCounts::from_summary(summary)?));
         }

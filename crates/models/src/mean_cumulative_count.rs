@@ -218,7 +218,7 @@ impl Model for MeanCumulativeCount {
         let table = Counts { time, n_risk: group.n_risk.clone(), events, terminal };
         let curve = mean_count(&table);
         let last = rounds.last().ok_or(FitError::NoRounds)?;
-        if !last.pooled.has("squared_influence") && !curve.time.is_empty() {
+        if matches!(last.params, Params::Counts) && !curve.time.is_empty() {
             let MeanCount { time, n_risk, count, before, rate, terminal } = curve;
             let params = Params::Influence { time, n_risk, count, before, rate, terminal };
             return Ok(Step::Ask(params));
@@ -237,11 +237,9 @@ impl Model for MeanCumulativeCount {
         let n = first.pooled.one("persons")?;
         groups.push(vec![n.into(), total.into(), deaths.into(), status.into()]);
         let followed = counts.followed_to(0, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
-        let none = vec![0.0; options.times_years.len()];
-        let variance = if last.pooled.has("squared_influence") {
-            last.pooled.get("squared_influence")?.to_vec()
-        } else {
-            none
+        let variance = match last.params {
+            Params::Influence { .. } => last.pooled.get("squared_influence")?.to_vec(),
+            Params::Counts => vec![0.0; options.times_years.len()],
         };
         let columns =
             ["time_years", "n_risk", "estimate", "std_error", "conf_low", "conf_high", "status"];

@@ -98,7 +98,7 @@ impl Statistic for OwnEstimates {
             .fitted(self.parameters, self.events))
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let array = summary.array("own_estimate")?;
         // A hidden estimate leaves its site without one.
         let cell = |i: usize| array.cells().get(i).copied().flatten();

@@ -72,7 +72,7 @@ impl Statistic for Parts {
         Ok(draft.with(array.shown(), Support::OwnCounts))
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let array = summary.array("records")?;
         Ok(Self {
             sites: array.levels("site").to_vec(),

@@ -368,7 +368,7 @@ impl Model for Prevalence {
         rounds: &[Round<Params, Sums>],
     ) -> Result<Step<Params>, FitError> {
         let last = rounds.last().ok_or(FitError::NoRounds)?;
-        if !last.pooled.has("alive") {
+        if matches!(last.params, Params::Counts) {
             let counts = last.pooled.read_event_counts()?;
             let grid = TimeGrid::daily(options.horizon_days.unwrap_or(0));
             let survival = (0..counts.groups.len()).map(|g| curve(&counts, g, &grid)).collect();

@@ -142,7 +142,7 @@ impl Statistic for Sites {
         Ok(draft.with(told, Support::PerCell(support)).with(public, Support::Public))
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let (cases, public) = (summary.array("cases")?, summary.array("population")?);
         let sites = cases.levels("site").to_vec();
         let at =

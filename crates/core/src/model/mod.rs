@@ -219,11 +219,11 @@ pub enum FitError {
 }
 
 /// The statistic of a model: typed inside, labelled arrays on the way.
-pub trait Statistic: Sized {
+pub trait Statistic<Q = ()>: Sized {
     /// Arrays with the persons behind them.
     fn into_draft(self) -> Result<Draft, LayoutError>;
-    /// Reads pooled arrays back.
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError>;
+    /// Reads back the pooled arrays that answer `question`.
+    fn from_summary(question: &Q, summary: &Summary) -> Result<Self, LayoutError>;
 }
 
 /// One round that all sites have answered.
@@ -253,7 +253,7 @@ pub trait Model: Sync + 'static {
     /// What the hub asks with; holds no site's data.
     type Params: Serialize + DeserializeOwned;
     /// What a site answers.
-    type Statistic: Statistic;
+    type Statistic: Statistic<Self::Params>;
 
     /// The card.
     fn card(&self) -> &'static ModelCard;
@@ -411,8 +411,9 @@ impl<M: Model> AnyModel for M {
         let rounds = rounds
             .iter()
             .map(|round| {
-                let pooled = M::Statistic::from_summary(&round.pooled)?;
-                Ok(Round { params: read(&round.params)?, pooled, sites: round.sites })
+                let params = read(&round.params)?;
+                let pooled = M::Statistic::from_summary(&params, &round.pooled)?;
+                Ok(Round { params, pooled, sites: round.sites })
             })
             .collect::<Result<Vec<_>, FitError>>()?;
         match Model::advance(self, &options, &rounds)? {

@@ -144,7 +144,7 @@ impl Sums {
     }
 }
 
-impl Statistic for Sums {
+impl<Q> Statistic<Q> for Sums {
     fn into_draft(self) -> Result<Draft, LayoutError> {
         let mut draft = Draft::new(self.persons);
         for entry in self.arrays {
@@ -158,7 +158,7 @@ impl Statistic for Sums {
         Ok(draft)
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
+    fn from_summary(_: &Q, summary: &Summary) -> Result<Self, LayoutError> {
         let mut sums = Self::default();
         for array in summary.arrays() {
             // Only arrays that are printed as they are can have hidden cells; those are read as "not a number".

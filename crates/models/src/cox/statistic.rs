@@ -6,6 +6,8 @@ use tributary_core::{
 };
 use tributary_stats::cox::{Derivatives, RiskSums, Trend};
 
+use super::Params;
+
 /// Who is in the answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Totals {
@@ -91,7 +93,7 @@ impl Answer {
     }
 }
 
-impl Statistic for Answer {
+impl Statistic<Params> for Answer {
     fn into_draft(self) -> Result<Draft, LayoutError> {
         let Totals { persons, events, missing, never_at_risk } = self.totals();
         let support = || Support::Whole(persons as u64);
@@ -111,8 +113,7 @@ impl Statistic for Answer {
         }
     }
 
-    fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
-        let has = |name: &str| summary.array(name).is_ok();
+    fn from_summary(question: &Params, summary: &Summary) -> Result<Self, LayoutError> {
         let numbers = |name: &str| summary.numbers(name);
         let cells = numbers("totals")?;
         let total = |i: usize| cells.get(i).copied().unwrap_or(0.0);
@@ -123,50 +124,50 @@ impl Statistic for Answer {
             never_at_risk: total(3),
         };
         let terms = |name: &str| Ok::<_, LayoutError>(summary.array(name)?.levels("term").to_vec());
-        if has("events") {
-            let counts = EventCounts::from_summary(summary)?;
-            return Ok(Self::Counts {
+        Ok(match question {
+            Params::Counts => Self::Counts {
                 totals,
-                counts,
+                counts: EventCounts::from_summary(summary)?,
                 terms: terms("sum_x")?,
                 sum_x: numbers("sum_x")?,
-            });
-        }
-        if has("meat") {
-            let meat = Meat {
-                persons: numbers("meat")?,
-                site: numbers("meat_site")?,
-                site_corrected: numbers("meat_site_corrected")?,
-            };
-            return Ok(Self::Meat { totals, terms: terms("meat_terms")?, meat });
-        }
-        if has("trend_score") {
-            let trend = Trend {
-                score: numbers("trend_score")?,
-                cross: numbers("trend_cross")?,
-                information: numbers("trend_information")?,
-            };
-            return Ok(Self::Trend { totals, terms: terms("trend_score")?, trend });
-        }
-        if has("deaths") {
-            let terms = terms("sum_x")?;
-            let deaths = numbers("deaths")?;
-            let sums = RiskSums {
-                p: terms.len(),
-                sum_x: numbers("sum_x")?,
-                s: [numbers("s0")?, numbers("s1")?, numbers("s2")?],
-                t: [numbers("t0")?, numbers("t1")?, numbers("t2")?],
-                untold: numbers("untold")?.iter().sum(),
-                deaths,
-            };
-            return Ok(Self::RiskSums { totals, terms, days: sums.deaths.len(), sums });
-        }
-        let log_likelihood = numbers("log_likelihood")?.iter().sum();
-        let derivatives = Derivatives {
-            log_likelihood,
-            score: numbers("score")?,
-            information: numbers("information")?,
-        };
-        Ok(Self::Derivatives { totals, terms: terms("score")?, derivatives })
+            },
+            Params::Meat { .. } => {
+                let meat = Meat {
+                    persons: numbers("meat")?,
+                    site: numbers("meat_site")?,
+                    site_corrected: numbers("meat_site_corrected")?,
+                };
+                Self::Meat { totals, terms: terms("meat_terms")?, meat }
+            }
+            Params::Trend { .. } => {
+                let trend = Trend {
+                    score: numbers("trend_score")?,
+                    cross: numbers("trend_cross")?,
+                    information: numbers("trend_information")?,
+                };
+                Self::Trend { totals, terms: terms("trend_score")?, trend }
+            }
+            Params::RiskSums { .. } => {
+                let terms = terms("sum_x")?;
+                let deaths = numbers("deaths")?;
+                let sums = RiskSums {
+                    p: terms.len(),
+                    sum_x: numbers("sum_x")?,
+                    s: [numbers("s0")?, numbers("s1")?, numbers("s2")?],
+                    t: [numbers("t0")?, numbers("t1")?, numbers("t2")?],
+                    untold: numbers("untold")?.iter().sum(),
+                    deaths,
+                };
+                Self::RiskSums { totals, terms, days: sums.deaths.len(), sums }
+            }
+            Params::Derivatives { .. } => {
+                let derivatives = Derivatives {
+                    log_likelihood: numbers("log_likelihood")?.iter().sum(),
+                    score: numbers("score")?,
+                    information: numbers("information")?,
+                };
+                Self::Derivatives { totals, terms: terms("score")?, derivatives }
+            }
+        })
     }
 }
