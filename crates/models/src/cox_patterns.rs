@@ -479,6 +479,8 @@ mod tests {
     #[test]
     fn a_pattern_number_gives_its_levels_back() {
         let options: Options = serde_json::from_value(serde_json::json!({
+            "followup": { "time": "time", "event": "event" },
+            "confidence_level": 0.95,
             "covariates": ["a", "b"],
             "levels": [["x", "y"], ["1", "2", "3"]],
         }))

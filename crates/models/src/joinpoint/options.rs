@@ -222,7 +222,11 @@ mod tests {
 
     #[test]
     fn a_search_that_would_not_end_is_refused_with_what_to_do() {
-        let faults = |json: serde_json::Value, years: usize| {
+        let faults = |mut json: serde_json::Value, years: usize| {
+            json["confidence_level"] = 0.95.into();
+            json["incidence"] = serde_json::json!({
+                "age": "age", "year": "year", "ages": [0], "years": [2000, 2001],
+            });
             let options: Options = serde_json::from_value(json).unwrap();
             let faults = options.too_much(years);
             faults.iter().map(|f| format!("{}: {}", f.pointer, f.message)).collect::<Vec<_>>()
