@@ -224,7 +224,6 @@ pub(super) fn meta(arguments: &MetaArguments) -> anyhow::Result<Ending> {
         folder.write(&results)?;
     }
     print(arguments.format, &estimate)?;
-    #[cfg(feature = "serving")]
     if estimate.status != Status::Ok {
         return Ok(Ending::Look);
     }

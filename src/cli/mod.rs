@@ -62,7 +62,6 @@ pub(crate) enum Ending {
     /// Done.
     Done,
     /// Answered, but look: refusals, no convergence, or somebody else's turn.
-    #[cfg(feature = "serving")]
     Look,
 }
 
@@ -120,7 +119,6 @@ pub fn main() -> ExitCode {
     };
     match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
-        #[cfg(feature = "serving")]
         Ok(Ending::Look) => ExitCode::from(1),
         Err(error) => {
             eprintln!("{}", message(&error));
