@@ -246,7 +246,7 @@ pub enum Step<P> {
     Done(Box<Estimate>),
 }
 
-/// A model. Adding one is a file in `models/` and a line in [`tributary_models::MODELS`]; one that asks once is a [`OneRound`].
+/// A model. Adding one is a file in `models/` and a line in the list of `tributary-models`; one that asks once is a [`OneRound`].
 pub trait Model: Sync + 'static {
     /// What the analyst chooses.
     type Options: Serialize + DeserializeOwned + JsonSchema;
