@@ -28,15 +28,18 @@ pub(super) fn report(
 ) -> anyhow::Result<Ending> {
     let text =
         fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let results: Results = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a results.json file", path.display()))?;
-    if results.results_version != RESULTS_VERSION {
-        let found = results.results_version;
+    let is_none = || format!("{} is not a results.json file", path.display());
+    let whole: serde_json::Value = serde_json::from_str(&text).with_context(is_none)?;
+    // Another version may have another form: it is told before the form is read.
+    let found = &whole["results_version"];
+    if found.is_number() && *found != RESULTS_VERSION {
         bail!(
-            "{} has results_version {found}; this program reads version {RESULTS_VERSION}",
-            path.display()
+            "{} has results_version {found}, expected {RESULTS_VERSION}: run the analysis again, or use the version of the program that wrote it ({})",
+            path.display(),
+            whole["provenance"]["engine_version"].as_str().unwrap_or("not stated")
         );
     }
+    let results: Results = serde_json::from_value(whole).with_context(is_none)?;
     let folder = out.or_else(|| path.parent()).unwrap_or_else(|| Path::new("."));
     let name = |format: &Format| match format {
         Format::Html => "report.html",

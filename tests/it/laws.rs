@@ -14,7 +14,7 @@ use tributary::{
 };
 
 use crate::{
-    pooling::{estimates, plan, run},
+    pooling::{estimates, plan, run, untrue_columns},
     wilms::{SITES, registry, study},
 };
 
@@ -92,6 +92,14 @@ fn every_card_has_an_example_that_runs_and_names_its_sources() {
         // "none" is a whole answer to how pooling differs.
         assert!(!card.differs.is_empty(), "{}", card.kind);
     }
+}
+
+#[test]
+fn every_column_is_what_it_says() {
+    let plan = examples(&open());
+    let found = estimates(&run(&plan, &sites(&plan, &SITES), &open()).0);
+    let untrue = untrue_columns(found.values().flat_map(|estimate| &estimate.tables));
+    assert!(untrue.is_empty(), "{untrue:#?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use tributary::{
     cohort::{Cohort, Column, Flow, SiteData, SiteTables},
-    estimate::Estimate,
+    estimate::{Estimate, Table, Unit, Value},
     hub, models,
     plan::{Plan, fingerprint},
     run::{Answer, Effect, Event, Outcome, Question, Run, RunState},
@@ -235,15 +235,43 @@ pub fn run(plan: &Plan, sites: &[(SiteId, SiteData)], policy: &Policy) -> (Run, 
     (run, events)
 }
 
+/// What the columns of these tables say of themselves and their cells deny.
+pub fn untrue_columns<'a>(tables: impl Iterator<Item = &'a Table>) -> Vec<String> {
+    let mut untrue = Vec::new();
+    for table in tables {
+        for (c, field) in table.columns.iter().enumerate() {
+            let cells = || table.rows.iter().map(|row| &row[c]);
+            let is_text = field.unit == Unit::Text;
+            let denied = cells().any(|cell| match cell {
+                Value::None => false,
+                Value::Number(_) => is_text,
+                Value::Text(_) => !is_text,
+            });
+            let lost = field.is_limit() && field.of.is_none();
+            if denied || lost {
+                untrue.push(format!(
+                    "{}.{}: {:?} {:?}",
+                    table.name, field.name, field.role, field.unit
+                ));
+            }
+        }
+    }
+    untrue
+}
+
 /// Estimates of a run by model id.
 pub fn estimates(run: &Run) -> BTreeMap<String, Estimate> {
-    run.models
+    let found: BTreeMap<String, Estimate> = run
+        .models
         .iter()
         .map(|model| match &model.outcome {
             Some(Outcome::Estimate(estimate)) => (model.id.clone(), (**estimate).clone()),
             other => panic!("{}: {other:?}", model.id),
         })
-        .collect()
+        .collect();
+    let untrue = untrue_columns(found.values().flat_map(|estimate| &estimate.tables));
+    assert!(untrue.is_empty(), "{untrue:#?}");
+    found
 }
 
 /// A number of a table: the row in which all of `keys` hold.

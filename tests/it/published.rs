@@ -4,7 +4,9 @@ use std::{fs, process::Command};
 
 use serde_json::Value;
 
-use crate::pooling::{close, path};
+use tributary::results::Results;
+
+use crate::pooling::{close, path, untrue_columns};
 
 fn run(arguments: &[&str]) -> (i32, String, String) {
     let out =
@@ -231,6 +233,51 @@ fn the_full_report_renders_again_to_the_same_bytes() {
         .unwrap();
     assert!(status.success());
     assert_eq!(html, fs::read_to_string(again.join("report.html")).unwrap());
+}
+
+/// What the columns of every table say of themselves is true, and a file of another version is told as such.
+#[test]
+fn the_columns_of_results_are_what_they_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| path(&format!("tests/reference/{name}")).display().to_string();
+    let outcomes = ["--measure", "HR", "--outcome", "outcome", "--correlation", "0.5"];
+    let regression = ["--measure", "RR", "--moderators", "ablat", "--permutations", "99"];
+    let dose = ["--dose", "dose", "--knots", "3", "--method", "REML", "--test", "z"];
+    let cases: [(&str, &[&str]); 6] = [
+        ("bcg_counts.csv", &["--measure", "OR", "--method", "EE,DL,REML,MH,PETO,GLMM-UM.FS"]),
+        ("bcg_counts.csv", &regression),
+        ("nielweise2007.csv", &["--measure", "OR", "--method", "BETABIN,BAYES"]),
+        ("pritz.csv", &["--measure", "PLO"]),
+        ("riley_long.csv", &outcomes),
+        ("doses.csv", &dose),
+    ];
+    let mut untrue = Vec::new();
+    for (i, (data, options)) in cases.into_iter().enumerate() {
+        let out = folder.path().join(i.to_string());
+        let data_file = file(data);
+        let arguments = [&[&*data_file], options, &["--out", out.to_str().unwrap()]].concat();
+        let (code, _, error) = run(&arguments);
+        assert!(code < 2, "{data}: {error}");
+        let text = fs::read_to_string(out.join("results.json")).unwrap();
+        let results: Results = serde_json::from_str(&text).unwrap();
+        let estimates = results.models.iter().filter_map(|m| m.estimate());
+        let columns = untrue_columns(estimates.flat_map(|e| &e.tables));
+        untrue.extend(columns.into_iter().map(|column| format!("{data}: {column}")));
+        if i == 0 {
+            let old = folder.path().join("old.json");
+            let old_text = text.replace("\"results_version\": 2", "\"results_version\": 1");
+            assert_ne!(text, old_text);
+            fs::write(&old, old_text.replace("\"role\"", "\"part\"")).unwrap();
+            let told =
+                Command::new(env!("CARGO_BIN_EXE_tributary")).arg("report").arg(&old).output();
+            let told = String::from_utf8(told.unwrap().stderr).unwrap();
+            assert!(
+                told.contains("results_version 1, expected 2: run the analysis again"),
+                "{told}"
+            );
+        }
+    }
+    assert!(untrue.is_empty(), "{untrue:#?}");
 }
 
 /// Conditional exact odds ratio, generalised Q and both kinds of limits of τ²: the numbers of `metafor` and `fisher.test`'s kin.

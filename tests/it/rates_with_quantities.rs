@@ -103,10 +103,10 @@ fn rates_by_band_are_those_of_a_patient_at_reference_levels_and_means() {
         }
     }
     let values = found.table("reference_values").unwrap();
-    assert_eq!(values.text(0, "value"), "1");
+    assert_eq!(values.text(0, "level"), "1");
     let ages: Vec<f64> = frame.text("age").iter().map(|a| a.parse().unwrap()).collect();
     close(
-        values.number(1, "value").unwrap(),
+        values.number(1, "mean").unwrap(),
         ages.iter().sum::<f64>() / frame.rows as f64,
         1e-12,
         "mean age",

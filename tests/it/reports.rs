@@ -9,7 +9,7 @@ use tributary::{
 };
 
 use crate::{
-    pooling::{Frame, plan, run},
+    pooling::{Frame, plan, run, untrue_columns},
     sealed::{FURTHER, with_everything},
     survival_oracles::lung,
 };
@@ -26,7 +26,11 @@ fn pooled(frame: &Frame, models: &str, sites: usize, policy: &Policy) -> (Result
     let sites: Vec<_> =
         parts.iter().enumerate().map(|(i, rows)| (code(i), frame.site(rows))).collect();
     let (run, _) = run(&plan, &sites, policy);
-    (Results::of(&plan, &run, jiff::civil::date(2026, 1, 31)), run)
+    let results = Results::of(&plan, &run, jiff::civil::date(2026, 1, 31));
+    let estimates = results.models.iter().filter_map(|m| m.estimate());
+    let untrue = untrue_columns(estimates.flat_map(|e| &e.tables));
+    assert!(untrue.is_empty(), "{untrue:#?}");
+    (results, run)
 }
 
 fn text(results: &Results) -> String {

@@ -85,6 +85,7 @@ fn the_model_of_the_tutorial_pools_to_events_over_person_years() {
     close(table.number(0, "conf_high").unwrap(), 7.224_687_667_055_4 / years, 1e-8, "limit");
     assert_eq!(table.text(1, "status"), "NO_EVENTS");
     assert_eq!(table.columns[4].of.as_deref(), Some("estimate"));
+    assert_eq!(table.columns[4].unit, tributary::estimate::Unit::Rate);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Unit, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
@@ -444,8 +444,9 @@ impl Curves<'_> {
 
     /// Baseline of a patient with all covariates at their reference.
     fn baseline(&self) -> Table {
-        let mut table =
-            Table::new("baseline", &["time", "cumulative_hazard", "survival"]).shown(Shown::File);
+        let mut table = Table::new("baseline", &["time", "cumulative_hazard", "survival"])
+            .unit("survival", Unit::Share)
+            .shown(Shown::File);
         let beta: Vec<f64> = self.fitted.theta.iter().copied().collect();
         let mut hazard = 0.0;
         for [day, increment, _] in self.patterns.baseline(&beta, self.tie_rule()) {

@@ -153,11 +153,13 @@ impl Tables {
             averages: Table::new(
                 "averages",
                 &with(&["years", "percent", "percent_low", "percent_high", "p_value", "status"]),
-            ),
+            )
+            .worded(&["years"]),
             selection: Table::new(
                 "selection",
                 &with(&["joinpoints", "years", "loss", "bic", "bic3", "weighted_bic", "chosen"]),
-            ),
+            )
+            .worded(&["years"]),
             tests: Table::new("tests", &with(&["test", "p_value", "alpha"])),
             series: Table::new(
                 "series",

@@ -293,7 +293,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         "conf_high",
         "status",
     ];
-    let mut times = Table::new("times", &columns).of_shares().drawn(
+    let mut times = Table::new("times", &columns).worded(&["survival"]).of_shares().drawn(
         &["approach", "survival"],
         false,
         Some(Beginning::One),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Field, Notice, Status, Table, Unit, Value},
+    estimate::{Estimate, Exactness, Notice, Status, Table, Unit, Value},
     limits::ConfidenceLevel,
     model::{Context, Exchanges, ModelCard, OneRound, Sums},
     spec::Fault,
@@ -97,17 +97,9 @@ impl OneRound for ExponentialRate {
         let level = (100.0 * options.confidence_level.share()).to_string();
         estimate.line("interval", "exact-poisson", &[("level", level)]);
         pooled.left_out_notices(&mut estimate);
-        let rate = |name: &str| Field::new(name, Unit::Rate);
-        let columns = vec![
-            "group".into(),
-            "n_event".into(),
-            "person_years".into(),
-            rate("estimate"),
-            rate("conf_low"),
-            rate("conf_high"),
-            "status".into(),
-        ];
-        let mut table = Table::of("constant_rates", columns);
+        let columns =
+            ["group", "n_event", "person_years", "estimate", "conf_low", "conf_high", "status"];
+        let mut table = Table::new("constant_rates", &columns).unit("estimate", Unit::Rate);
         let (events, days) = (pooled.get("events")?, pooled.get("days")?);
         for (g, group) in options.groups.iter().enumerate() {
             let years = days[g] / options.followup.year.days();

@@ -1,8 +1,7 @@
 //! The schema of a result table: what each column is called, what part it plays, and in what unit its numbers are.
 //!
 //! A name means the same in every table: `n_event` is a count of persons, `time_years` a time, `hr_low` the lower limit of `hr`. So a
-//! table is declared by its names alone, and a column whose unit depends on the model is declared with its unit, as
-//! [`share`]`("estimate")`.
+//! table is declared by its names alone, and a column whose unit depends on the model is given it, as by [`super::Table::unit`].
 
 use serde::{Deserialize, Serialize};
 
@@ -75,18 +74,25 @@ pub struct Field {
 }
 
 /// Columns that tell rows apart by words.
-const WORDS: [&str; 38] = [
-    "arm",
+const WORDS: [&str; 51] = [
+    "ages",
     "approach",
+    "band",
     "between",
     "cause",
+    "chosen",
     "compared",
+    "compared_with",
     "comparison",
     "component",
     "covariate",
+    "drift",
     "estimator",
+    "form",
     "from",
+    "from_age",
     "group",
+    "indicator",
     "interval",
     "kind",
     "level",
@@ -98,22 +104,28 @@ const WORDS: [&str; 38] = [
     "outcome",
     "patient",
     "quantity",
+    "rating",
     "reference",
     "reference_group",
     "scale",
     "segment",
     "sex",
+    "side",
     "site",
+    "source",
+    "stages",
     "standard",
     "state",
     "step",
+    "stratum",
     "study",
-    "survival",
     "term",
     "test",
     "to",
     "variable",
+    "variance",
     "weights",
+    "with",
 ];
 /// Columns of numbers that tell rows apart.
 const KEYS: [&str; 9] =
@@ -167,7 +179,7 @@ fn unit_of(name: &str) -> Unit {
         _ if name.starts_with("n_") || name.starts_with("sites") || COUNTS.contains(&name) => {
             Unit::Count
         }
-        _ if WORDS.contains(&name) => Unit::Text,
+        _ if WORDS.contains(&name) || name.ends_with("_flag") => Unit::Text,
         _ => Unit::Number,
     }
 }
@@ -199,26 +211,9 @@ impl Field {
     }
 }
 
-/// A column of proportions or probabilities.
-pub fn share(name: &str) -> Field {
-    Field::new(name, Unit::Share)
-}
-
 impl From<&str> for Field {
     fn from(name: &str) -> Self {
         Self::new(name, unit_of(name))
-    }
-}
-
-impl From<&&str> for Field {
-    fn from(name: &&str) -> Self {
-        Self::from(*name)
-    }
-}
-
-impl From<&Self> for Field {
-    fn from(field: &Self) -> Self {
-        field.clone()
     }
 }
 
@@ -249,7 +244,7 @@ mod tests {
     use super::*;
 
     fn table(names: &[&str]) -> Vec<Field> {
-        resolved(names.iter().map(Field::from).collect())
+        resolved(names.iter().map(|name| Field::from(*name)).collect())
     }
 
     #[test]
@@ -289,7 +284,11 @@ mod tests {
 
     #[test]
     fn limits_of_a_share_are_shares() {
-        let fields = resolved(vec!["time_years".into(), share("estimate"), "conf_low".into()]);
+        let fields = resolved(vec![
+            "time_years".into(),
+            Field::new("estimate", Unit::Share),
+            "conf_low".into(),
+        ]);
         assert_eq!(fields[2].unit, Unit::Share);
         assert_eq!(fields[0].unit, Unit::Years);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use field::{Field, Role, Unit, share};
+pub use field::{Field, Role, Unit};
 
 /// How close the result is to the same analysis of the physically pooled rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -220,18 +220,26 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty table. A column is given by its name, or as a [`Field`] where the name does not tell its unit.
-    pub fn new<'a, C>(name: &str, columns: &'a [C]) -> Self
-    where
-        Field: From<&'a C>,
-    {
-        Self::of(name, columns.iter().map(Field::from).collect())
+    /// An empty table. The names of its columns tell their units, where [`Self::unit`] does not.
+    pub fn new(name: &str, columns: &[&str]) -> Self {
+        let columns = field::resolved(columns.iter().map(|name| Field::from(*name)).collect());
+        Self { name: name.to_owned(), shown: Shown::Page, lines: None, columns, rows: Vec::new() }
     }
 
-    /// An empty table of these columns.
-    pub fn of(name: &str, columns: Vec<Field>) -> Self {
-        let columns = field::resolved(columns);
-        Self { name: name.to_owned(), shown: Shown::Page, lines: None, columns, rows: Vec::new() }
+    /// The same with another unit of a column, and of its limits.
+    #[must_use]
+    pub fn unit(mut self, column: &str, unit: Unit) -> Self {
+        if let Some(at) = self.position(column) {
+            self.columns[at] = Field::new(column, unit);
+            self.columns = field::resolved(self.columns);
+        }
+        self
+    }
+
+    /// The same with words in these columns, as far as it has them.
+    #[must_use]
+    pub fn worded(self, columns: &[&str]) -> Self {
+        columns.iter().fold(self, |table, column| table.unit(column, Unit::Text))
     }
 
     /// The same, shown elsewhere.

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use tributary_core::{
-    estimate::{Estimate, Exactness, FitRecord, Notice, Shown, Status, Table, Value},
+    estimate::{Estimate, Exactness, FitRecord, Notice, Shown, Status, Table, Unit, Value},
     model::Terms,
 };
 use tributary_stats::{
@@ -179,7 +179,9 @@ impl Outcome {
                 }
                 if let Some(steps) = baseline {
                     let columns = ["time", "cumulative_hazard", "survival"];
-                    let mut table = Table::new("baseline", &columns).shown(Shown::File);
+                    let mut table = Table::new("baseline", &columns)
+                        .unit("survival", Unit::Share)
+                        .shown(Shown::File);
                     for [day, hazard] in steps {
                         table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
                     }

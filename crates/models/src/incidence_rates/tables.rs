@@ -49,11 +49,13 @@ impl Tables {
             rates: Table::new(
                 "rates",
                 &with(&[&["age", "cases", "person_years", "rate"][..], &limits].concat()),
-            ),
+            )
+            .worded(&["period", "age"]),
             standardised: Table::new(
                 "standardised_rates",
                 &with(&[&["standard", "ages", "cases", "rate", "std_error"][..], &limits].concat()),
-            ),
+            )
+            .worded(&["period"]),
             cumulative: Table::new(
                 "cumulative",
                 &with(&[
@@ -66,8 +68,9 @@ impl Tables {
                     "risk_high",
                     "status",
                 ]),
-            ),
-            unknown_age: Table::new("unknown_age", &with(&["cases"])),
+            )
+            .worded(&["period"]),
+            unknown_age: Table::new("unknown_age", &with(&["cases"])).worded(&["period"]),
             sex_ratio: Table::new(
                 "sex_ratio",
                 &[
@@ -82,7 +85,8 @@ impl Tables {
                     "p_value",
                     "status",
                 ],
-            ),
+            )
+            .worded(&["period"]),
         }
     }
 

@@ -2,7 +2,7 @@
 //! a coarse grid.
 
 use tributary_core::{
-    estimate::{Shown, Status, Table, Value},
+    estimate::{Shown, Status, Table, Unit, Value},
     model::{EventCounts, GroupCounts},
 };
 use tributary_stats::{
@@ -70,7 +70,9 @@ impl Tables {
             "status",
         ];
         Self {
-            hazard: Table::new("cumulative_hazard", &hazard).shown(Shown::File),
+            hazard: Table::new("cumulative_hazard", &hazard)
+                .unit("survival", Unit::Share)
+                .shown(Shown::File),
             life: Table::new("life_table", &life).of_shares(),
             conditional: Table::new("conditional", &conditional).of_shares(),
             bracket: Table::new("bracket", &["group", "time_years", "lowest", "highest", "status"])

@@ -129,14 +129,12 @@ impl Shown<'_> {
         };
         let columns = ["band", column, "conf_low", "conf_high", "status"];
         let mut rates = Table::new("reference_rates", &columns);
-        let mut at = Table::new("reference_values", &["variable", "value"]);
+        let mut at = Table::new("reference_values", &["variable", "level", "mean"]);
         let values = self.options.reference_values(&start.centre);
         for name in &self.options.covariates {
             let value = &values[name];
-            let shown = value
-                .as_f64()
-                .map_or_else(|| Value::from(value.as_str().unwrap_or_default()), Value::number);
-            at.push(vec![name.into(), shown]);
+            let level = value.as_str().map_or(Value::None, Value::from);
+            at.push(vec![name.into(), level, value.as_f64().into()]);
         }
         let design = &self.options.design;
         let x: Vec<f64> = design.iter().map(|term| term.value(&values).unwrap_or(0.0)).collect();

@@ -68,7 +68,7 @@ impl Tables {
             "rate_high",
             "status",
         ];
-        let prevalence = Table::new("prevalence", &columns);
+        let prevalence = Table::new("prevalence", &columns).worded(&["age"]);
         let columns = ["group", "sex", "duration", "rate", "conf_low", "conf_high", "status"];
         Self {
             per,

@@ -25,7 +25,7 @@ pub(super) struct Tables {
 impl Tables {
     pub(super) fn new() -> Self {
         let with = |name: &str, rest: &[&'static str]| {
-            Table::new(name, &[&["group", "sex"][..], rest].concat())
+            Table::new(name, &[&["group", "sex"][..], rest].concat()).worded(&["period", "age"])
         };
         Self {
             base: with(

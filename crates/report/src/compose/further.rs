@@ -153,7 +153,7 @@ impl Composer<'_> {
                 "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
                 "term" => self.named_term(model, text)?,
                 "variable" => self.results.dictionary.label(text).to_owned(),
-                "value" if table.name == "reference_values" => {
+                "level" if table.position("variable").is_some() => {
                     let variable = self.results.dictionary.get(table.text(row, "variable"));
                     variable.map_or(text.as_str(), |v| v.level_label(text)).to_owned()
                 }
