@@ -8,6 +8,8 @@ use clap::{Parser, Subcommand};
 #[cfg(feature = "site")]
 use super::exchange;
 use super::{analysis, meta, report};
+#[cfg(feature = "site")]
+use crate::summary::SiteId;
 
 /// Pooled analysis of rare-cancer studies: records stay in their country, only sums leave it
 #[derive(Debug, Parser)]
@@ -197,10 +199,13 @@ pub(super) enum SiteCommand {
     },
     /// Generate the signing key of a site
     ///
-    /// Example: tributary site keygen keys
+    /// Example: tributary site keygen keys --code XA
     Keygen {
         /// Folder for the key file
         folder: PathBuf,
+        /// Code of the site in the study, as the secretariat gave it
+        #[arg(long, value_parser = SiteId::new)]
+        code: SiteId,
     },
     /// Run the agent of a site: fetch questions from the hub and answer those that are approved
     ///

@@ -10,13 +10,15 @@ use crate::seal::Roster;
 use crate::seal::{OpeningKey, write_opening};
 #[cfg(feature = "serving")]
 use crate::seal::{SigningKey, write_signing};
+#[cfg(feature = "site")]
+use crate::summary::SiteId;
 
 /// Whose keys.
 #[cfg(feature = "serving")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Party {
     #[cfg(feature = "site")]
-    Site,
+    Site(SiteId),
     #[cfg(feature = "hub")]
     Hub,
     #[cfg(feature = "hub")]
@@ -36,9 +38,9 @@ pub(super) fn generate(party: Party, folder: &Path) -> anyhow::Result<Ending> {
     let signing = String::from(signing.public());
     match party {
         #[cfg(feature = "site")]
-        Party::Site => say!(
-            "# for roster.toml; replace XX with the code of the site\n[sites.XX]\nsigning_key = \"{signing}\""
-        ),
+        Party::Site(code) => {
+            say!("# for roster.toml\n[sites.{}]\nsigning_key = \"{signing}\"", code.as_str());
+        }
         #[cfg(feature = "hub")]
         Party::Hub => say!("# for roster.toml\n[hub]\nsigning_key = \"{signing}\""),
         #[cfg(feature = "hub")]

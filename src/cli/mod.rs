@@ -137,7 +137,7 @@ fn site_command(command: SiteCommand) -> anyhow::Result<Ending> {
         SiteCommand::Preview { what, site, .. } => {
             site::preview(&what, &site.unwrap_or_else(|| PathBuf::from(".")))
         }
-        SiteCommand::Keygen { folder } => keys::generate(keys::Party::Site, &folder),
+        SiteCommand::Keygen { folder, code } => keys::generate(keys::Party::Site(code), &folder),
         SiteCommand::Agent { folder, with_parent } => agent::agent(&folder, with_parent),
         SiteCommand::Pending { folder } => agent::pending(&folder),
         SiteCommand::Show { folder, run } => agent::show(&folder, &run),

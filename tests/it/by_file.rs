@@ -190,12 +190,18 @@ fn a_registry_lists_shows_previews_and_decides() {
 fn keys_are_made_once_and_for_their_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let at = |part: &str| folder.path().join(part).display().to_string();
-    for (party, wanted) in
-        [("site", "[sites.XX]"), ("hub", "[hub]"), ("keyholder", "sealing_key = \"x25519:")]
-    {
-        let said = run(&[party, "keygen", &at(party)], 0);
+    for (party, code, wanted) in [
+        ("site", &["--code", "XA"][..], "[sites.XA]"),
+        ("hub", &[], "[hub]"),
+        ("keyholder", &[], "sealing_key = \"x25519:"),
+    ] {
+        let folder = at(party);
+        let command = [&[party, "keygen", &folder], code].concat();
+        let said = run(&command, 0);
         assert!(said.contains(wanted), "{said}");
-        let said = run(&[party, "keygen", &at(party)], 2);
+        let said = run(&command, 2);
         assert!(said.contains("signing.key"), "{said}");
     }
+    let said = run(&["site", "keygen", &at("other"), "--code", "X A"], 2);
+    assert!(said.contains("site code `X A`: expected 1 to 16 letters"), "{said}");
 }
