@@ -12,7 +12,10 @@ use tributary_core::{
     run::{Event, ModelRun, Next, Outcome, Progress, Run},
     summary::{CombineError, Policy, SiteId, Summary, Visibility, combine},
 };
-use tributary_models::{self as models};
+use tributary_models::{
+    self as models,
+    participation::{ALL_SITES, ANALYSED, FlowStep, number_of},
+};
 
 /// Pooled sums of the sealed models of a round, or why there is none.
 pub type Sums = BTreeMap<String, Result<Summary, String>>;
@@ -25,7 +28,7 @@ pub fn advance(run: &Run, round: usize, policy: &Policy, sums: &Sums) -> Event {
     let open = run.models.iter().filter(|m| m.outcome.is_none());
     let progress: BTreeMap<String, Progress> =
         open.map(|model| (model.id.clone(), step(run, model, policy, sums))).collect();
-    if let Some(reason) = nobody(run, &progress) {
+    if let Some(reason) = nobody(&progress) {
         return Event::Stopped { reason };
     }
     Event::Advanced { round, progress }
@@ -96,16 +99,13 @@ fn lost(run: &Run, model: &ModelRun) -> String {
 }
 
 /// Why the run makes no sense, if the participation of the first round says that nobody is analysed.
-fn nobody(run: &Run, progress: &BTreeMap<String, Progress>) -> Option<String> {
-    let participation = run.models.iter().find(|m| m.kind == "participation")?;
-    let Next::End(Outcome::Estimate(estimate)) = &progress.get(&participation.id)?.next else {
-        return None;
-    };
-    let flow = estimate.table("flow")?;
-    let last = (0..flow.rows.len())
-        .find(|&row| flow.text(row, "site") == "all" && flow.text(row, "step") == "analysed")?;
-    let empty = flow.number(last, "n") == Some(0.0);
-    empty.then(|| {
+fn nobody(progress: &BTreeMap<String, Progress>) -> Option<String> {
+    let flows = progress.values().filter_map(|progress| match &progress.next {
+        Next::End(Outcome::Estimate(estimate)) => Some(estimate.rows::<FlowStep>()),
+        _ => None,
+    });
+    let mut analysed = flows.filter_map(|flow| number_of(&flow, ALL_SITES, ANALYSED));
+    analysed.any(|n| n == 0.0).then(|| {
         "no record at any site meets the conditions of the population: check [population] of the analysis against the dictionary".into()
     })
 }

@@ -10,8 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Status, Table},
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
+    rows,
     spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -19,6 +20,34 @@ use tributary_core::{
 /// The model.
 #[derive(Debug)]
 pub struct Participation;
+
+/// Stands for all sites together.
+pub const ALL_SITES: &str = "all";
+/// Step of the flow: records of the national file.
+pub const RECEIVED: &str = "received";
+/// Step of the flow: records that the mapping could not read.
+pub const NOT_MAPPED: &str = "not mapped";
+/// Step of the flow: records that are in the analysis.
+pub const ANALYSED: &str = "analysed";
+/// Step of the flow: persons with the event.
+pub const EVENTS: &str = "events";
+/// Step of the flow: cases that the records stand for.
+pub const CASES: &str = "cases";
+
+rows! {
+    /// A step of the flow. Those between [`NOT_MAPPED`] and [`ANALYSED`] bear the names of conditions of the population.
+    pub struct FlowStep in "flow" {
+        pub site: String,
+        pub step: String,
+        pub n: Number,
+        pub status: Status,
+    }
+}
+
+/// The number of one step at one site.
+pub fn number_of(flow: &[FlowStep], site: &str, step: &str) -> Option<f64> {
+    flow.iter().find(|line| line.site == site && line.step == step)?.n
+}
 
 /// Options of `participation`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -139,7 +168,11 @@ impl OneRound for Participation {
         let mut estimate = Estimate::new(Exactness::Exact, sites);
         estimate.line("estimator", "counts-of-records", &[]);
         let Parts { sites, labels: parts, counts, cases } = pooled;
-        let mut table = Table::new("flow", &["site", "step", "n", "status"]);
+        let mut flow = Vec::new();
+        let line = |site: &str, step: &str, n: Option<f64>| {
+            let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
+            FlowStep { site: site.to_owned(), step: step.to_owned(), n, status }
+        };
         let total = |cells: &[Option<f64>]| cells.iter().copied().sum::<Option<f64>>();
         let mut pooled: Vec<(String, Option<f64>)> = Vec::new();
         for (s, site) in sites.iter().enumerate() {
@@ -148,28 +181,24 @@ impl OneRound for Participation {
             let chosen = |keep: &dyn Fn(&usize) -> bool| {
                 (0..parts.len()).filter(|i| keep(i)).map(|i| cells[i]).collect::<Vec<_>>()
             };
-            let mut steps = vec![("received".to_owned(), total(cells))];
+            let mut steps = vec![(RECEIVED.to_owned(), total(cells))];
             steps.extend(
                 (0..parts.len()).filter(|i| !is_analysed(i)).map(|i| (parts[i].clone(), cells[i])),
             );
-            steps.push(("analysed".to_owned(), total(&chosen(&is_analysed))));
+            steps.push((ANALYSED.to_owned(), total(&chosen(&is_analysed))));
             let events = parts.iter().position(|p| p == ANALYSED_WITH_EVENT);
-            steps.extend(events.map(|i| ("events".to_owned(), cells[i])));
-            steps.extend(cases.iter().map(|cases| ("cases".to_owned(), cases[s])));
+            steps.extend(events.map(|i| (EVENTS.to_owned(), cells[i])));
+            steps.extend(cases.iter().map(|cases| (CASES.to_owned(), cases[s])));
             for (i, (step, n)) in steps.into_iter().enumerate() {
-                let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
-                table.push(vec![site.into(), (&step).into(), n.into(), status.into()]);
+                flow.push(line(site, &step, n));
                 match pooled.get_mut(i) {
                     Some((_, sum)) => *sum = sum.zip(n).map(|(a, b)| a + b),
                     None => pooled.push((step, n)),
                 }
             }
         }
-        for (step, n) in pooled {
-            let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
-            table.push(vec![Value::from("all"), step.into(), n.into(), status.into()]);
-        }
-        estimate.tables.push(table);
+        flow.extend(pooled.into_iter().map(|(step, n)| line(ALL_SITES, &step, n)));
+        estimate.tables.push(Table::of(flow));
         Ok(estimate)
     }
 }

@@ -2,12 +2,14 @@
 //! fit. Reports, CSV files and figures all read these, so that they cannot disagree.
 
 mod field;
+mod row;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use field::{Field, Role, Unit};
+pub use row::{Cell, Column, Number, Row};
 
 /// How close the result is to the same analysis of the physically pooled rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +28,11 @@ pub enum Exactness {
 }
 
 /// What happened to a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Status {
     /// As it should be.
+    #[default]
     Ok,
     /// On the border of its range: 0, 1, τ² = 0.
     Boundary,
@@ -60,6 +63,24 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 14] = [
+        Self::Ok,
+        Self::Boundary,
+        Self::OneSided,
+        Self::NoEvents,
+        Self::NoRiskSet,
+        Self::BeyondFollowup,
+        Self::Monotone,
+        Self::Nonconverged,
+        Self::Multimodal,
+        Self::KTooSmall,
+        Self::Suppressed,
+        Self::NotIdentified,
+        Self::Extrapolated,
+        Self::Collapsed,
+    ];
+
     /// The status word.
     pub fn word(self) -> &'static str {
         match self {

@@ -1,20 +1,26 @@
 //! Pages of counts: participation, characteristics, agreement.
 
 use tributary_core::estimate::{Estimate, Table};
+use tributary_models::participation::{
+    ALL_SITES, ANALYSED, CASES, EVENTS, FlowStep, NOT_MAPPED, RECEIVED, number_of,
+};
 
 use super::{Block, Composed, Composer};
 use crate::{
     document::PrintTable,
-    figure::{FlowStep, flow},
+    figure::{FlowBox, flow},
     results::ModelResult,
 };
 
 impl Composer<'_> {
     pub(super) fn participation(&mut self, model: &ModelResult) -> Composed<Vec<Block>> {
         let Some(estimate) = model.estimate() else { return self.model(model) };
-        let Some(table) = estimate.table("flow") else { return self.model(model) };
+        let flow: Vec<FlowStep> = estimate.rows();
+        if flow.is_empty() {
+            return self.model(model);
+        }
         let mut blocks = vec![Block::Paragraph { text: self.word("participation.intro")? }];
-        let drawing = self.flow_figure(table)?;
+        let drawing = self.flow_figure(&flow)?;
         let name = format!("{}.flow", model.id);
         blocks.push(Block::Figure {
             name: name.clone(),
@@ -33,29 +39,27 @@ impl Composer<'_> {
             "columns.analysed",
             "columns.events",
         ])?;
-        let has_cases = step(table, "all", "cases").is_some();
+        let has_cases = number_of(&flow, ALL_SITES, CASES).is_some();
         let mut head = head;
         if has_cases {
             // Records of counts have no events; their last column is what they stand for.
             head.pop();
             head.push(self.word("columns.cases")?);
         }
-        let last = if has_cases { "cases" } else { "events" };
+        let last = if has_cases { CASES } else { EVENTS };
         let mut printed = PrintTable::new(self.word("participation.caption_table")?, head);
         let mut sites: Vec<&str> = Vec::new();
-        for row in 0..table.rows.len() {
-            let site = table.text(row, "site");
-            if !sites.contains(&site) {
-                sites.push(site);
+        for line in &flow {
+            if !sites.contains(&line.site.as_str()) {
+                sites.push(&line.site);
             }
         }
         for site in sites {
-            let step = |name: &str| step(table, site, name);
-            let excluded = excluded_steps(table).iter().map(|name| step(name)).sum::<Option<f64>>();
-            let numbers =
-                [step("received"), step("not mapped"), excluded, step("analysed"), step(last)];
+            let step = |name: &str| number_of(&flow, site, name);
+            let excluded = excluded_steps(&flow).into_iter().map(step).sum::<Option<f64>>();
+            let numbers = [step(RECEIVED), step(NOT_MAPPED), excluded, step(ANALYSED), step(last)];
             let shown = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
-            let (style, label) = if site == "all" {
+            let (style, label) = if site == ALL_SITES {
                 ("total", self.word("participation.total")?)
             } else {
                 ("body", site.to_owned())
@@ -73,23 +77,23 @@ impl Composer<'_> {
         Ok(blocks)
     }
 
-    fn flow_figure(&self, table: &Table) -> Composed<crate::Drawing> {
-        let number = |name: &str| step(table, "all", name);
+    fn flow_figure(&self, lines: &[FlowStep]) -> Composed<crate::Drawing> {
+        let number = |name: &str| number_of(lines, ALL_SITES, name);
         let shown = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
-        let received = number("received");
-        let unmapped = number("not mapped");
+        let received = number(RECEIVED);
+        let unmapped = number(NOT_MAPPED);
         let mapped = received.zip(unmapped).map(|(a, b)| a - b);
         let mut not_met = Vec::new();
         let mut population = mapped;
-        for name in excluded_steps(table) {
+        for name in excluded_steps(lines) {
             let n = number(name);
             population = population.zip(n).map(|(a, b)| a - b);
             let condition = self.condition_words(name)?;
             let words = self.say("participation.not_met", &[("condition", &condition)])?;
             not_met.push((shown(n), words));
         }
-        let has = |name: &str| (0..table.rows.len()).any(|row| table.text(row, "step") == name);
-        let population_word = match (has("events"), has("cases")) {
+        let has = |name: &str| lines.iter().any(|line| line.step == name);
+        let population_word = match (has(EVENTS), has(CASES)) {
             (true, _) => "participation.population",
             (false, true) => "participation.records",
             (false, false) => "participation.population_of_cases",
@@ -103,16 +107,14 @@ impl Composer<'_> {
             ("participation.mapped", mapped, not_met),
             (population_word, population, Vec::new()),
         ];
-        for (name, word) in [("events", "participation.events"), ("cases", "participation.cases")] {
+        for (name, word) in [(EVENTS, "participation.events"), (CASES, "participation.cases")] {
             if has(name) {
                 steps.push((word, number(name), Vec::new()));
             }
         }
         let boxes = steps
             .into_iter()
-            .map(|(key, n, left_out)| {
-                Ok(FlowStep { label: self.word(key)?, n: shown(n), left_out })
-            })
+            .map(|(key, n, left_out)| Ok(FlowBox { label: self.word(key)?, n: shown(n), left_out }))
             .collect::<Composed<Vec<_>>>()?;
         Ok(flow(&boxes))
     }
@@ -392,17 +394,9 @@ impl Composer<'_> {
     }
 }
 
-fn step(table: &Table, site: &str, name: &str) -> Option<f64> {
-    let fits = |row: &usize| table.text(*row, "site") == site && table.text(*row, "step") == name;
-    (0..table.rows.len()).find(fits).and_then(|row| table.number(row, "n"))
-}
-
 /// Conditions of the population, between what was mapped and what was analysed.
-fn excluded_steps(table: &Table) -> Vec<&str> {
-    let own = ["received", "not mapped", "analysed", "events", "cases"];
-    (0..table.rows.len())
-        .filter(|&row| table.text(row, "site") == "all")
-        .map(|row| table.text(row, "step"))
-        .filter(|step| !own.contains(step))
-        .collect()
+fn excluded_steps(flow: &[FlowStep]) -> Vec<&str> {
+    let own = [RECEIVED, NOT_MAPPED, ANALYSED, EVENTS, CASES];
+    let pooled = flow.iter().filter(|line| line.site == ALL_SITES).map(|line| line.step.as_str());
+    pooled.filter(|step| !own.contains(step)).collect()
 }

@@ -4,7 +4,7 @@ use super::canvas::{Anchor, Drawing, GREY, INK, RULE, SMALL, TEXT, draw};
 
 /// One box of the flow.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct FlowStep {
+pub(crate) struct FlowBox {
     /// What it holds.
     pub label: String,
     /// How many.
@@ -18,8 +18,8 @@ const BOX: f64 = 560.0;
 const HEIGHT: f64 = 92.0;
 
 /// Draws the boxes from top to bottom, those left out beside them.
-pub(crate) fn flow(steps: &[FlowStep]) -> Drawing {
-    let gap = |step: &FlowStep| 56.0_f64.max(30.0 + 40.0 * step.left_out.len() as f64);
+pub(crate) fn flow(steps: &[FlowBox]) -> Drawing {
+    let gap = |step: &FlowBox| 56.0_f64.max(30.0 + 40.0 * step.left_out.len() as f64);
     let gaps: f64 = steps.iter().take(steps.len().saturating_sub(1)).map(gap).sum();
     let height = 20.0 + HEIGHT * steps.len() as f64 + gaps + 20.0;
     draw(WIDTH as u32, height as u32, |canvas| {

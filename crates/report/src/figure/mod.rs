@@ -10,7 +10,7 @@ mod pyramid;
 mod survival;
 
 pub use canvas::Drawing;
-pub(super) use flow::{FlowStep, flow};
+pub(super) use flow::{FlowBox, flow};
 pub(super) use forest::{ForestPlot, ForestRow, forest};
 pub(super) use heat::{HeatMap, heat};
 pub(super) use lines::{LinePlot, LinePoint, Series, lines};
