@@ -109,14 +109,14 @@ fn print_array(array: &Array, rules: &str) {
             continue;
         }
         let mut rest = i;
-        let mut labels: Vec<&str> = array
+        let mut labels: Vec<_> = array
             .axes()
             .iter()
             .rev()
             .map(|axis| {
-                let label = &axis.levels[rest % axis.levels.len()];
-                rest /= axis.levels.len();
-                label.as_str()
+                let label = axis.level(rest % axis.len());
+                rest /= axis.len();
+                label
             })
             .collect();
         labels.reverse();

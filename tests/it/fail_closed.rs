@@ -326,6 +326,17 @@ fn the_keyholder_opens_one_list_and_those_far_enough_from_it() {
     let again = open(&[0, 1, 2, 3, 4, 5]).unwrap().unwrap();
     assert_eq!(first.words, again.words);
     assert!(words::to_bytes(&first.words).len() > 100);
+    // A length is judged before memory is taken for it, also where several overflow together.
+    let mut pool = tributary::hub::Pool::default();
+    live.parties.codes.iter().for_each(|code| pool.add(&answers[code]).unwrap());
+    let request = pool.request(&address, &live.parties.roster, &hub).unwrap();
+    for length in [(1 << 24) + 1, usize::MAX / 2 + 1, usize::MAX] {
+        let mut header = request.header.clone();
+        header.parts.iter_mut().for_each(|part| part.words = length);
+        let long = Document::sign(header, Vec::new(), &hub);
+        let error = keyholder.open(&long, jiff::Timestamp::now()).unwrap_err();
+        assert!(error.to_string().contains("16,777,216 words"), "{error}");
+    }
 }
 
 fn live_keyholder(live: &Live) -> tributary::keyholder::Keyholder {

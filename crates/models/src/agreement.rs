@@ -176,7 +176,7 @@ impl OneRound for Agreement {
         let mut estimate = Estimate::new(Exactness::Exact, sites);
         let Ratings { sites, axes: [first, second], counts, missing, .. } = pooled;
         let level = options.confidence_level.share();
-        let k = first.levels.len();
+        let k = first.len();
         estimate.line("estimator", "kappa", &[]);
         estimate.line(
             "interval",
@@ -209,17 +209,17 @@ impl OneRound for Agreement {
         for (group, cells) in &groups {
             for (i, cell) in cells.iter().enumerate() {
                 let status = if cell.is_some() { Status::Ok } else { Status::Suppressed };
-                let (a, b) = (&first.levels[i / k], &second.levels[i % k]);
+                let (a, b) = (first.level(i / k), second.level(i % k));
                 table.push(vec![
                     (*group).into(),
-                    a.into(),
-                    b.into(),
+                    a.into_owned().into(),
+                    b.into_owned().into(),
                     (*cell).into(),
                     status.into(),
                 ]);
             }
             let positive =
-                options.positive.as_ref().and_then(|p| first.levels.iter().position(|l| l == p));
+                options.positive.as_ref().and_then(|p| first.levels().iter().position(|l| l == p));
             push_measures(&mut measures, group, cells, k, positive.unwrap_or(k - 1), level);
         }
         if let Some(n) = missing.filter(|n| *n > 0.0) {

@@ -163,7 +163,7 @@ impl Statistic for Distributions {
             let counts = array.cells().to_vec();
             if let Some(variable) = array.name().strip_prefix("levels.") {
                 // The last axis, not the one of that name: a variable may be called `group` or `site`.
-                let levels = array.axes().last().map_or_else(Vec::new, |axis| axis.levels.clone());
+                let levels = array.axes().last().map_or_else(Vec::new, Axis::levels);
                 variables.push(Distribution::Levels {
                     variable: variable.to_owned(),
                     levels,

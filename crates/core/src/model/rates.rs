@@ -349,7 +349,7 @@ impl RateCells {
 fn uncovered_cells(sums: &Sums) -> Option<String> {
     let axes = sums.axes("uncovered").ok()?;
     let [_, years, ages] = axes else { return None };
-    let (years, ages) = (&years.levels, &ages.levels);
+    let (years, ages) = (years.levels(), ages.levels());
     let cells = sums.get("uncovered").ok()?;
     let of_year = |y: usize| -> Vec<bool> {
         let lacks = |b: usize| {

@@ -118,11 +118,11 @@ impl Sums {
     /// Reads an event table back.
     pub fn read_event_counts(&self) -> Result<EventCounts, LayoutError> {
         let initial = self.entry("initial")?;
-        let groups = initial.axes.first().map_or_else(Vec::new, |axis| axis.levels.clone());
+        let groups = initial.axes.first().map_or_else(Vec::new, Axis::levels);
         let events = self.entry("events")?;
         let table = tributary_stats::event_table::EventTable {
             groups: groups.len(),
-            cells: events.axes.get(1).map_or(0, |axis| axis.levels.len()),
+            cells: events.axes.get(1).map_or(0, |axis| axis.len()),
             entries: self.get("entries")?.to_vec(),
             events: events.cells.clone(),
             censored: self.get("censored")?.to_vec(),

@@ -1,6 +1,8 @@
 //! Labelled arrays: the one shape in which every model's statistic travels.
 
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct as _};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use super::{draft::Draft, release::Hidden};
 
@@ -40,43 +42,32 @@ impl std::fmt::Display for SiteId {
     }
 }
 
-/// One dimension of an array: a name and its levels, in order. An axis of numbered positions travels as their number.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "RawAxis")]
+/// One dimension of an array: a name and its levels, in order. An axis of numbered positions is kept, and travels, as their number:
+/// what a sender writes in twenty characters takes no more memory here, and a count of cells by days no text for each day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawAxis", into = "RawAxis")]
 pub struct Axis {
     /// Name, usually a variable of the dictionary.
     pub name: String,
-    /// Levels.
-    pub levels: Vec<String>,
+    levels: Levels,
 }
 
-/// Most positions of a numbered axis that are accepted from elsewhere.
-const MOST_POSITIONS: usize = 1 << 22;
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Levels {
+    /// Never those that `Numbered` stands for.
+    Named(Vec<String>),
+    /// 0, 1, … as text: two or more of them.
+    Numbered(usize),
+}
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawAxis {
     name: String,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     levels: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     positions: Option<usize>,
-}
-
-impl Serialize for Axis {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Long axes are serialised often, for signatures: nothing is allocated to look at one.
-        let numbered = self.levels.len() > 1
-            && self.levels.iter().enumerate().all(|(i, level)| is_number(level, i));
-        let mut fields = serializer.serialize_struct("Axis", 2)?;
-        fields.serialize_field("name", &self.name)?;
-        if numbered {
-            fields.serialize_field("positions", &self.levels.len())?;
-        } else {
-            fields.serialize_field("levels", &self.levels)?;
-        }
-        fields.end()
-    }
 }
 
 /// Whether `text` is `i` as it is usually written.
@@ -85,13 +76,23 @@ fn is_number(text: &str, i: usize) -> bool {
     plain && text.parse() == Ok(i)
 }
 
+impl From<Axis> for RawAxis {
+    fn from(axis: Axis) -> Self {
+        let (levels, positions) = match axis.levels {
+            Levels::Named(levels) => (Some(levels), None),
+            Levels::Numbered(n) => (None, Some(n)),
+        };
+        Self { name: axis.name, levels, positions }
+    }
+}
+
 impl TryFrom<RawAxis> for Axis {
     type Error = LayoutError;
 
     fn try_from(raw: RawAxis) -> Result<Self, LayoutError> {
         match (raw.levels, raw.positions) {
-            (Some(levels), None) => Ok(Self { name: raw.name, levels }),
-            (None, Some(n)) if n <= MOST_POSITIONS => Ok(Self::numbered(&raw.name, n)),
+            (Some(levels), None) => Ok(Self::new(&raw.name, levels)),
+            (None, Some(n)) => Ok(Self::numbered(&raw.name, n)),
             _ => Err(LayoutError::Axis { axis: raw.name }),
         }
     }
@@ -100,12 +101,43 @@ impl TryFrom<RawAxis> for Axis {
 impl Axis {
     /// An axis with these levels.
     pub fn new<S: Into<String>>(name: &str, levels: impl IntoIterator<Item = S>) -> Self {
-        Self { name: name.to_owned(), levels: levels.into_iter().map(Into::into).collect() }
+        let levels: Vec<String> = levels.into_iter().map(Into::into).collect();
+        let numbered =
+            levels.len() > 1 && levels.iter().enumerate().all(|(i, level)| is_number(level, i));
+        let levels = if numbered { Levels::Numbered(levels.len()) } else { Levels::Named(levels) };
+        Self { name: name.to_owned(), levels }
     }
 
     /// An axis of `n` numbered positions.
     pub fn numbered(name: &str, n: usize) -> Self {
-        Self::new(name, (0..n).map(|i| i.to_string()))
+        let levels = if n > 1 {
+            Levels::Numbered(n)
+        } else {
+            Levels::Named((0..n).map(|i| i.to_string()).collect())
+        };
+        Self { name: name.to_owned(), levels }
+    }
+
+    /// Number of levels.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks whether an axis has no level")]
+    pub fn len(&self) -> usize {
+        match &self.levels {
+            Levels::Named(levels) => levels.len(),
+            Levels::Numbered(n) => *n,
+        }
+    }
+
+    /// Level `i`, empty beyond the last.
+    pub fn level(&self, i: usize) -> Cow<'_, str> {
+        match &self.levels {
+            Levels::Named(levels) => levels.get(i).map_or("", String::as_str).into(),
+            Levels::Numbered(n) => if i < *n { i.to_string() } else { String::new() }.into(),
+        }
+    }
+
+    /// All levels. Their number may come from elsewhere: they are written out for axes whose length is known or held by cells.
+    pub fn levels(&self) -> Vec<String> {
+        (0..self.len()).map(|i| self.level(i).into_owned()).collect()
     }
 }
 
@@ -188,7 +220,7 @@ pub enum LayoutError {
         array: String,
     },
     /// An axis of another form.
-    #[error("axis `{axis}` needs either levels or a number of positions, at most 4194304")]
+    #[error("axis `{axis}` needs either levels or a number of positions")]
     Axis {
         /// Axis.
         axis: String,
@@ -199,6 +231,11 @@ pub enum LayoutError {
         /// What was given.
         found: String,
     },
+}
+
+/// Number of cells between these axes, unless it is beyond counting.
+fn cells_of(axes: &[Axis]) -> Option<usize> {
+    axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.len()))
 }
 
 impl Array {
@@ -235,8 +272,9 @@ impl Array {
         shown: bool,
         cells: Vec<Option<f64>>,
     ) -> Result<Self, LayoutError> {
-        let wanted = axes.iter().map(|a| a.levels.len()).product();
-        if cells.len() != wanted {
+        let wanted = cells_of(&axes);
+        if wanted != Some(cells.len()) {
+            let wanted = wanted.unwrap_or(usize::MAX);
             return Err(LayoutError::Cells { array: name, found: cells.len(), wanted });
         }
         if cells.iter().flatten().any(|x| !x.is_finite()) {
@@ -256,8 +294,8 @@ impl Array {
     }
 
     /// Levels of the axis called `name`.
-    pub fn levels(&self, name: &str) -> &[String] {
-        self.axes.iter().find(|a| a.name == name).map_or(&[], |a| &a.levels)
+    pub fn levels(&self, name: &str) -> Vec<String> {
+        self.axes.iter().find(|a| a.name == name).map_or_else(Vec::new, Axis::levels)
     }
 
     /// What the cells are.
@@ -336,7 +374,7 @@ pub struct Layout {
 impl Layout {
     /// Number of cells, unless it is beyond counting.
     pub fn cells(&self) -> Option<usize> {
-        self.axes.iter().try_fold(1_usize, |n, axis| n.checked_mul(axis.levels.len()))
+        cells_of(&self.axes)
     }
 }
 
@@ -411,5 +449,21 @@ mod tests {
         }
         assert_eq!(serde_json::from_str::<Axis>(&json(&numbered)).unwrap(), numbered);
         assert!(serde_json::from_str::<Axis>(r#"{"name":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn an_axis_said_to_be_long_takes_no_memory_and_needs_its_cells() {
+        let most = usize::MAX;
+        let axis: Axis =
+            serde_json::from_str(&format!(r#"{{"name":"x","positions":{most}}}"#)).unwrap();
+        assert_eq!((axis.len(), axis.level(12).as_ref()), (most, "12"));
+        let array = |axes: Vec<Axis>, cells: usize| {
+            Array::new("a", axes, Kind::Count, Rule::Add, vec![1.0; cells])
+        };
+        // 2⁴⁰ · 2⁴⁰ wraps to 0 in 64 bits.
+        let long = Axis::numbered("x", 1 << 40);
+        assert!(array(vec![long.clone(), long.clone()], 0).is_err());
+        assert!(array(vec![long], 3).is_err());
+        assert!(array(vec![Axis::numbered("x", 3), Axis::new("y", ["a", "b"])], 6).is_ok());
     }
 }

@@ -156,7 +156,7 @@ fn stack<'a>(
 /// A cell that one site alone hides is had back from the total of all sites, which another table may show. It takes the
 /// smallest count of another site with it, and so on along every axis until no hidden cell is alone in its line.
 fn hide_lonely(array: &mut Array) -> Vec<Hidden> {
-    let shape: Vec<usize> = array.axes().iter().map(|a| a.levels.len()).collect();
+    let shape: Vec<usize> = array.axes().iter().map(|a| a.len()).collect();
     let total = array.cells().len();
     let before = array.cells().iter().filter(|c| c.is_none()).count();
     let mut changed = before > 0;

@@ -185,7 +185,7 @@ pub(super) fn hide(array: &mut Array, support: &Support, policy: &Policy) -> Vec
     let mut is_hidden: Vec<bool> = persons.iter().map(|&n| too_few(n)).collect();
     let primary = is_hidden.iter().filter(|h| **h).count();
     if policy.complementary && array.kind() == Kind::Count {
-        let shape: Vec<usize> = array.axes().iter().map(|a| a.levels.len()).collect();
+        let shape: Vec<usize> = array.axes().iter().map(|a| a.len()).collect();
         hide_complements(&mut is_hidden, &persons, &shape, policy.min_cell as f64);
     }
     let all = is_hidden.iter().filter(|h| **h).count();

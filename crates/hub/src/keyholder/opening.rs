@@ -17,6 +17,8 @@ use tributary_core::{
 
 /// Action of the ledger entries that record an opened list.
 const OPENED: &str = "opened";
+/// Most words of one request. A body that the hub takes holds a fifth of them.
+const MOST_WORDS: usize = 1 << 24;
 /// Action of the ledger entries that record a refused list.
 const REFUSED: &str = "refused";
 
@@ -122,6 +124,10 @@ impl Keyholder {
             return Err(OpeningError::Form(
                 "two parts of the request have the same number or the same model",
             ));
+        }
+        let words = header.parts.iter().try_fold(0_usize, |n, part| n.checked_add(part.words));
+        if words.is_none_or(|n| n > MOST_WORDS) {
+            return Err(OpeningError::Form("the request is for more than 16,777,216 words"));
         }
         let seeds = self.seeds(request, roster)?;
         let own_floors: BTreeMap<SiteId, usize> = header
