@@ -147,6 +147,7 @@ impl Composer<'_> {
             y_label: self.word(&key("y")).or_else(|_| self.word(plain))?,
             numbers_label: self.word("survival.risk_label")?,
             labels: Vec::new(),
+            missing: self.missing.clone(),
         };
         let level = self.level_words(model);
         let values = [("level", level.as_str()), ("event", &self.event(model))];
@@ -225,6 +226,7 @@ impl Composer<'_> {
             y_label: self.word("figure.profile_likelihood.y")?,
             numbers_label: String::new(),
             labels: Vec::new(),
+            missing: self.missing.clone(),
         };
         let caption =
             self.say("figure.profile_likelihood.caption", &[("level", &self.level_words(model))])?;

@@ -151,7 +151,8 @@ impl Composer<'_> {
                     marks.len() as f64 - 1.0
                 }
             };
-            let Some(rate) = rates.number(row, "rate") else { continue };
+            // A rate that is hidden is a gap, and not bridged.
+            let rate = rates.number(row, "rate").unwrap_or(f64::NAN);
             let key = if split { group } else { sex }.to_owned();
             let band = rates
                 .number(row, "conf_low")
@@ -175,17 +176,13 @@ impl Composer<'_> {
         series.sort_by(|a, b| {
             if split { peak(&b.1).total_cmp(&peak(&a.1)) } else { std::cmp::Ordering::Equal }
         });
+        series.retain(|s| s.1.points.iter().any(|p| p.1.is_finite()));
         series.truncate(MOST_LINES);
-        let series: Vec<Series> = series.into_iter().flat_map(|s| unbroken(s.1)).collect();
+        let series: Vec<Series> = series.into_iter().map(|s| s.1).collect();
         let top = series
             .iter()
             .flat_map(|s| s.points.iter().map(|p| p.2.map_or(p.1, |b| b.1)))
             .fold(0.0, f64::max);
-        // Where there are many bands, every second one is named.
-        let crowded = marks.len() > 12;
-        for (_, label) in marks.iter_mut().skip(1).step_by(2).filter(|_| crowded) {
-            label.clear();
-        }
         if marks.len() < 2 || top <= 0.0 {
             return Ok(Vec::new());
         }
@@ -221,7 +218,7 @@ impl Composer<'_> {
         let alt = series
             .iter()
             .filter_map(|s| {
-                let (x, y, _) = s.points.last()?;
+                let (x, y, _) = s.points.iter().rfind(|p| p.1.is_finite())?;
                 Some(format!(
                     "{} {} ({})",
                     s.label,
@@ -242,6 +239,7 @@ impl Composer<'_> {
             y_label,
             numbers_label: String::new(),
             labels: Vec::new(),
+            missing: self.missing.clone(),
         };
         self.place(format!("{}.{name}", model.id), lines(&plot), caption, alt)
     }
@@ -360,6 +358,7 @@ impl Composer<'_> {
             x_label: self.head("year"),
             y_label: self.head("age"),
             scale_label: self.head("rate"),
+            missing: self.missing.clone(),
         };
         let caption = self.word("incidence.lexis_caption")?;
         let alt = caption.clone();
@@ -442,24 +441,4 @@ impl Composer<'_> {
         let marks = spaced_marks(0.0, 1.05 * most, 8);
         Ok(vec![self.line_block(model, "funnel", series, marks, (0.0, 1.05 * top), words)])
     }
-}
-
-/// A line over the marks of an axis, broken where a mark has no point: a rate that is hidden is not bridged.
-fn unbroken(series: Series) -> Vec<Series> {
-    let mut parts: Vec<Series> = Vec::new();
-    for point in series.points {
-        let follows = |s: &Series| s.points.last().is_some_and(|last| point.0 - last.0 < 1.5);
-        match parts.last_mut().filter(|s| follows(s)) {
-            Some(part) => part.points.push(point),
-            None => {
-                let label = if parts.is_empty() { series.label.clone() } else { String::new() };
-                let (points, numbers) = (vec![point], Vec::new());
-                parts.push(Series { label, points, numbers, dots: false });
-            }
-        }
-    }
-    for part in &mut parts {
-        part.dots = part.points.len() == 1;
-    }
-    parts
 }

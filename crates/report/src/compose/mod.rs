@@ -23,6 +23,7 @@ use tributary_core::{
 use super::{
     Block, Document, Drawing, ReportError, Section,
     document::{AnswerLabels, PrintTable},
+    figure::Missing,
     locale::Locale,
 };
 use crate::results::{ModelResult, Results, Withheld};
@@ -35,6 +36,7 @@ struct Composer<'a> {
     results: &'a Results,
     locale: &'a Locale,
     figures: BTreeMap<String, Drawing>,
+    missing: Missing,
 }
 
 type Composed<T> = Result<T, ReportError>;
@@ -44,7 +46,9 @@ pub(super) fn compose(
     results: &Results,
     locale: &Locale,
 ) -> Composed<(Document, BTreeMap<String, Drawing>)> {
-    let mut composer = Composer { results, locale, figures: BTreeMap::new() };
+    let [gap, all] = ["figure.gap", "figure.empty"].map(|key| locale.word(key));
+    let missing = Missing { gap: gap?, all: all? };
+    let mut composer = Composer { results, locale, figures: BTreeMap::new(), missing };
     let document = composer.document()?;
     Ok((document, composer.figures))
 }

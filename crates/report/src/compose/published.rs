@@ -69,6 +69,7 @@ impl Composer<'_> {
             y_label,
             numbers_label: String::new(),
             labels,
+            missing: self.missing.clone(),
         };
         let alt = caption.clone();
         self.place(format!("{}.{name}", model.id), lines(&plot), caption, alt)
@@ -209,6 +210,8 @@ impl Composer<'_> {
             x_label: self.head("estimate"),
             y_label: self.word("meta.subsets_y")?,
             scale_label: self.word("meta.subsets_scale")?,
+            // A cell without subsets is nothing that is hidden.
+            missing: Default::default(),
         };
         let caption = self.word("meta.subsets_caption")?;
         let alt = caption.clone();

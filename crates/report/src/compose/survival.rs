@@ -208,6 +208,7 @@ impl Composer<'_> {
             y_label: capital(&survival_words),
             x_label: self.word("survival.x_label")?,
             risk_label: self.word("survival.risk_label")?,
+            missing: self.missing.clone(),
             marks: [
                 (7.0 / model.year_days(), "survival.week"),
                 (1.0 / 12.0, "survival.month"),

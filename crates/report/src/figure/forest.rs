@@ -1,7 +1,11 @@
 //! Forest plot: an estimate with its interval per line, squares by weight, diamonds for pooled effects; ratios on a logarithmic axis,
 //! differences and proportions on a linear one.
 
-use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw};
+use super::{
+    axis::{Axis, range},
+    canvas::{Anchor, Canvas, Drawing, Font, GREY, INK, MARGIN, RULE, SMALL, TEXT, WIDTH},
+    chart::{SERIES, empty},
+};
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +27,7 @@ pub(crate) struct ForestRow {
 }
 
 /// Lines and the words around them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ForestPlot {
     /// Lines, pooled ones last.
     pub rows: Vec<ForestRow>,
@@ -37,194 +41,134 @@ pub(crate) struct ForestPlot {
     pub linear: bool,
 }
 
-const WIDTH: f64 = 1700.0;
 const ROW: f64 = 62.0;
 /// Height of a line where there are many.
 const LOW_ROW: f64 = 32.0;
 /// Most lines of full height.
 const MANY: usize = 30;
 const TOP: f64 = 90.0;
+/// Widest text right of the plot, least width of the plot, and room between columns.
+const TEXTS: f64 = 400.0;
+const AXIS: f64 = 380.0;
+const GUTTER: f64 = 50.0;
 
 /// Draws a forest plot.
 pub(crate) fn forest(plot: &ForestPlot) -> Drawing {
+    if plot.rows.is_empty() {
+        return empty(&plot.headings[1], &super::Missing::default());
+    }
+    let (canvas, height) = paint(plot);
+    canvas.finish(height)
+}
+
+pub(super) fn paint(plot: &ForestPlot) -> (Canvas, f64) {
+    let mut canvas = Canvas::default();
     let gap = if plot.rows.iter().any(|r| r.pooled) { 24.0 } else { 0.0 };
     let many = plot.rows.len() > MANY;
-    let (line, size) = if many { (LOW_ROW, SMALL) } else { (ROW, TEXT) };
-    let bottom = TOP + line * plot.rows.len() as f64 + gap + 10.0;
-    let has_sides = plot.sides.iter().any(|s| !s.is_empty());
-    let height = bottom + if has_sides { 170.0 } else { 130.0 };
-    draw(WIDTH as u32, height as u32, |canvas| {
-        let widest = |texts: &mut dyn Iterator<Item = &String>| {
-            texts.map(|t| canvas.width(t, size)).fold(60.0, f64::max)
-        };
-        let labels = widest(&mut plot.rows.iter().map(|r| &r.label).chain([&plot.headings[0]]));
-        let texts = widest(&mut plot.rows.iter().map(|r| &r.text).chain([&plot.headings[1]]));
-        let seconds = widest(&mut plot.rows.iter().map(|r| &r.second).chain([&plot.headings[2]]));
-        let left = 1.12 * labels + 80.0;
-        let text_at = WIDTH - seconds - 50.0;
-        let right = text_at - 1.06 * texts - 50.0;
-        let scale = Scale::new(plot, left, right);
+    let (row_height, font) = if many { (LOW_ROW, SMALL) } else { (ROW, TEXT) };
+    let bottom = TOP + row_height * plot.rows.len() as f64 + gap + 10.0;
 
-        canvas.bold(&plot.headings[0], (20.0, 34.0), Anchor::Left, SMALL, INK);
-        canvas.bold(&plot.headings[1], (text_at, 34.0), Anchor::Right, SMALL, INK);
-        canvas.bold(&plot.headings[2], (WIDTH - 20.0, 34.0), Anchor::Right, SMALL, INK);
-        canvas.line(&[(20.0, 62.0), (WIDTH - 20.0, 62.0)], RULE, 3);
-        for (place, _) in &scale.ticks {
-            let x = scale.x(*place);
-            canvas.line(&[(x, 66.0), (x, bottom)], RULE, 1);
-        }
-        if scale.low <= 0.0 && scale.high >= 0.0 {
-            let none = scale.x(0.0);
-            canvas.line(&[(none, 66.0), (none, bottom)], GREY, 3);
-        }
+    let of = |r: &ForestRow| if r.pooled { font.bold() } else { font };
+    // What is wider than a column may be is broken or cut.
+    let width = |column: fn(&ForestRow) -> &str, heading: usize, most: f64| {
+        let widest = plot.rows.iter().map(|r| of(r).width(column(r)));
+        widest.fold(SMALL.bold().width(&plot.headings[heading]), f64::max).clamp(60.0, most)
+    };
+    let texts = width(|r| &r.text, 1, TEXTS);
+    let seconds = width(|r| &r.second, 2, TEXTS / 2.0);
+    let labels = width(|r| &r.label, 0, WIDTH - texts - seconds - AXIS - 4.0 * GUTTER);
+    let edge = WIDTH - MARGIN;
+    let text_at = edge - seconds - 0.6 * GUTTER;
+    let left = MARGIN + labels + GUTTER;
+    let right = text_at - texts - GUTTER;
 
-        let mut y = TOP + 10.0;
-        let mut gone = false;
-        for row in &plot.rows {
-            if row.pooled && !gone {
-                y += gap;
-                gone = true;
-            }
-            draw_row(canvas, row, &scale, y, (text_at, WIDTH - 20.0), size);
-            y += line;
-        }
+    let ends = plot.rows.iter().flat_map(|r| {
+        let interval = r.effect.into_iter().flatten();
+        interval.chain(r.prediction.into_iter().flatten())
+    });
+    let axis = if plot.linear {
+        let (low, high) = range(ends);
+        let margin = if low < high { 0.04 * (high - low) } else { 0.0 };
+        Axis::numbers((low - margin, high + margin), 6)
+    } else {
+        // 1 is always among them.
+        Axis::ratios(range(ends.chain([0.0])))
+    };
+    let axis = axis.across(left, right, &[]);
 
-        canvas.line(&[(left, bottom), (right, bottom)], INK, 3);
-        for (place, label) in &scale.ticks {
-            let x = scale.x(*place);
-            canvas.line(&[(x, bottom), (x, bottom + 10.0)], INK, 3);
-            canvas.text(label, (x, bottom + 34.0), Anchor::Middle, TEXT, INK);
-        }
-        canvas.text(
-            &plot.x_label,
-            (f64::midpoint(left, right), bottom + 78.0),
-            Anchor::Middle,
-            TEXT,
-            INK,
-        );
-        if has_sides {
-            canvas.text(&plot.sides[0], (left, bottom + 128.0), Anchor::Left, SMALL, GREY);
-            canvas.text(&plot.sides[1], (right, bottom + 128.0), Anchor::Right, SMALL, GREY);
-        }
-    })
-}
-
-struct Scale {
-    low: f64,
-    high: f64,
-    left: f64,
-    right: f64,
-    ticks: Vec<(f64, String)>,
-}
-
-impl Scale {
-    fn new(plot: &ForestPlot, left: f64, right: f64) -> Self {
-        let ends = plot.rows.iter().flat_map(|r| {
-            let interval = r.effect.into_iter().flat_map(|[_, low, high]| [low, high]);
-            interval.chain(r.prediction.into_iter().flatten())
-        });
-        if plot.linear {
-            return Self::linear(ends, left, right);
-        }
-        let (low, high) = ends.fold((0.0_f64, 0.0_f64), |(low, high), x| (low.min(x), high.max(x)));
-        // An interval of many orders of magnitude would flatten all others.
-        let (low, high) = (low.max(-7.0) - 0.08, high.min(7.0) + 0.08);
-        let decades = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
-        let within = |steps: &[f64]| -> Vec<f64> {
-            let all = decades.iter().flat_map(|d| steps.iter().map(move |s| d * s));
-            all.filter(|v| v.ln() >= low && v.ln() <= high).collect()
-        };
-        // The coarsest marks of which there are enough; 1 is always among them.
-        let choices: [&[f64]; 4] = [
-            &[1.0],
-            &[1.0, 2.0, 5.0],
-            &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
-            &[1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 2.0, 9.0],
-        ];
-        let enough = choices.into_iter().map(within).find(|values| values.len() >= 4);
-        let values = enough.unwrap_or_else(|| within(choices[3]));
-        let ticks =
-            values.into_iter().map(|v| (v.ln(), ((v * 1e6).round() / 1e6).to_string())).collect();
-        Self { low, high, left, right, ticks }
+    for (i, (x, anchor, room)) in [
+        (MARGIN, Anchor::Left, labels + 40.0),
+        (text_at, Anchor::Right, texts + 40.0),
+        (edge, Anchor::Right, seconds),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let heading = SMALL.bold().shorten(&plot.headings[i], room);
+        canvas.text(&heading, (x, 34.0), anchor, SMALL.bold(), INK);
+    }
+    canvas.line(&[(MARGIN, 62.0), (edge, 62.0)], RULE, 3);
+    axis.under(&mut canvas, bottom, Some(66.0), &plot.x_label);
+    if axis.low <= 0.0 && axis.high >= 0.0 {
+        let none = axis.at(0.0);
+        canvas.line(&[(none, 66.0), (none, bottom)], GREY, 3);
     }
 
-    /// Marks at multiples of 1, 2 or 5 times a power of ten, four to eight of them.
-    fn linear(ends: impl Iterator<Item = f64>, left: f64, right: f64) -> Self {
-        let (low, high) = ends
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-        let (low, high) = if low < high { (low, high) } else { (-1.0, 1.0) };
-        let margin = 0.04 * (high - low);
-        let (low, high) = (low - margin, high + margin);
-        let power = 10.0_f64.powf(((high - low) / 8.0).log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|s| s * power)
-            .find(|s| (high - low) / s <= 8.0)
-            .unwrap_or(10.0 * power);
-        let first = (low / step).ceil() as i64;
-        let last = (high / step).floor() as i64;
-        let decimals = (-step.log10().floor()).max(0.0) as usize;
-        let ticks = (first..=last)
-            .map(|i| (i as f64 * step, format!("{:.decimals$}", i as f64 * step).replace('-', "−")))
-            .collect();
-        Self { low, high, left, right, ticks }
+    let first_pooled = plot.rows.iter().position(|r| r.pooled).unwrap_or(plot.rows.len());
+    for (i, row) in plot.rows.iter().enumerate() {
+        let gap = if i >= first_pooled { gap } else { 0.0 };
+        let y = TOP + 10.0 + row_height * i as f64 + gap;
+        let one = font.width(&row.label) <= labels || many;
+        let (label_font, lines) = if one { (of(row), 1) } else { (SMALL, 2) };
+        let label = label_font.wrap(&row.label, labels, lines);
+        canvas.block(&label, (MARGIN, y), Anchor::Left, label_font, INK);
+        let text = of(row).shorten(&row.text, texts);
+        canvas.text(&text, (text_at, y), Anchor::Right, of(row), INK);
+        let second = font.shorten(&row.second, seconds);
+        canvas.text(&second, (edge, y), Anchor::Right, font, INK);
+        draw_effect(&mut canvas, row, &axis, y, font);
     }
 
-    fn x(&self, log: f64) -> f64 {
-        let share = (log.clamp(self.low, self.high) - self.low) / (self.high - self.low);
-        self.left + share * (self.right - self.left)
+    let sides = plot.sides.iter().any(|s| !s.is_empty());
+    for (i, (x, anchor)) in [(left, Anchor::Left), (right, Anchor::Right)].into_iter().enumerate() {
+        let side = SMALL.shorten(&plot.sides[i], 0.5 * (right - left) - 10.0);
+        canvas.text(&side, (x, bottom + 128.0), anchor, SMALL, GREY);
     }
+    (canvas, bottom + if sides { 170.0 } else { 130.0 })
 }
 
-fn draw_row(
-    canvas: &Canvas<'_>,
-    row: &ForestRow,
-    scale: &Scale,
-    y: f64,
-    (text_at, second_at): (f64, f64),
-    size: f64,
-) {
+fn draw_effect(canvas: &mut Canvas, row: &ForestRow, axis: &Axis, y: f64, font: Font) {
     let colour = if row.pooled { SERIES[1] } else { SERIES[0] };
-    let write = if row.pooled { Canvas::bold } else { Canvas::text };
-    write(canvas, &row.label, (20.0, y), Anchor::Left, size, INK);
-    write(canvas, &row.text, (text_at, y), Anchor::Right, size, INK);
-    canvas.text(&row.second, (second_at, y), Anchor::Right, size, INK);
     let Some([estimate, low, high]) = row.effect else { return };
-    if let Some([low, high]) = row.prediction {
-        canvas.line(&[(scale.x(low), y), (scale.x(high), y)], colour, 3);
-        for end in [low, high] {
-            canvas.line(&[(scale.x(end), y - 9.0), (scale.x(end), y + 9.0)], colour, 3);
+    let (from, to, middle) = (axis.at(low), axis.at(high), axis.at(estimate));
+    if let Some(ends) = row.prediction {
+        let [from, to] = ends.map(|end| axis.at(end));
+        canvas.line(&[(from, y), (to, y)], colour, 3);
+        for x in [from, to] {
+            canvas.line(&[(x, y - 9.0), (x, y + 9.0)], colour, 3);
         }
     }
     if row.pooled {
-        let tip = if size < TEXT { 11.0 } else { 15.0 };
-        let corners = [
-            (scale.x(low), y),
-            (scale.x(estimate), y - tip),
-            (scale.x(high), y),
-            (scale.x(estimate), y + tip),
-        ];
+        let tip = if font == TEXT { 15.0 } else { 11.0 };
+        let corners = [(from, y), (middle, y - tip), (to, y), (middle, y + tip)];
         canvas.area(&corners, colour, 1.0);
         return;
     }
-    canvas.line(&[(scale.x(low), y), (scale.x(high), y)], colour, 4);
-    for (end, bound, direction) in [(low, scale.low, -1.0), (high, scale.high, 1.0)] {
-        // An interval that leaves the axis ends in an arrow.
-        let outside = (end - bound) * direction > 0.0;
-        let x = scale.x(end);
+    canvas.line(&[(from, y), (to, y)], colour, 4);
+    // An interval that leaves the axis ends in an arrow.
+    for (outside, x, back) in [(low < axis.low, from, 14.0), (high > axis.high, to, -14.0)] {
         if outside {
-            canvas.line(
-                &[(x - 14.0 * direction, y - 10.0), (x, y), (x - 14.0 * direction, y + 10.0)],
-                colour,
-                4,
-            );
+            canvas.line(&[(x + back, y - 10.0), (x, y), (x + back, y + 10.0)], colour, 4);
         }
     }
     match row.weight {
         Some(weight) => {
-            let most = if size < TEXT { 22.0 } else { 30.0 };
-            canvas.square((scale.x(estimate), y), 10.0 + most * weight.max(0.0).sqrt(), colour);
+            let most = if font == TEXT { 30.0 } else { 22.0 };
+            let half = 0.5 * (10.0 + most * weight.max(0.0).sqrt());
+            let (left, right, top, bottom) = (middle - half, middle + half, y - half, y + half);
+            let corners = [(left, top), (right, top), (right, bottom), (left, bottom)];
+            canvas.area(&corners, colour, 1.0);
         }
-        None => canvas.dot((scale.x(estimate), y), 11, colour),
+        None => canvas.dot((middle, y), 11, colour),
     }
 }

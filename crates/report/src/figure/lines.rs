@@ -1,14 +1,20 @@
-//! Lines over an axis with their bands: net survival, cumulative incidence, states, hazards, likelihood curves.
+//! Lines over an axis with their bands: survival, cumulative incidence, states, hazards, rates, likelihood curves; and dots.
 
-use super::canvas::{Anchor, Canvas, Drawing, GREY, INK, RULE, SERIES, SMALL, TEXT, draw, ticks};
+use super::{
+    axis::{Axis, Side},
+    canvas::{Anchor, Bounds, Canvas, Drawing, GREY, INK, MARGIN, Point, TEXT, WIDTH},
+    chart::{
+        EndLabels, Entry, Missing, Numbers, Pen, Room, dots_pen, empty, legend, pen, tint, title,
+    },
+};
 
-/// x, y, and the interval of y.
+/// x, y, and the interval of y; a y that is no number is a gap.
 pub(crate) type LinePoint = (f64, f64, Option<(f64, f64)>);
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series {
-    /// Label.
+    /// Label; a line without one belongs to the line before.
     pub label: String,
     /// Points in the order of x, with the interval of y where there is one.
     pub points: Vec<LinePoint>,
@@ -19,7 +25,7 @@ pub(crate) struct Series {
 }
 
 /// Lines and the words around them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct LinePlot {
     /// Lines.
     pub series: Vec<Series>,
@@ -41,122 +47,178 @@ pub(crate) struct LinePlot {
     pub numbers_label: String,
     /// Words beside points: x, y and the words.
     pub labels: Vec<(f64, f64, String)>,
+    /// Words for gaps and for a figure without values.
+    pub missing: Missing,
 }
 
-const WIDTH: u32 = 1700;
-/// Height of the plot itself, and of a row of the legend.
+/// Height of the plot itself.
 const PLOT: f64 = 700.0;
-const ROW: f64 = 46.0;
-const LEGEND: f64 = 86.0;
-
-struct Place {
-    top: f64,
-    bottom: f64,
-    left: f64,
-    right: f64,
-    x: (f64, f64),
-    y: (f64, f64),
-}
-
-impl Place {
-    fn at(&self, x: f64, y: f64) -> (f64, f64) {
-        let y = y.clamp(self.y.0, self.y.1);
-        let across = (x - self.x.0) / (self.x.1 - self.x.0);
-        let up = (y - self.y.0) / (self.y.1 - self.y.0);
-        (self.left + across * (self.right - self.left), self.bottom - up * (self.bottom - self.top))
-    }
-}
+/// From which part of the axis on a line that ends there is labelled right of the plot.
+const ENDS: f64 = 0.85;
 
 /// Draws the lines.
 pub(crate) fn lines(plot: &LinePlot) -> Drawing {
-    let numbered = plot.series.iter().any(|s| !s.numbers.is_empty());
-    let under = if numbered { 60.0 + 44.0 * plot.series.len() as f64 } else { 0.0 };
-    // The legend's rows are estimated from the letters here; the canvas measures them when it draws.
-    let letters: usize = plot.series.iter().map(|s| s.label.chars().count() + 6).sum();
-    let rows = if plot.series.len() > 1 { (letters as f64 / 70.0).ceil() } else { 0.0 };
-    let height = 80.0 + ROW * rows + PLOT + 110.0 + under;
-    draw(WIDTH, height as u32, |canvas| {
-        let top = 80.0 + ROW * legend_rows(canvas, plot).min(rows);
-        let labels = plot.series.iter().map(|s| canvas.width(&s.label, SMALL)).fold(80.0, f64::max);
-        let left = if numbered { (1.08 * labels + 110.0).max(190.0) } else { 190.0 };
-        let marks =
-            |f: fn(f64, f64) -> f64, start: f64| plot.x_marks.iter().map(|m| m.0).fold(start, f);
-        let x = (marks(f64::min, f64::INFINITY), marks(f64::max, f64::NEG_INFINITY));
-        let x = if x.0 < x.1 { x } else { (0.0, 1.0) };
-        let bottom = top + PLOT;
-        let place = Place { top, bottom, left, right: f64::from(WIDTH) - 40.0, x, y: plot.y };
-        canvas.text(&plot.y_label, (20.0, 34.0), Anchor::Left, TEXT, INK);
-        axes(canvas, plot, &place);
-        for (i, series) in plot.series.iter().enumerate() {
-            let colour = SERIES[style(plot, i) % SERIES.len()];
-            let side = |pick: fn((f64, f64)) -> f64| {
-                let with = series.points.iter().filter_map(|p| Some((p.0, pick(p.2?))));
-                path(with, plot.steps)
-            };
-            let (upper, lower) = (side(|b| b.1), side(|b| b.0));
-            let outline: Vec<(f64, f64)> = upper
-                .into_iter()
-                .chain(lower.into_iter().rev())
-                .map(|p| place.at(p.0, p.1))
-                .collect();
-            if series.dots {
-                for (x, y, band) in &series.points {
-                    if let Some((low, high)) = band {
-                        canvas.line(&[place.at(*x, *low), place.at(*x, *high)], RULE, 4);
-                    }
-                    canvas.dot(place.at(*x, *y), 8, colour);
-                }
-            } else if outline.len() > 2 {
-                canvas.area(&outline, colour, 0.16);
-            }
-        }
-        for (i, series) in plot.series.iter().enumerate() {
-            let colour = SERIES[style(plot, i) % SERIES.len()];
-            let points: Vec<(f64, f64)> =
-                path(series.points.iter().map(|p| (p.0, p.1)), plot.steps)
-                    .into_iter()
-                    .map(|p| place.at(p.0, p.1))
-                    .collect();
-            if points.len() > 1 && !series.dots {
-                if is_solid(plot, i) {
-                    canvas.line(&points, colour, 5);
-                } else {
-                    canvas.dashed(&points, colour, 5);
-                }
-            }
-        }
-        for (x, y, words) in &plot.labels {
-            let (x, y) = place.at(*x, *y);
-            // To the left of points in the right quarter, where words would run off the plot.
-            if x > place.right - 0.25 * (place.right - place.left) {
-                canvas.text(words, (x - 18.0, y - 18.0), Anchor::Right, SMALL, INK);
-            } else {
-                canvas.text(words, (x + 18.0, y - 18.0), Anchor::Left, SMALL, INK);
-            }
-        }
-        if plot.series.len() > 1 {
-            legend(canvas, plot);
-        }
-        if numbered {
-            numbers(canvas, plot, &place);
-        }
-    })
+    if plot.series.iter().all(|s| s.points.iter().all(|p| !p.1.is_finite())) {
+        return empty(&plot.y_label, &plot.missing);
+    }
+    let (canvas, height) = paint(plot);
+    canvas.finish(height)
 }
 
-/// Position of a line's colour: one without a label belongs to the one before.
-fn style(plot: &LinePlot, i: usize) -> usize {
-    plot.series[..=i].iter().filter(|s| !s.label.is_empty()).count().saturating_sub(1)
+/// Pens by series: one without a label has that of the one before, and dots are no lines, so that they take no dash.
+fn pens(series: &[Series]) -> Vec<Pen> {
+    let (mut groups, mut lines) = (0_usize, 0_usize);
+    series
+        .iter()
+        .map(|s| {
+            groups += usize::from(!s.label.is_empty());
+            lines += usize::from(!s.label.is_empty() && !s.dots);
+            let group = groups.saturating_sub(1);
+            if s.dots { dots_pen(group) } else { pen(group, lines.saturating_sub(1)) }
+        })
+        .collect()
 }
 
-/// Every second line is dashed; dots between them do not count, nor do lines that belong to the one before.
-fn is_solid(plot: &LinePlot, i: usize) -> bool {
-    let lines = plot.series[..=i].iter().filter(|s| !s.dots && !s.label.is_empty());
-    !lines.count().is_multiple_of(2) || plot.series.len() == 1
+/// Where the plot lies.
+struct Frame {
+    x: Axis,
+    y: Axis,
+}
+
+impl Frame {
+    fn at(&self, (x, y): Point) -> Point {
+        (self.x.at(x), self.y.at(y))
+    }
+
+    fn path(&self, points: &[Point]) -> Vec<Point> {
+        points.iter().map(|p| self.at(*p)).collect()
+    }
+}
+
+pub(super) fn paint(plot: &LinePlot) -> (Canvas, f64) {
+    let mut canvas = Canvas::default();
+    let pens = pens(&plot.series);
+    let named: Vec<usize> =
+        (0..plot.series.len()).filter(|&i| !plot.series[i].label.is_empty()).collect();
+    let several = named.len() > 1;
+    let xs = plot.series.iter().flat_map(|s| s.points.iter().map(|p| p.0));
+    let x = Axis::marked(&plot.x_marks, xs);
+    let y = if plot.percent { Axis::shares(plot.y, 6) } else { Axis::numbers(plot.y, 6) };
+    let numbered = plot.series.iter().zip(&pens).filter(|(s, _)| !s.numbers.is_empty());
+    let numbers = Numbers {
+        heading: &plot.numbers_label,
+        rows: numbered
+            .map(|(s, pen)| (s.label.as_str(), if several { pen.colour } else { INK }, &*s.numbers))
+            .collect(),
+    };
+
+    let mut top = title(&mut canvas, &plot.y_label);
+    let labels = end_labels(plot, &named, &x, &y.clone().along(top + PLOT, top));
+    if several && labels.is_none() {
+        let entry = |&i: &usize| {
+            let Series { label, dots, .. } = &plot.series[i];
+            Entry { label, pen: pens[i], dots: *dots }
+        };
+        let entries: Vec<Entry<'_>> = named.iter().map(entry).collect();
+        top = legend(&mut canvas, &entries, top);
+    }
+    let bottom = top + PLOT;
+    let (room, columns) = numbers.room();
+    let left = room.max(y.label_width() + 18.0 + MARGIN);
+    // What stands under the last mark reaches beyond the plot.
+    let last = TEXT.widest(x.marks.last().map(|m| m.1.as_str()));
+    let half = 0.5 * columns.last().copied().unwrap_or(0.0).max(last);
+    let right = WIDTH - MARGIN.max(half + 10.0).max(labels.as_ref().map_or(0.0, EndLabels::room));
+    let frame = Frame { x: x.across(left, right, &columns), y: y.along(bottom, top) };
+
+    frame.y.draw(&mut canvas, Side::Left, left, Some(right));
+    bands(&mut canvas, plot, &pens, &frame);
+    frame.x.under(&mut canvas, bottom, None, &plot.x_label);
+    let dots = plot.series.iter().filter(|s| s.dots).flat_map(|s| &s.points);
+    let taken = dots.map(|p| Bounds::around(frame.at((p.0, p.1)), 8.0)).collect();
+    let mut room = Room { within: Bounds { left, top: top - 30.0, right, bottom }, taken };
+    if let Some((value, label)) = &plot.across {
+        let y = frame.y.at(*value);
+        let dashed = Pen { colour: GREY, ..pen(0, 1) };
+        dashed.stroke(&mut canvas, &[(left, y), (right, y)], 3);
+        let places = [-24.0, 24.0].map(|dy| ((left + 10.0, y + dy), Anchor::Left));
+        room.write(&mut canvas, label, &places, GREY);
+    }
+    for (i, (series, pen)) in plot.series.iter().zip(&pens).enumerate() {
+        for run in runs(&series.points) {
+            let points: Vec<Point> = run.iter().map(|p| (p.0, p.1)).collect();
+            if series.dots || run.len() == 1 {
+                points.iter().for_each(|p| pen.point(&mut canvas, frame.at(*p)));
+                continue;
+            }
+            for part in clipped(&path(points.into_iter(), plot.steps), plot.y) {
+                pen.line(&mut canvas, &frame.path(&part), i);
+            }
+        }
+        gaps(&mut canvas, &mut room, (series, pen), &frame, &plot.missing.gap);
+    }
+    for (x, y, words) in &plot.labels {
+        room.write(&mut canvas, words, &beside(frame.at((*x, *y)), &frame), INK);
+    }
+    if let Some(labels) = labels {
+        let ends = plot.series.iter().zip(&pens);
+        let ends = ends.filter_map(|(s, pen)| Some((s.points.last()?, *pen)));
+        let ends: Vec<_> = ends.map(|(p, pen)| (frame.at((p.0, p.1)), pen)).collect();
+        labels.draw(&mut canvas, right, &ends);
+    }
+    if numbers.rows.is_empty() {
+        return (canvas, bottom + 110.0);
+    }
+    let marks: Vec<(f64, bool)> =
+        frame.x.marks.iter().map(|(v, label)| (frame.x.at(*v), !label.is_empty())).collect();
+    let end = numbers.draw(&mut canvas, &marks, bottom + 136.0);
+    (canvas, end - 10.0)
+}
+
+/// Places for words beside a point: first to its right, but to its left near the end of the axis.
+fn beside((x, y): Point, frame: &Frame) -> [(Point, Anchor); 6] {
+    let mut sides = [(16.0, Anchor::Left), (-16.0, Anchor::Right)];
+    if x > frame.x.from + 0.75 * (frame.x.to - frame.x.from) {
+        sides.reverse();
+    }
+    let at = |(dx, anchor): (f64, Anchor), dy: f64| ((x + dx, y + dy), anchor);
+    let over = (0.0, Anchor::Middle);
+    [
+        at(sides[0], -18.0),
+        at(sides[1], -18.0),
+        at(sides[0], 18.0),
+        at(sides[1], 18.0),
+        at(over, -28.0),
+        at(over, 28.0),
+    ]
+}
+
+/// Labels at the ends of lines, where each has one, all reach far enough and none would stand astray.
+fn end_labels(plot: &LinePlot, named: &[usize], x: &Axis, y: &Axis) -> Option<EndLabels> {
+    if named.len() < 2 || named.len() < plot.series.len() {
+        return None;
+    }
+    let far = x.low + ENDS * (x.high - x.low);
+    let ends: Option<Vec<(&str, f64)>> = plot
+        .series
+        .iter()
+        .map(|s| {
+            let last = s.points.last().filter(|p| !s.dots && p.1.is_finite() && p.0 >= far)?;
+            let inside = last.1 >= y.low && last.1 <= y.high;
+            inside.then(|| (s.label.as_str(), y.at(last.1)))
+        })
+        .collect();
+    EndLabels::of(&ends?, y.to, y.from)
+}
+
+/// Points between gaps.
+fn runs(points: &[LinePoint]) -> impl Iterator<Item = &[LinePoint]> {
+    points.split(|p| !p.1.is_finite()).filter(|run| !run.is_empty())
 }
 
 /// Corners of a staircase, or the points themselves.
-fn path(points: impl Iterator<Item = (f64, f64)>, steps: bool) -> Vec<(f64, f64)> {
-    let mut corners: Vec<(f64, f64)> = Vec::new();
+fn path(points: impl Iterator<Item = Point>, steps: bool) -> Vec<Point> {
+    let mut corners: Vec<Point> = Vec::new();
     for (x, y) in points {
         if let (true, Some(last)) = (steps, corners.last().copied()) {
             corners.push((x, last.1));
@@ -166,96 +228,99 @@ fn path(points: impl Iterator<Item = (f64, f64)>, steps: bool) -> Vec<(f64, f64)
     corners
 }
 
-fn axes(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
-    let values = ticks(plot.y.0, plot.y.1, 6);
-    let digits =
-        |x: f64| if x.abs() < 1e-9 { 0 } else { usize::from((x - x.round()).abs() > 1e-9) };
-    for value in values {
-        let (_, at) = place.at(place.x.0, value);
-        canvas.line(&[(place.left, at), (place.right, at)], RULE, 2);
-        let shown = if plot.percent { 100.0 * value } else { value };
-        let digits =
-            if plot.percent { digits((shown * 10.0).round() / 10.0) } else { decimals(plot.y) };
-        let text = format!("{shown:.digits$}{}", if plot.percent { "%" } else { "" });
-        canvas.text(&text.replace('-', "−"), (place.left - 16.0, at), Anchor::Right, TEXT, INK);
-    }
-    if let Some((value, label)) = &plot.across {
-        let (_, at) = place.at(place.x.0, *value);
-        canvas.dashed(&[(place.left, at), (place.right, at)], GREY, 3);
-        canvas.text(label, (place.left + 10.0, at - 24.0), Anchor::Left, SMALL, GREY);
-    }
-    canvas.line(&[(place.left, place.bottom), (place.right, place.bottom)], INK, 3);
-    for (value, label) in &plot.x_marks {
-        let (at, _) = place.at(*value, plot.y.0);
-        canvas.line(&[(at, place.bottom), (at, place.bottom + 10.0)], INK, 3);
-        canvas.text(label, (at, place.bottom + 34.0), Anchor::Middle, TEXT, INK);
-    }
-    let middle = f64::midpoint(place.left, place.right);
-    canvas.text(&plot.x_label, (middle, place.bottom + 80.0), Anchor::Middle, TEXT, INK);
-}
-
-/// Decimals that tell the marks of an axis apart.
-pub(super) fn decimals((low, high): (f64, f64)) -> usize {
-    match high - low {
-        w if w > 8.0 => 0,
-        w if w > 0.8 => 1,
-        w if w > 0.08 => 2,
-        w if w > 0.008 => 3,
-        _ => 4,
-    }
-}
-
-/// Labels in a row over the plot, each behind a piece of its line; a second row where one is too narrow.
-fn legend(canvas: &Canvas<'_>, plot: &LinePlot) {
-    let (mut x, mut y) = (20.0, LEGEND);
-    for (i, series) in plot.series.iter().enumerate() {
-        if series.label.is_empty() {
+/// The parts of a path within the vertical range, cut where they leave it.
+fn clipped(path: &[Point], (low, high): (f64, f64)) -> Vec<Vec<Point>> {
+    let mut parts: Vec<Vec<Point>> = vec![Vec::new()];
+    for ends in path.windows(2) {
+        let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
+        // Shares of the piece at which it enters and leaves the range.
+        let share = |bound: f64| (bound - y0) / (y1 - y0);
+        let (enter, leave) = if y0 == y1 {
+            if (low..=high).contains(&y0) { (0.0, 1.0) } else { (1.0, 0.0) }
+        } else {
+            let (a, b) = (share(low), share(high));
+            (a.min(b).max(0.0), a.max(b).min(1.0))
+        };
+        if enter > leave {
+            parts.push(Vec::new());
             continue;
         }
-        let colour = SERIES[style(plot, i) % SERIES.len()];
-        let width = 1.08 * canvas.width(&series.label, TEXT) + 130.0;
-        if x + width > f64::from(WIDTH) - 20.0 && x > 20.0 {
-            (x, y) = (20.0, y + ROW);
+        let at = |s: f64| (x0 + s * (x1 - x0), y0 + s * (y1 - y0));
+        if enter > 0.0 {
+            parts.push(Vec::new());
         }
-        let piece = [(x, y), (x + 60.0, y)];
-        if series.dots {
-            canvas.dot((x + 30.0, y), 8, colour);
-        } else if is_solid(plot, i) {
-            canvas.line(&piece, colour, 5);
-        } else {
-            canvas.dashed(&piece, colour, 5);
+        if let Some(part) = parts.last_mut() {
+            if part.is_empty() {
+                part.push(at(enter));
+            }
+            part.push(at(leave));
         }
-        canvas.text(&series.label, (x + 74.0, y), Anchor::Left, TEXT, colour);
-        x += width;
+    }
+    parts.retain(|part| part.len() > 1);
+    parts
+}
+
+/// Intervals: areas along lines, paler where there are many, with their edges where there are several; bars at dots.
+fn bands(canvas: &mut Canvas, plot: &LinePlot, pens: &[Pen], frame: &Frame) {
+    let with = plot.series.iter().filter(|s| !s.dots && s.points.iter().any(|p| p.2.is_some()));
+    let many = with.count();
+    let opacity = if many > 3 { 0.08 } else { 0.16 };
+    for (series, pen) in plot.series.iter().zip(pens) {
+        for run in runs(&series.points) {
+            if series.dots || run.len() == 1 {
+                for (x, _, band) in run {
+                    let Some((low, high)) = band else { continue };
+                    let bar = [frame.at((*x, *low)), frame.at((*x, *high))];
+                    canvas.line(&bar, tint(pen.colour, 0.45), 4);
+                }
+                continue;
+            }
+            let side = |pick: fn((f64, f64)) -> f64| {
+                path(run.iter().filter_map(|p| Some((p.0, pick(p.2?)))), plot.steps)
+            };
+            let (upper, lower) = (side(|b| b.1), side(|b| b.0));
+            let outline: Vec<Point> = upper.iter().chain(lower.iter().rev()).copied().collect();
+            if outline.len() > 2 {
+                canvas.area(&frame.path(&outline), pen.colour, opacity);
+            }
+            for edge in [upper, lower] {
+                for part in clipped(&edge, plot.y).iter().filter(|_| many > 1) {
+                    canvas.line(&frame.path(part), tint(pen.colour, 0.35), 1);
+                }
+            }
+        }
     }
 }
 
-/// Rows that the legend takes.
-fn legend_rows(canvas: &Canvas<'_>, plot: &LinePlot) -> f64 {
-    if plot.series.len() < 2 {
-        return 0.0;
-    }
-    let (mut rows, mut x) = (1.0, 20.0);
-    for series in &plot.series {
-        let width = 1.08 * canvas.width(&series.label, TEXT) + 130.0;
-        if x + width > f64::from(WIDTH) - 20.0 && x > 20.0 {
-            (x, rows) = (20.0, rows + 1.0);
+/// The word beside each gap of a line.
+fn gaps(
+    canvas: &mut Canvas,
+    room: &mut Room,
+    (series, pen): (&Series, &Pen),
+    frame: &Frame,
+    word: &str,
+) {
+    let points = &series.points;
+    let known = |p: &&LinePoint| p.1.is_finite();
+    let mut start = 0;
+    for gap in points.chunk_by(|a, b| a.1.is_finite() == b.1.is_finite()) {
+        let (from, to) = (start, start + gap.len());
+        start = to;
+        if gap[0].1.is_finite() {
+            continue;
         }
-        x += width;
-    }
-    rows
-}
-
-fn numbers(canvas: &Canvas<'_>, plot: &LinePlot, place: &Place) {
-    let mut at = place.bottom + 136.0;
-    canvas.bold(&plot.numbers_label, (20.0, at), Anchor::Left, SMALL, INK);
-    for (i, series) in plot.series.iter().enumerate() {
-        at += 44.0;
-        let colour = if plot.series.len() > 1 { SERIES[i % SERIES.len()] } else { INK };
-        canvas.text(&series.label, (20.0, at), Anchor::Left, SMALL, colour);
-        for ((x, _), n) in plot.x_marks.iter().zip(&series.numbers) {
-            let (x, _) = place.at(*x, plot.y.0);
-            canvas.text(n, (x, at), Anchor::Middle, SMALL, INK);
-        }
+        let before = points[..from].last().filter(known).map(|p| frame.at((p.0, p.1)));
+        let after = points.get(to).filter(known).map(|p| frame.at((p.0, p.1)));
+        let (at, anchor) = match (before, after) {
+            (Some(a), Some(b)) => {
+                ((f64::midpoint(a.0, b.0), f64::midpoint(a.1, b.1)), Anchor::Middle)
+            }
+            (Some(a), None) => ((a.0 + 18.0, a.1), Anchor::Left),
+            (None, Some(b)) => ((b.0 - 18.0, b.1), Anchor::Right),
+            (None, None) => continue,
+        };
+        let off = [0.0, -30.0, 30.0, -60.0, 60.0];
+        let places = off.map(|dy| ((at.0, at.1 + dy), anchor));
+        room.write(canvas, word, &places, pen.colour);
     }
 }
