@@ -211,7 +211,7 @@ impl Composer<'_> {
             y_label: self.word("meta.subsets_y")?,
             scale_label: self.word("meta.subsets_scale")?,
             // A cell without subsets is nothing that is hidden.
-            missing: Default::default(),
+            missing: crate::figure::Missing::default(),
         };
         let caption = self.word("meta.subsets_caption")?;
         let alt = caption.clone();

@@ -225,7 +225,8 @@ impl Composer<'_> {
         let values = [("survival", survival_words.as_str()), ("by", by), ("level", level)];
         let caption = self.say("survival.caption_figure", &values)?;
         let alt = self.say("survival.alt_figure", &[("by", by), ("text", &text)])?;
-        blocks.push(self.place(format!("{}.curve", model.id), survival(&plot), caption, alt));
+        let drawing = survival(&plot, &|n| self.locale.count(n));
+        blocks.push(self.place(format!("{}.curve", model.id), drawing, caption, alt));
         if plot.curves.len() > 1 {
             plot.y_label = self.word("survival.y_label_log")?;
             plot.x_label = self.word("survival.x_label_log")?;

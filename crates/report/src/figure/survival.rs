@@ -72,12 +72,12 @@ impl Curve {
     }
 }
 
-/// Draws survival curves.
-pub(crate) fn survival(plot: &SurvivalPlot) -> Drawing {
-    lines(&survival_lines(plot))
+/// Draws survival curves; `count` writes numbers at risk.
+pub(crate) fn survival(plot: &SurvivalPlot, count: &dyn Fn(f64) -> String) -> Drawing {
+    lines(&survival_lines(plot, count))
 }
 
-pub(super) fn survival_lines(plot: &SurvivalPlot) -> LinePlot {
+pub(super) fn survival_lines(plot: &SurvivalPlot, count: &dyn Fn(f64) -> String) -> LinePlot {
     let last = range(plot.curves.iter().flat_map(|c| c.drawn().map(|p| p.time))).1;
     let x_marks = marks(last.max(0.1));
     let series = plot.curves.iter().map(|curve| {
@@ -86,7 +86,7 @@ pub(super) fn survival_lines(plot: &SurvivalPlot) -> LinePlot {
         let start = curve.drawn().next().map(|_| (0.0, 1.0, Some((1.0, 1.0))));
         let number = |(t, label): &(f64, String)| match label.as_str() {
             "" => String::new(),
-            _ => format!("{:.0}", curve.at_risk(*t)),
+            _ => count(curve.at_risk(*t)),
         };
         curve.series(start.into_iter().chain(steps).collect(), x_marks.iter().map(number).collect())
     });

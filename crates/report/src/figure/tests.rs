@@ -15,8 +15,11 @@ const LONG: &str = "adenocarcinoma of the upper and middle third of the rectum w
     as registries write them";
 
 fn texts(canvas: &Canvas) -> Vec<&Text> {
-    let text = |item| if let &Item::Text(ref text) = item { Some(text) } else { None };
-    canvas.items.iter().filter_map(text).collect()
+    let texts = canvas.items.iter().filter_map(|item| match item {
+        Item::Text(text) => Some(text),
+        _ => None,
+    });
+    texts.collect()
 }
 
 fn words(canvas: &Canvas) -> Vec<&str> {
@@ -76,17 +79,17 @@ fn falling(label: &str, end: f64) -> Series {
     series(label, (0..=10).map(point).collect())
 }
 
-pub(super) fn colliding() -> LinePlot {
+fn colliding() -> LinePlot {
     plot(vec![falling("surgery", 0.50), falling("radiation", 0.505)], (0.0, 1.0))
 }
 
-pub(super) fn crowded() -> LinePlot {
+fn crowded() -> LinePlot {
     let groups = ["surgery", "radiation", "both", "neither", "unknown"];
     let falling = groups.iter().enumerate().map(|(i, g)| falling(g, 0.5 + 0.001 * i as f64));
     plot(falling.collect(), (0.0, 1.0))
 }
 
-pub(super) fn twelve() -> LinePlot {
+fn twelve() -> LinePlot {
     let numbered = |i: u32| Series {
         numbers: marks(10.0).iter().map(|_| format!("{},{:03}", 90 - i, i)).collect(),
         ..falling(&format!("registry {i}"), 0.95 - 0.07 * f64::from(i))
@@ -98,7 +101,7 @@ pub(super) fn twelve() -> LinePlot {
     }
 }
 
-pub(super) fn hidden() -> LinePlot {
+fn hidden() -> LinePlot {
     let rate = |i: u32| if matches!(i, 4 | 5) { f64::NAN } else { 20.0 + f64::from(i * i) };
     let point = |i: u32| (f64::from(i), rate(i), Some((rate(i) - 5.0, rate(i) + 5.0)));
     let alone = |i: u32| (f64::from(i), if i == 5 { 80.0 } else { f64::NAN }, None);
@@ -109,7 +112,7 @@ pub(super) fn hidden() -> LinePlot {
     plot(all, (0.0, 130.0))
 }
 
-pub(super) fn long() -> LinePlot {
+fn long() -> LinePlot {
     let mut both = twelve();
     both.series.truncate(3);
     for (i, s) in both.series.iter_mut().enumerate() {
@@ -118,12 +121,16 @@ pub(super) fn long() -> LinePlot {
     LinePlot { x_label: LONG.repeat(2), y_label: LONG.repeat(3), ..both }
 }
 
-pub(super) fn studies() -> LinePlot {
+fn studies() -> LinePlot {
     let dots = |i: u32| (1.0 + 0.02 * f64::from(i), 1.0 + 0.5 * f64::from(i % 3), None);
     let points: Vec<LinePoint> = (0..20).map(dots).collect();
     let name = |(i, p): (usize, &LinePoint)| (p.0, p.1, format!("Study {i}"));
     let labels = points.iter().enumerate().map(name).collect();
     LinePlot { labels, ..plot(vec![Series { dots: true, ..series("", points) }], (0.0, 3.0)) }
+}
+
+fn count(n: f64) -> String {
+    format!("{n:.0}")
 }
 
 fn curve(label: &str, steps: &[(f64, f64, f64)]) -> Curve {
@@ -135,7 +142,7 @@ fn curve(label: &str, steps: &[(f64, f64, f64)]) -> Curve {
     Curve { label: label.into(), persons, points: steps.iter().map(point).collect() }
 }
 
-pub(super) fn curves(curves: Vec<Curve>) -> SurvivalPlot {
+fn curves(curves: Vec<Curve>) -> SurvivalPlot {
     SurvivalPlot {
         curves,
         y_label: "Overall survival".into(),
@@ -148,7 +155,7 @@ pub(super) fn curves(curves: Vec<Curve>) -> SurvivalPlot {
     }
 }
 
-pub(super) fn few() -> SurvivalPlot {
+fn few() -> SurvivalPlot {
     curves(vec![
         curve("one step", &[(2.0, 0.6, 40.0)]),
         curve("nobody", &[]),
@@ -169,7 +176,7 @@ fn row(label: &str, effect: [f64; 3]) -> ForestRow {
     }
 }
 
-pub(super) fn ratios(effects: &[[f64; 3]]) -> ForestPlot {
+fn ratios(effects: &[[f64; 3]]) -> ForestPlot {
     let name = |(i, e): (usize, &[f64; 3])| row(&format!("Site {i}"), *e);
     ForestPlot {
         rows: effects.iter().enumerate().map(name).collect(),
@@ -180,7 +187,7 @@ pub(super) fn ratios(effects: &[[f64; 3]]) -> ForestPlot {
     }
 }
 
-pub(super) fn long_forest() -> ForestPlot {
+fn long_forest() -> ForestPlot {
     let mut plot = ratios(&[[0.2, 0.1, 0.5], [0.9, 0.3, 2.0], [1.0, 0.9, 1.1]]);
     plot.rows[1].label = LONG.into();
     plot.rows[1].text = LONG.into();
@@ -190,9 +197,11 @@ pub(super) fn long_forest() -> ForestPlot {
     ForestPlot { x_label: LONG.into(), ..plot }
 }
 
-pub(super) fn map() -> HeatMap {
+fn map() -> HeatMap {
     let year = |i: u32| f64::from(2008 + i % 5);
-    let cell = |i: u32| (year(i), f64::from(40 + i / 5), (i % 7 != 0).then(|| f64::from(i) * 1e-3));
+    let cell = |i: u32| {
+        (year(i), f64::from(40 + i / 5), (!i.is_multiple_of(7)).then(|| f64::from(i) * 1e-3))
+    };
     HeatMap {
         cells: (0..40).map(cell).collect(),
         x_label: "Year".into(),
@@ -202,7 +211,7 @@ pub(super) fn map() -> HeatMap {
     }
 }
 
-pub(super) fn people() -> Pyramid {
+fn people() -> Pyramid {
     let bar = |i: u32| (format!("{}–{}", 5 * i, 5 * i + 4), 9e6 - 4e5 * f64::from(i), 9e6);
     let mark = |(x, l): (f64, String)| (x, if l.is_empty() { l } else { format!("{x:.0}") });
     Pyramid {
@@ -214,7 +223,7 @@ pub(super) fn people() -> Pyramid {
     }
 }
 
-pub(super) fn exclusions() -> Vec<FlowBox> {
+fn exclusions() -> Vec<FlowBox> {
     let step = |label: &str, n: &str| FlowBox {
         label: label.into(),
         n: n.into(),
@@ -398,7 +407,7 @@ fn words_beside_points_do_not_touch() {
 #[test]
 fn curves_of_one_step_and_of_nobody_are_drawn() {
     let plot = few();
-    let lines_of = survival::survival_lines(&plot);
+    let lines_of = survival::survival_lines(&plot, &count);
     let ends = lines_of.series.iter().map(|s| s.points.len()).collect::<Vec<_>>();
     assert_eq!(ends, [2, 0, 4]);
     assert_eq!(lines_of.series[1].numbers[0], "0");
@@ -442,8 +451,8 @@ fn without_values_there_is_a_word() {
     let word = "No value can be shown.";
     says(super::lines(&plot(Vec::new(), (0.0, 1.0))), word);
     says(super::lines(&plot(vec![series("a", vec![(1.0, f64::NAN, None)])], (0.0, 0.0))), word);
-    says(super::survival(&curves(Vec::new())), word);
-    says(super::survival(&curves(vec![curve("a", &[(1.0, 0.5, 3.0)])])), word);
+    says(super::survival(&curves(Vec::new()), &count), word);
+    says(super::survival(&curves(vec![curve("a", &[(1.0, 0.5, 3.0)])]), &count), word);
     says(super::log_minus_log(&curves(vec![curve("a", &[(1.0, 1.0, 30.0)])])), word);
     says(super::heat(&HeatMap { cells: vec![(1.0, 1.0, None)], ..map() }), word);
     says(super::heat(&HeatMap { cells: Vec::new(), ..map() }), word);
