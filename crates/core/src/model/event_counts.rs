@@ -47,7 +47,7 @@ impl EventCounts {
 
     /// Reads the counts back.
     pub fn from_summary(summary: &Summary) -> Result<Self, LayoutError> {
-        let groups = summary.array("initial")?.levels("group").clone();
+        let groups = summary.array("initial")?.levels("group");
         let cells = summary.array("events")?.levels("cell").len();
         let table = EventTable {
             groups: groups.len(),
