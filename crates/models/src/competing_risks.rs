@@ -9,18 +9,25 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, Survival, ZeroRule},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
+    rows,
     spec::{Fault, suggestion},
     summary::{Axis, LayoutError},
 };
 use tributary_stats::{
     beta_product::BetaProduct,
     competing::{CauseCounts, CauseVariance, Incidence, gray},
-    distribution::{chi_squared_upper, normal_point},
+    distribution::normal_point,
     event_table::{Rows, TimeGrid, event_table},
+    log_rank::Test as Found,
     matrix::{invert, quadratic_form},
+};
+
+use super::{
+    kaplan_meier::status_of,
+    log_rank::{Test, tested},
 };
 
 /// The model.
@@ -91,6 +98,63 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     groups: Vec<String>,
+}
+
+rows! {
+    /// How many of a group were followed and had the event, and how long.
+    struct Followed in "groups" {
+        group: String,
+        cause: String,
+        n: Number,
+        n_event: Number,
+        followed_to_days: Number,
+        status: Status,
+    }
+
+    /// Cumulative incidence at a time that was asked for.
+    struct Landmark in "times" {
+        group: String,
+        cause: String,
+        time_years: Number,
+        n_risk: Number,
+        n_event: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Cumulative incidence after an event.
+    struct CurveRow in "curve" {
+        group: String,
+        cause: String,
+        time: Number,
+        n_risk: Number,
+        n_event: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Gray's test of a cause.
+    struct GrayTest in "test" {
+        cause: String,
+        statistic: Number,
+        df: Number,
+        p_value: Number,
+        status: Status,
+    }
+
+    /// How many of a group, or in a state, are at risk from a day on which their number changes.
+    pub struct AtRisk in "at_risk" {
+        pub group: String,
+        pub state: String,
+        pub time: Number,
+        pub n_risk: Number,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -181,17 +245,14 @@ pub(super) fn cause_of(
     Ok(survival.rows.iter().zip(&survival.event).map(of).collect())
 }
 
-/// Table `at_risk`: the number at risk from each day on which it changes, for the figure's rows of numbers.
-pub(super) fn at_risk_table(first: &str, groups: &[(String, Vec<f64>)]) -> Table {
-    let mut table = Table::new("at_risk", &[first, "time", "n_risk"]).shown(Shown::Figure);
-    for (group, n_risk) in groups {
-        for (day, n) in n_risk.iter().enumerate() {
-            if day == 0 || (n - n_risk[day - 1]).abs() > 0.0 {
-                table.push(vec![group.into(), (day as f64).into(), (*n).into()]);
-            }
-        }
-    }
-    table
+/// The number at risk from each day on which it changes, for the figure's rows of numbers.
+pub(super) fn at_risk(n_risk: &[f64]) -> impl Iterator<Item = AtRisk> {
+    let changes = |&(day, n): &(usize, &f64)| day == 0 || (n - n_risk[day - 1]).abs() > 0.0;
+    n_risk.iter().enumerate().filter(changes).map(|(day, n)| AtRisk {
+        time: Some(day as f64),
+        n_risk: Some(*n),
+        ..AtRisk::default()
+    })
 }
 
 fn counts_of(
@@ -335,66 +396,72 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let causes = options.causes.len();
     let of = |g| counts_of(&counts, by_cause, causes, g, zero == ZeroRule::HalfDay);
     let parts: Vec<CauseCounts> = (0..options.groups.len()).map(of).collect();
-    let mut groups =
-        Table::new("groups", &["group", "cause", "n", "n_event", "followed_to_days", "status"]);
-    let tail = ["estimate", "std_error", "conf_low", "conf_high", "status"];
-    let table =
-        |name: &str, head: &[&'static str]| Table::new(name, &[head, &tail].concat()).of_shares();
-    let mut times = table("times", &["group", "cause", "time_years", "n_risk", "n_event"]);
-    let mut curve = table("curve", &["group", "cause", "time", "n_risk", "n_event"])
-        .shown(Shown::Figure)
-        .drawn(&["group", "cause"], true, Some(Beginning::Zero));
+    let (mut groups, mut times, mut curve) = (Vec::new(), Vec::new(), Vec::new());
     for (g, group) in options.groups.iter().enumerate() {
         let persons = counts.persons(g);
         let followed = counts.followed_to(g, &options.grid());
         for (k, cause) in options.causes.iter().enumerate() {
             let events: f64 = parts[g].events[k].iter().sum();
-            let status = match (persons, events) {
-                (n, _) if n <= 0.0 => Status::NoRiskSet,
-                (_, d) if d <= 0.0 => Status::NoEvents,
-                _ => Status::Ok,
-            };
-            let head = [group.into(), cause.into(), persons.into(), events.into()];
-            groups.push(head.into_iter().chain([followed.into(), status.into()]).collect());
+            groups.push(Followed {
+                group: group.clone(),
+                cause: cause.clone(),
+                n: Some(persons),
+                n_event: Some(events),
+                followed_to_days: Some(followed),
+                status: status_of(persons, events),
+            });
             let steps = parts[g].incidence(k, options.variance());
-            for s in &steps {
-                let head: [Value; 5] =
-                    [group.into(), cause.into(), s.time.into(), s.n_risk.into(), s.n_event.into()];
-                curve.push(head.into_iter().chain(interval(options, s)).collect());
-            }
-            for &years in &options.times_years {
-                let head = [Value::from(group), cause.into(), years.into()];
-                let row = landmark(
-                    options,
-                    &parts[g],
-                    &steps,
-                    years * options.followup.year.days(),
-                    followed,
-                );
-                times.push(head.into_iter().chain(row).collect());
-            }
+            curve.extend(steps.iter().map(|s| {
+                let ([estimate, std_error, conf_low, conf_high], status) = interval(options, s);
+                CurveRow {
+                    group: group.clone(),
+                    cause: cause.clone(),
+                    time: Some(s.time),
+                    n_risk: Some(s.n_risk),
+                    n_event: Some(s.n_event),
+                    estimate,
+                    std_error,
+                    conf_low,
+                    conf_high,
+                    status,
+                }
+            }));
+            times.extend(options.times_years.iter().map(|&years| Landmark {
+                group: group.clone(),
+                cause: cause.clone(),
+                ..landmark(options, &parts[g], &steps, years, followed)
+            }));
         }
     }
-    if groups.rows.iter().all(|row| row.last() == Some(&Status::NoEvents.into())) {
+    if groups.iter().all(|g| g.status == Status::NoEvents) {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
     }
-    estimate.tables.extend([groups, times]);
+    estimate.tables.extend([Table::of(groups), Table::of(times)]);
     if options.groups.len() > 1 {
         estimate.tables.push(test(options, sums, &parts)?);
     }
-    let at_risk: Vec<(String, Vec<f64>)> =
-        options.groups.iter().cloned().zip(parts.into_iter().map(|p| p.n_risk)).collect();
-    estimate.tables.extend([at_risk_table("group", &at_risk), curve]);
+    let of_group = |(group, part): (&String, &CauseCounts)| {
+        at_risk(&part.n_risk).map(|row| AtRisk { group: group.clone(), ..row }).collect::<Vec<_>>()
+    };
+    let at_risk = options.groups.iter().zip(&parts).flat_map(of_group);
+    estimate.tables.extend([
+        Table::of(at_risk).without(&["state"]).shown(Shown::Figure),
+        Table::of(curve).shown(Shown::Figure).drawn(
+            &["group", "cause"],
+            true,
+            Some(Beginning::Zero),
+        ),
+    ]);
     Ok(estimate)
 }
 
 /// Estimate, standard error, limits and status.
-fn interval(options: &Options, step: &Incidence) -> Vec<Value> {
+fn interval(options: &Options, step: &Incidence) -> ([Number; 4], Status) {
     let (f, se, z) =
         (step.estimate, step.variance.sqrt(), normal_point(options.confidence_level.share()));
     if f <= 0.0 || se <= 0.0 || f >= 1.0 {
         let status = if f >= 1.0 { Status::Boundary } else { Status::OneSided };
-        return vec![f.into(), se.into(), Value::None, Value::None, status.into()];
+        return ([Some(f), Some(se), None, None], status);
     }
     let (low, high) = match options.interval {
         Interval::LogLog => {
@@ -405,43 +472,49 @@ fn interval(options: &Options, step: &Incidence) -> Vec<Value> {
         Interval::Log => (f * (-z * se / f).exp(), f * (z * se / f).exp()),
         Interval::Plain => (f - z * se, f + z * se),
     };
-    vec![f.into(), se.into(), low.max(0.0).into(), high.min(1.0).into(), Status::Ok.into()]
+    ([Some(f), Some(se), Some(low.max(0.0)), Some(high.min(1.0))], Status::Ok)
 }
 
 fn landmark(
     options: &Options,
     counts: &CauseCounts,
     steps: &[Incidence],
-    days: f64,
+    years: f64,
     followed: f64,
-) -> Vec<Value> {
+) -> Landmark {
+    let days = years * options.followup.year.days();
     let j = (days.floor() as usize).min(counts.n_risk.len().saturating_sub(1));
     let n_risk = if followed > 0.0 { counts.n_risk[j] } else { 0.0 };
     let mut within = steps.iter().filter(|s| s.time <= days);
     let events: f64 = within.clone().map(|s| s.n_event).sum();
-    let mut row: Vec<Value> = vec![n_risk.into(), events.into()];
     // After everybody has had an event of some kind, the incidence of each is known for ever.
     let emptied = counts.is_emptied();
-    if days > followed && !emptied {
-        row.resize(6, Value::None);
-        row.push(Status::BeyondFollowup.into());
-        return row;
-    }
-    match within.next_back() {
-        Some(step) if step.estimate > 0.0 => row.extend(interval(options, step)),
+    let ([estimate, std_error, conf_low, conf_high], status) = match within.next_back() {
+        _ if days > followed && !emptied => ([None; 4], Status::BeyondFollowup),
+        Some(step) if step.estimate > 0.0 => interval(options, step),
         // Nobody has had the event: an upper limit from the beta product of all at risk so far.
         _ => {
             let high =
                 1.0 - BetaProduct::default().interval(n_risk, options.confidence_level.share()).0;
-            row.extend([0.0.into(), 0.0.into(), 0.0.into(), high.into(), Status::OneSided.into()]);
+            ([Some(0.0), Some(0.0), Some(0.0), Some(high)], Status::OneSided)
         }
+    };
+    Landmark {
+        time_years: Some(years),
+        n_risk: Some(n_risk),
+        n_event: Some(events),
+        estimate,
+        std_error,
+        conf_low,
+        conf_high,
+        status,
+        ..Landmark::default()
     }
-    row
 }
 
 /// Gray's test of each cause.
 fn test(options: &Options, sums: &Sums, parts: &[CauseCounts]) -> Result<Table, LayoutError> {
-    let mut table = Table::new("test", &["cause", "statistic", "df", "p_value", "status"]);
+    let mut rows = Vec::new();
     let groups = options.groups.len();
     for (k, cause) in options.causes.iter().enumerate() {
         let (score, covariance) = if options.stratify_by_site {
@@ -465,16 +538,11 @@ fn test(options: &Options, sums: &Sums, parts: &[CauseCounts]) -> Result<Table, 
             (_, 0) => Status::NoRiskSet,
             _ => Status::Ok,
         };
-        let (statistic, df) = (quadratic_form(&u, &inverse), inverse.rank as f64);
-        let numbers = if status == Status::Ok {
-            [statistic.into(), df.into(), chi_squared_upper(statistic, df).into()]
-        } else {
-            [Value::None, 0.0.into(), Value::None]
-        };
-        let row = [Value::from(cause)].into_iter().chain(numbers).chain([status.into()]);
-        table.push(row.collect());
+        let found = Found { statistic: quadratic_form(&u, &inverse), df: inverse.rank };
+        let Test { statistic, df, p_value, status } = tested(found, status);
+        rows.push(GrayTest { cause: cause.clone(), statistic, df, p_value, status });
     }
-    Ok(table)
+    Ok(Table::of(rows))
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -12,13 +12,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, needs_of,
         patient_faults, predicted, values_of,
     },
+    rows,
     spec::Fault,
 };
 use tributary_stats::{
@@ -100,6 +101,32 @@ pub struct Options {
     #[schemars(skip)]
     design: Vec<DesignTerm>,
 }
+
+rows! {
+    /// Whether the data can tell cure from late events, and why.
+    struct GateRow in "gate" {
+        last_event_days: Number,
+        followed_to_days: Number,
+        plateau: Number as Share,
+        n_risk: Number,
+        alpha: Number as Share,
+        status: Status,
+    }
+
+    /// The cured share of a patient, or the [`MEDIAN`] time of those not cured.
+    pub struct Cured in "cured" {
+        pub patient: String,
+        pub quantity: String,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+}
+
+/// Quantity of the row of table `cured` that is no share.
+pub const MEDIAN: &str = "median, years";
 
 fn hundred() -> usize {
     100
@@ -232,19 +259,14 @@ impl Gate {
     }
 
     fn table(&self) -> Table {
-        let columns =
-            ["last_event_days", "followed_to_days", "plateau", "n_risk", "alpha", "status"];
-        let mut table = Table::new("gate", &columns).of_shares();
-        let status = if self.open() { Status::Ok } else { Status::NotIdentified };
-        table.push(vec![
-            self.last_event.into(),
-            self.last_followup.into(),
-            self.plateau.into(),
-            self.at_risk.into(),
-            self.alpha.into(),
-            status.into(),
-        ]);
-        table
+        Table::of([GateRow {
+            last_event_days: Some(self.last_event),
+            followed_to_days: Some(self.last_followup),
+            plateau: Some(self.plateau),
+            n_risk: Some(self.at_risk),
+            alpha: Some(self.alpha),
+            status: if self.open() { Status::Ok } else { Status::NotIdentified },
+        }])
     }
 }
 
@@ -400,18 +422,15 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
 
 /// Cured share of each patient, with an interval symmetric in the predictor, and the median time of those not cured.
 fn cured(options: &Options, fitted: &Fitted, start: &Start) -> Table {
-    let columns =
-        ["patient", "quantity", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table = Table::new("cured", &columns).of_shares();
+    let mut rows = Vec::new();
     let z = normal_point(options.confidence_level.share());
     let p = options.design.len();
     let reference = Patient { name: "reference".into(), values: BTreeMap::new() };
-    let mut push = |names: [&str; 2], numbers: [f64; 4], status: Status| {
-        let is_known = status == Status::Ok;
-        let mut row = names.map(Value::from).to_vec();
-        row.extend(numbers.map(|x| if is_known { Value::number(x) } else { Value::None }));
-        row.push(status.into());
-        table.push(row);
+    let mut push = |[patient, quantity]: [&str; 2], numbers: [f64; 4], status: Status| {
+        let (patient, quantity) = (patient.into(), quantity.into());
+        let [estimate, std_error, conf_low, conf_high] =
+            numbers.map(|x| (status == Status::Ok).then_some(x));
+        rows.push(Cured { patient, quantity, estimate, std_error, conf_low, conf_high, status });
     };
     let patients =
         if options.patients.is_empty() { vec![reference] } else { options.patients.clone() };
@@ -442,11 +461,11 @@ fn cured(options: &Options, fitted: &Fitted, start: &Start) -> Table {
     let median = |theta: &[f64]| theta[p + 1] + theta[p + 2].exp() * middle;
     let (log, se) = fitted.delta(median);
     push(
-        ["uncured", "median, years"],
+        ["uncured", MEDIAN],
         [log.exp(), log.exp() * se, (log - z * se).exp(), (log + z * se).exp()],
         if fitted.runs(median) { Status::Monotone } else { Status::Ok },
     );
-    table
+    Table::of(rows)
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

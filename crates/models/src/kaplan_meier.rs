@@ -10,11 +10,16 @@ mod curve;
 mod options;
 mod tables;
 
-pub use self::options::Options;
+pub use self::{
+    curve::{CurveRow, Landmark, MINUS, MeanTime, Quantile},
+    options::Options,
+    tables::{Bracket, Conditional, LifeInterval},
+};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
-    estimate::{Estimate, Exactness, Notice, Shown, Status, Table},
+    estimate::{Estimate, Exactness, Notice, Number, Shown, Status, Table},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
+    rows,
     spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
@@ -42,6 +47,38 @@ static CARD: ModelCard = ModelCard {
     sources: "Kaplan & Meier 1958; Greenwood 1926; Kalbfleisch & Prentice 1980; Brookmeyer & Crowley 1982; Fay & Brittain 2016",
     example: "id = \"curves\"\nkind = \"kaplan_meier\"\nby = \"x_hist_central\"\ntimes_years = [1, 2, 5]\nrestricted_mean_years = 5\nconditional_years = [1]\nlife_table = \"usual\"\ncumulative_hazard = true\n",
 };
+
+rows! {
+    /// How many of a group were followed, and how long.
+    pub struct Followed in "groups" {
+        pub group: String,
+        pub n: Number,
+        pub n_event: Number,
+        pub followed_to_days: Number,
+        pub status: Status,
+    }
+}
+
+impl Followed {
+    pub(super) fn new(group: &str, persons: f64, events: f64, followed_to: f64) -> Self {
+        Self {
+            group: group.into(),
+            n: Some(persons),
+            n_event: Some(events),
+            followed_to_days: Some(followed_to),
+            status: status_of(persons, events),
+        }
+    }
+}
+
+/// Whether there was anybody, and anything happened to them.
+pub(super) fn status_of(persons: f64, events: f64) -> Status {
+    match (persons, events) {
+        (n, _) if n <= 0.0 => Status::NoRiskSet,
+        (_, d) if d <= 0.0 => Status::NoEvents,
+        _ => Status::Ok,
+    }
+}
 
 #[derive(Debug)]
 pub struct Counts {
@@ -173,27 +210,9 @@ impl OneRound for KaplanMeier {
             ));
         }
 
-        let mut groups =
-            Table::new("groups", &["group", "n", "n_event", "followed_to_days", "status"]);
-        let interval_columns = ["estimate", "std_error", "conf_low", "conf_high"];
-        let with = |first: &[&'static str], last: &[&'static str]| {
-            [first, &interval_columns[..], last].concat()
-        };
-        let curve_columns = with(
-            &["group", "time", "n_risk", "n_event", "n_censor"],
-            &["bpcp_low", "bpcp_high", "status"],
-        );
-        let mut curve = Table::new("curve", &curve_columns).of_shares().shown(Shown::Figure);
-        let times_columns = with(
-            &["group", "time_years", "n_risk", "n_event"],
-            &["bpcp_low", "bpcp_high", "status"],
-        );
-        let mut times = Table::new("times", &times_columns).of_shares();
-        let mut quantiles = Table::new(
-            "quantiles",
-            &["group", "quantile", "estimate", "conf_low", "conf_high", "status"],
-        );
-        let mut further = Tables::new();
+        let (mut groups, mut curve) = (Vec::new(), Vec::new());
+        let (mut times, mut quantiles) = (Vec::new(), Vec::new());
+        let mut further = Tables::default();
         let mut means = Vec::new();
         let mut emptied = Vec::new();
         for (g, group) in pooled.counts.groups.iter().enumerate() {
@@ -204,29 +223,8 @@ impl OneRound for KaplanMeier {
                 emptied.push(group.clone());
             }
             let events: f64 = fitted.steps.iter().map(|s| s.n_event).sum();
-            let status = match (fitted.persons, events) {
-                (n, _) if n <= 0.0 => Status::NoRiskSet,
-                (_, d) if d <= 0.0 => Status::NoEvents,
-                _ => Status::Ok,
-            };
-            groups.push(vec![
-                group.into(),
-                fitted.persons.into(),
-                events.into(),
-                fitted.followed_to.into(),
-                status.into(),
-            ]);
-            for i in 0..fitted.steps.len() {
-                let s = fitted.steps[i];
-                let head = [
-                    group.into(),
-                    s.time.into(),
-                    s.n_risk.into(),
-                    s.n_event.into(),
-                    s.n_censor.into(),
-                ];
-                curve.push(head.into_iter().chain(fitted.at(Some(i), options)).collect());
-            }
+            groups.push(Followed::new(group, fitted.persons, events, fitted.followed_to));
+            curve.extend(fitted.rows(group, options));
             further.add(options, group, &fitted, &pooled.counts, g);
             for &years in &options.times_years {
                 times.push(fitted.landmark(group, years, options));
@@ -253,15 +251,15 @@ impl OneRound for KaplanMeier {
             let values = [("groups", emptied.join(", "))];
             estimate.notice(Notice::new(Status::NoRiskSet, "risk-set-emptied", &values));
         }
-        if groups.rows.iter().all(|row| row.last() == Some(&Status::NoEvents.into())) {
+        if groups.iter().all(|g| g.status == Status::NoEvents) {
             estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
         }
-        estimate.tables.extend([groups, times, quantiles]);
+        estimate.tables.extend([Table::of(groups), Table::of(times), Table::of(quantiles)]);
         if let Some(tau) = options.restricted_mean_years {
             estimate.tables.push(restricted_mean_table(tau, &means, options));
         }
         estimate.tables.extend(further.into_filled());
-        estimate.tables.push(curve);
+        estimate.tables.push(Table::of(curve).shown(Shown::Figure));
         Ok(estimate)
     }
 }

@@ -9,16 +9,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, Survival},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits,
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Statistic},
+    rows,
     spec::Fault,
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support},
 };
 use tributary_stats::{
     distribution::{Z95, chi_squared_upper},
     event_table::{EventTable, Rows, TimeGrid, event_table},
-    log_rank::{Comparison, Weight, compare, test, trend},
+    log_rank::{Comparison, Test as Found, Weight, compare, test, trend},
 };
 
 /// The model.
@@ -81,6 +82,56 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     stratum_count: usize,
+}
+
+rows! {
+    /// A test by χ².
+    pub struct Test in "test" {
+        pub statistic: Number,
+        pub df: Number,
+        pub p_value: Number,
+        pub status: Status,
+    }
+
+    /// The test for a trend over the groups.
+    pub struct Trend in "trend" {
+        pub statistic: Number,
+        pub df: Number,
+        pub p_value: Number,
+        pub status: Status,
+    }
+
+    /// Observed and expected events of a group.
+    pub struct Compared in "groups" {
+        pub group: String,
+        pub n: Number,
+        pub observed: Number,
+        pub expected: Number,
+        pub ratio: Number,
+        pub status: Status,
+    }
+
+    /// Peto's one-step estimate of a group against another.
+    pub struct Peto in "peto" {
+        pub group: String,
+        pub reference: String,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub hazard_ratio: Number,
+        pub hazard_ratio_low: Number,
+        pub hazard_ratio_high: Number,
+        pub status: Status,
+    }
+}
+
+/// A test as a row; its numbers where it could be made.
+pub(super) fn tested(found: Found, status: Status) -> Test {
+    if status != Status::Ok {
+        return Test { df: Some(0.0), status, ..Test::default() };
+    }
+    let (statistic, df) = (found.statistic, found.df as f64);
+    let p_value = Some(chi_squared_upper(statistic, df));
+    Test { statistic: Some(statistic), df: Some(df), p_value, status }
 }
 
 fn yes() -> bool {
@@ -255,31 +306,19 @@ fn compare_strata(table: &EventTable, groups: usize, weight: Weight) -> Comparis
 const ONE_STEP: f64 = 1.0;
 
 /// Peto's one-step estimate: ln HR = U / V of the second group against the first, with standard error 1 / √V.
-fn peto(groups: &[String], comparison: &Comparison) -> Table {
-    let columns = [
-        "group",
-        "reference",
-        "estimate",
-        "std_error",
-        "hazard_ratio",
-        "hazard_ratio_low",
-        "hazard_ratio_high",
-        "status",
-    ];
-    let mut table = Table::new("peto", &columns);
+fn peto(groups: &[String], comparison: &Comparison) -> Peto {
     let (u, v) = (comparison.observed[1] - comparison.expected[1], comparison.covariance[3]);
     let (log, se) = (u / v, 1.0 / v.sqrt());
-    table.push(vec![
-        (&groups[1]).into(),
-        (&groups[0]).into(),
-        log.into(),
-        se.into(),
-        log.exp().into(),
-        (log - Z95 * se).exp().into(),
-        (log + Z95 * se).exp().into(),
-        Status::Ok.into(),
-    ]);
-    table
+    Peto {
+        group: groups[1].clone(),
+        reference: groups[0].clone(),
+        estimate: Some(log),
+        std_error: Some(se),
+        hazard_ratio: Some(log.exp()),
+        hazard_ratio_low: Some((log - Z95 * se).exp()),
+        hazard_ratio_high: Some((log + Z95 * se).exp()),
+        status: Status::Ok,
+    }
 }
 
 impl OneRound for LogRank {
@@ -362,21 +401,19 @@ impl OneRound for LogRank {
         estimate.line("strata", choice, &[("strata", strata.join(", "))]);
         estimate.line("zero", options.followup.zero.name(), &[]);
 
-        let mut groups =
-            Table::new("groups", &["group", "n", "observed", "expected", "ratio", "status"]);
-        for (g, group) in options.groups.iter().enumerate() {
+        let compared = |(g, group): (usize, &String)| {
             let (o, e) = (comparison.observed[g], comparison.expected[g]);
             let ratio = (e > 0.0).then(|| o / e);
-            let status = if ratio.is_some() { Status::Ok } else { Status::NoRiskSet };
-            groups.push(vec![
-                group.into(),
-                comparison.persons[g].into(),
-                o.into(),
-                e.into(),
-                ratio.into(),
-                status.into(),
-            ]);
-        }
+            Compared {
+                group: group.clone(),
+                n: Some(comparison.persons[g]),
+                observed: Some(o),
+                expected: Some(e),
+                ratio,
+                status: if ratio.is_some() { Status::Ok } else { Status::NoRiskSet },
+            }
+        };
+        let groups = Table::of(options.groups.iter().enumerate().map(compared));
         let result = test(&comparison);
         let events: f64 = comparison.observed.iter().sum();
         let status = match (events, result.df) {
@@ -384,45 +421,26 @@ impl OneRound for LogRank {
             (_, 0) => Status::NoRiskSet,
             _ => Status::Ok,
         };
-        let mut tests = Table::new("test", &["statistic", "df", "p_value", "status"]);
-        let mut further = Vec::new();
-        if !options.trend.is_empty() && status == Status::Ok {
-            let result = trend(&comparison, &options.trend);
-            let mut table = Table::new("trend", &["statistic", "df", "p_value", "status"]);
-            let row = if result.df > 0 {
-                let p = chi_squared_upper(result.statistic, 1.0);
-                vec![result.statistic.into(), 1.0.into(), p.into(), Status::Ok.into()]
-            } else {
-                vec![Value::None, 0.0.into(), Value::None, Status::NoRiskSet.into()]
-            };
-            table.push(row);
-            further.push(table);
+        estimate.tables.extend([Table::of([tested(result, status)]), groups]);
+        if status != Status::Ok {
+            let key = if status == Status::NoEvents { "no-events" } else { "nothing-compared" };
+            estimate.notice(Notice::new(status, key, &[]));
+            return Ok(estimate);
         }
-        if options.groups.len() == 2 && options.weight_word() == "log-rank" && status == Status::Ok
-        {
+        if !options.trend.is_empty() {
+            let found = trend(&comparison, &options.trend);
+            let status = if found.df > 0 { Status::Ok } else { Status::NoRiskSet };
+            let Test { statistic, df, p_value, status } = tested(found, status);
+            estimate.tables.push(Table::of([Trend { statistic, df, p_value, status }]));
+        }
+        if options.groups.len() == 2 && options.weight_word() == "log-rank" {
             let step = peto(&options.groups, &comparison);
-            let log = step.number(0, "estimate").unwrap_or_default();
-            if log.abs() > ONE_STEP {
+            if let Some(log) = step.estimate.filter(|log| log.abs() > ONE_STEP) {
                 let values = [("ratio", format!("{:.2}", log.exp()))];
                 estimate.notices.push(Notice::new(Status::Ok, "one-step-far", &values));
             }
-            further.push(step);
+            estimate.tables.push(Table::of([step]));
         }
-        if status == Status::Ok {
-            let p = chi_squared_upper(result.statistic, result.df as f64);
-            tests.push(vec![
-                result.statistic.into(),
-                (result.df as f64).into(),
-                p.into(),
-                status.into(),
-            ]);
-        } else {
-            tests.push(vec![Value::None, 0.0.into(), Value::None, status.into()]);
-            let key = if status == Status::NoEvents { "no-events" } else { "nothing-compared" };
-            estimate.notice(Notice::new(status, key, &[]));
-        }
-        estimate.tables.extend([tests, groups]);
-        estimate.tables.extend(further);
         Ok(estimate)
     }
 }

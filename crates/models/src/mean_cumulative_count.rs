@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, FitError, Model, ModelCard, Round, Step, Sums},
+    rows,
     spec::{Fault, VariableKind},
     summary::Axis,
 };
@@ -21,7 +22,7 @@ use tributary_stats::{
     recurrent::{Counts, MeanCount, Stretch, mean_count, variance},
 };
 
-use super::competing_risks::{at_risk_table, cause_of, followup_of_causes, placed};
+use super::competing_risks::{AtRisk, at_risk, cause_of, followup_of_causes, placed};
 
 /// The model.
 #[derive(Debug)]
@@ -73,6 +74,34 @@ pub enum Params {
         /// Increments of the terminal event's hazard.
         terminal: Vec<f64>,
     },
+}
+
+rows! {
+    /// How many were followed, and had events.
+    struct Followed in "groups" {
+        n: Number,
+        n_event: Number,
+        n_terminal: Number,
+        status: Status,
+    }
+
+    /// Mean cumulative count at a time that was asked for.
+    struct Landmark in "times" {
+        time_years: Number,
+        n_risk: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Mean cumulative count after an event.
+    struct CurveRow in "curve" {
+        time: Number,
+        n_risk: Number,
+        estimate: Number,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -231,56 +260,54 @@ impl Model for MeanCumulativeCount {
         if total <= 0.0 {
             estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
         }
-        let columns = ["n", "n_event", "n_terminal", "status"];
-        let mut groups = Table::new("groups", &columns);
-        let deaths: f64 = table.terminal.iter().sum();
-        let n = first.pooled.one("persons")?;
-        groups.push(vec![n.into(), total.into(), deaths.into(), status.into()]);
+        let groups = Followed {
+            n: Some(first.pooled.one("persons")?),
+            n_event: Some(total),
+            n_terminal: Some(table.terminal.iter().sum()),
+            status,
+        };
         let followed = counts.followed_to(0, &TimeGrid::daily(options.horizon_days.unwrap_or(0)));
         let variance = match last.params {
             Params::Influence { .. } => last.pooled.get("squared_influence")?.to_vec(),
             Params::Counts => vec![0.0; options.times_years.len()],
         };
-        let columns =
-            ["time_years", "n_risk", "estimate", "std_error", "conf_low", "conf_high", "status"];
-        let mut times = Table::new("times", &columns);
+        let mut times = Vec::new();
         let z = normal_point(options.confidence_level.share());
         for (i, days) in options.days().into_iter().enumerate() {
             let at = curve.time.partition_point(|t| *t <= days);
             let n_risk = group.n_risk.get(days.floor() as usize).copied().unwrap_or(0.0);
-            let mut row: Vec<Value> = vec![options.times_years[i].into(), n_risk.into()];
-            if days > followed && !curve.is_exhausted() {
-                row.resize(6, Value::None);
-                row.push(Status::BeyondFollowup.into());
-            } else if at == 0 || curve.count[at - 1] <= 0.0 {
-                row.extend([
-                    0.0.into(),
-                    0.0.into(),
-                    Value::None,
-                    Value::None,
-                    Status::NoEvents.into(),
-                ]);
-            } else {
-                let (m, se) = (curve.count[at - 1], variance[i].max(0.0).sqrt());
-                let half = (z * se / m).exp();
-                row.extend([
-                    m.into(),
-                    se.into(),
-                    (m / half).into(),
-                    (m * half).into(),
-                    Status::Ok.into(),
-                ]);
-            }
-            times.push(row);
+            let ([estimate, std_error, conf_low, conf_high], status) =
+                if days > followed && !curve.is_exhausted() {
+                    ([None; 4], Status::BeyondFollowup)
+                } else if at == 0 || curve.count[at - 1] <= 0.0 {
+                    ([Some(0.0), Some(0.0), None, None], Status::NoEvents)
+                } else {
+                    let (m, se) = (curve.count[at - 1], variance[i].max(0.0).sqrt());
+                    let half = (z * se / m).exp();
+                    ([m, se, m / half, m * half].map(Some), Status::Ok)
+                };
+            times.push(Landmark {
+                time_years: Some(options.times_years[i]),
+                n_risk: Some(n_risk),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                status,
+            });
         }
-        let mut steps = Table::new("curve", &["time", "n_risk", "estimate"])
-            .shown(Shown::Figure)
-            .drawn(&[], true, Some(Beginning::Zero));
-        for j in 0..curve.time.len() {
-            steps.push(vec![curve.time[j].into(), curve.n_risk[j].into(), curve.count[j].into()]);
-        }
-        let all = [("all".to_owned(), group.n_risk)];
-        estimate.tables.extend([groups, times, at_risk_table("group", &all), steps]);
+        let steps = (0..curve.time.len()).map(|j| CurveRow {
+            time: Some(curve.time[j]),
+            n_risk: Some(curve.n_risk[j]),
+            estimate: Some(curve.count[j]),
+        });
+        let at_risk = at_risk(&group.n_risk).map(|row| AtRisk { group: "all".into(), ..row });
+        estimate.tables.extend([
+            Table::of([groups]),
+            Table::of(times),
+            Table::of(at_risk).without(&["state"]).shown(Shown::Figure),
+            Table::of(steps).shown(Shown::Figure).drawn(&[], true, Some(Beginning::Zero)),
+        ]);
         Ok(Step::Done(Box::new(estimate)))
     }
 }

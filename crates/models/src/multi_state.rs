@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
+    rows,
     spec::{Fault, VariableKind, suggestion},
     summary::{Axis, LayoutError},
 };
@@ -21,7 +22,7 @@ use tributary_stats::{
     multi_state::{Occupation, Transitions, aalen_johansen},
 };
 
-use super::competing_risks::{at_risk_table, cause_of, followup_of_causes, placed};
+use super::competing_risks::{AtRisk, at_risk, cause_of, followup_of_causes, placed};
 
 /// The model.
 #[derive(Debug)]
@@ -54,6 +55,39 @@ pub struct Options {
     horizon_days: Option<u32>,
     /// Confidence level, the analysis's own if absent.
     confidence_level: ConfidenceLevel,
+}
+
+rows! {
+    /// How often one state followed another.
+    struct Transition in "transitions" {
+        from: String,
+        to: String,
+        n_event: Number,
+        n_sojourns: Number,
+        status: Status,
+    }
+
+    /// Probability of a state at a time that was asked for.
+    struct Landmark in "times" {
+        from: String,
+        state: String,
+        time_years: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Probability of a state after a transition.
+    struct CurveRow in "curve" {
+        from: String,
+        state: String,
+        time: Number,
+        n_risk: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -178,30 +212,29 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let cells = counts.table.cells;
     let k = options.states.len();
     let moved = sums.get("transitions")?;
-    let at_risk: Vec<Vec<f64>> = (0..k).map(|h| counts.group(h).n_risk).collect();
+    let n_risk: Vec<Vec<f64>> = (0..k).map(|h| counts.group(h).n_risk).collect();
     let times: Vec<Transitions> = (0..cells)
         .filter_map(|day| {
             let counts: Vec<f64> = (0..k * k).map(|c| moved[c * cells + day]).collect();
             (counts.iter().sum::<f64>() > 0.0).then(|| Transitions {
                 time: (day as f64).max(0.5),
-                at_risk: at_risk.iter().map(|n| n[day]).collect(),
+                at_risk: n_risk.iter().map(|n| n[day]).collect(),
                 counts,
             })
         })
         .collect();
-    let mut table = Table::new("transitions", &["from", "to", "n_event", "n_sojourns", "status"]);
+    let mut transitions = Vec::new();
     for (h, from) in options.states.iter().enumerate() {
         for (j, to) in options.states.iter().enumerate() {
             let n: f64 = times.iter().map(|t| t.counts[h * k + j]).sum();
             if n > 0.0 {
-                let row = vec![
-                    from.into(),
-                    to.into(),
-                    n.into(),
-                    counts.persons(h).into(),
-                    Status::Ok.into(),
-                ];
-                table.push(row);
+                transitions.push(Transition {
+                    from: from.clone(),
+                    to: to.clone(),
+                    n_event: Some(n),
+                    n_sojourns: Some(counts.persons(h)),
+                    status: Status::Ok,
+                });
             }
         }
     }
@@ -213,13 +246,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let values = [("n", outside.to_string())];
         estimate.notices.push(Notice::new(Status::Ok, "sojourns-outside", &values));
     }
-    let tail = ["state", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut at = Table::new("times", &[&["from"][..], &tail].concat()).of_shares();
-    let mut curve =
-        Table::new("curve", &["from", "state", "time", "n_risk", "estimate", "std_error"])
-            .of_shares()
-            .shown(Shown::Figure)
-            .drawn(&["from", "state"], true, Some(Beginning::State));
+    let (mut landmarks, mut curve) = (Vec::new(), Vec::new());
     let followed =
         (0..k).map(|h| counts.followed_to(h, &TimeGrid::daily(cells as u32))).fold(0.0, f64::max);
     for from in options.from() {
@@ -228,32 +255,53 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let occupation = aalen_johansen(&start, &times);
         // Where everybody has come to a state that nobody leaves, nothing changes any more.
         let settled = occupation.last().is_some_and(|o| {
-            let leaves = |j: &usize| at_risk[*j].iter().any(|n| *n > 0.0);
+            let leaves = |j: &usize| n_risk[*j].iter().any(|n| *n > 0.0);
             (0..k).filter(leaves).all(|j| o.probability[j] <= 1e-12)
         });
         let known_to = if settled { f64::INFINITY } else { followed };
         for (o, t) in occupation.iter().zip(&times) {
             for (j, state) in options.states.iter().enumerate() {
-                curve.push(vec![
-                    (&from).into(),
-                    state.into(),
-                    o.time.into(),
-                    t.at_risk[j].into(),
-                    o.probability[j].into(),
-                    o.variance[j].sqrt().into(),
-                ]);
+                curve.push(CurveRow {
+                    from: from.clone(),
+                    state: state.clone(),
+                    time: Some(o.time),
+                    n_risk: Some(t.at_risk[j]),
+                    estimate: Some(o.probability[j]),
+                    std_error: Some(o.variance[j].sqrt()),
+                });
             }
         }
         for &years in &options.times_years {
             for (j, state) in options.states.iter().enumerate() {
-                let head = [Value::from(&from), state.into(), years.into()];
-                let row = landmark(options, &occupation, &start, j, years, known_to);
-                at.push(head.into_iter().chain(row).collect());
+                let found = landmark(options, &occupation, &start, j, years, known_to);
+                let ([estimate, std_error, conf_low, conf_high], status) = found;
+                landmarks.push(Landmark {
+                    from: from.clone(),
+                    state: state.clone(),
+                    time_years: Some(years),
+                    estimate,
+                    std_error,
+                    conf_low,
+                    conf_high,
+                    status,
+                });
             }
         }
     }
-    let states: Vec<(String, Vec<f64>)> = options.states.iter().cloned().zip(at_risk).collect();
-    estimate.tables.extend([table, at, at_risk_table("state", &states), curve]);
+    let of_state = |(state, n_risk): (&String, &Vec<f64>)| {
+        at_risk(n_risk).map(|row| AtRisk { state: state.clone(), ..row }).collect::<Vec<_>>()
+    };
+    let at_risk = options.states.iter().zip(&n_risk).flat_map(of_state);
+    estimate.tables.extend([
+        Table::of(transitions),
+        Table::of(landmarks),
+        Table::of(at_risk).without(&["group"]).shown(Shown::Figure),
+        Table::of(curve).shown(Shown::Figure).drawn(
+            &["from", "state"],
+            true,
+            Some(Beginning::State),
+        ),
+    ]);
     Ok(estimate)
 }
 
@@ -265,22 +313,20 @@ fn landmark(
     state: usize,
     years: f64,
     known_to: f64,
-) -> Vec<Value> {
+) -> ([Number; 4], Status) {
     let days = years * options.followup.year.days();
     if days > known_to {
-        let mut row = vec![Value::None; 4];
-        row.push(Status::BeyondFollowup.into());
-        return row;
+        return ([None; 4], Status::BeyondFollowup);
     }
     let last = occupation.iter().rev().find(|o| o.time <= days);
     let (p, se) =
         last.map_or((start[state], 0.0), |o| (o.probability[state], o.variance[state].sqrt()));
     if p <= 0.0 || p >= 1.0 || se <= 0.0 {
-        return vec![p.into(), se.into(), Value::None, Value::None, Status::Boundary.into()];
+        return ([Some(p), Some(se), None, None], Status::Boundary);
     }
     let half = normal_point(options.confidence_level.share()) * se / (p * p.ln().abs());
     let (low, high) = (p.powf(half.exp()), p.powf((-half).exp()));
-    vec![p.into(), se.into(), low.into(), high.into(), Status::Ok.into()]
+    ([p, se, low, high].map(Some), Status::Ok)
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -10,9 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -72,6 +73,33 @@ pub struct Options {
 
 fn ten_thousand() -> f64 {
     10_000.0
+}
+
+rows! {
+    /// Observed against expected events of a group in a band of time since diagnosis.
+    struct Ratio in "ratios" {
+        group: String,
+        band: String,
+        observed: Number,
+        expected: Number,
+        person_years: Number,
+        ratio: Number,
+        ratio_low: Number,
+        ratio_high: Number,
+        excess: Number,
+        excess_low: Number,
+        excess_high: Number,
+        status: Status,
+    }
+
+    /// A likelihood-ratio test of the ratios.
+    struct RatioTest in "tests" {
+        test: String,
+        statistic: Number,
+        df: Number,
+        p_value: Number,
+        status: Status,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -208,47 +236,32 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     }
     let (observed, time, expected) =
         (sums.get("observed")?, sums.get("time")?, sums.get("expected")?);
-    let columns = [
-        "group",
-        "band",
-        "observed",
-        "expected",
-        "person_years",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "excess",
-        "excess_low",
-        "excess_high",
-        "status",
-    ];
-    let mut table = Table::new("ratios", &columns);
+    let mut ratios = Vec::new();
     let bands = options.bands_years.len();
     let mut push = |group: &str, band: &str, o: f64, e: f64, y: f64| {
         let [low, high] = garwood(o, options.confidence_level.share());
-        let ratio = |x: f64| if e > 0.0 { Value::number(x / e) } else { Value::None };
-        let per = options.per_person_years;
-        let excess = |x: f64| if y > 0.0 { Value::number((x - e) / y * per) } else { Value::None };
+        let ratio = |x: f64| (e > 0.0).then(|| x / e);
+        let excess = |x: f64| (y > 0.0).then(|| (x - e) / y * options.per_person_years);
         let status = match (y > 0.0, e > 0.0, o > 0.0) {
             (false, _, _) => Status::NoRiskSet,
             (_, false, _) => Status::NotIdentified,
             (_, _, false) => Status::NoEvents,
             _ => Status::Ok,
         };
-        table.push(vec![
-            group.into(),
-            band.into(),
-            o.into(),
-            e.into(),
-            y.into(),
-            ratio(o),
-            ratio(low),
-            ratio(high),
-            excess(o),
-            excess(low),
-            excess(high),
-            status.into(),
-        ]);
+        ratios.push(Ratio {
+            group: group.into(),
+            band: band.into(),
+            observed: Some(o),
+            expected: Some(e),
+            person_years: Some(y),
+            ratio: ratio(o),
+            ratio_low: ratio(low),
+            ratio_high: ratio(high),
+            excess: excess(o),
+            excess_low: excess(low),
+            excess_high: excess(high),
+            status,
+        });
     };
     for (g, group) in options.groups.iter().enumerate() {
         let all = |v: &[f64]| v[g * bands..(g + 1) * bands].iter().sum::<f64>();
@@ -260,8 +273,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         }
         push(group, "all", all(observed), all(expected), all(time));
     }
-    estimate.tables.push(table);
-    estimate.tables.push(tests(options, observed, expected));
+    let tests = tests(options, observed, expected);
+    estimate.tables.extend([Table::of(ratios), Table::of(tests)]);
     if observed.iter().sum::<f64>() <= 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
     }
@@ -269,8 +282,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
 }
 
 /// Likelihood-ratio tests by Poisson regression with offset ln E: between groups, and for a trend over bands.
-fn tests(options: &Options, observed: &[f64], expected: &[f64]) -> Table {
-    let mut table = Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
+fn tests(options: &Options, observed: &[f64], expected: &[f64]) -> Vec<RatioTest> {
+    let mut rows = Vec::new();
     let (groups, bands) = (options.groups.len(), options.bands_years.len());
     let likelihood = |row: &dyn Fn(usize) -> Vec<f64>| {
         let cells: Vec<Cell> = (0..observed.len())
@@ -295,11 +308,15 @@ fn tests(options: &Options, observed: &[f64], expected: &[f64]) -> Table {
         row
     };
     let mut push = |name: &str, large: Option<f64>, small: Option<f64>, df: usize| {
-        let ratio = large.zip(small).map(|(l, s)| 2.0 * (l - s).max(0.0));
-        let status = if ratio.is_some() { Status::Ok } else { Status::Nonconverged };
+        let statistic = large.zip(small).map(|(l, s)| 2.0 * (l - s).max(0.0));
         let df = df as f64;
-        let p = ratio.map(|r| chi_squared_upper(r, df));
-        table.push(vec![name.into(), ratio.into(), df.into(), p.into(), status.into()]);
+        rows.push(RatioTest {
+            test: name.into(),
+            statistic,
+            df: Some(df),
+            p_value: statistic.map(|x| chi_squared_upper(x, df)),
+            status: if statistic.is_some() { Status::Ok } else { Status::Nonconverged },
+        });
     };
     if observed.iter().sum::<f64>() > 0.0 && expected.iter().all(|e| *e >= 0.0) {
         if groups > 1 {
@@ -309,7 +326,7 @@ fn tests(options: &Options, observed: &[f64], expected: &[f64]) -> Table {
             push("trend over bands", likelihood(&trend), likelihood(&by_group), 1);
         }
     }
-    table
+    rows
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -10,13 +10,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
-    estimate::{Beginning, Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
+    rows,
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError},
 };
 use tributary_stats::distribution::normal_point;
+
+use super::kaplan_meier::status_of;
 
 /// The model.
 #[derive(Debug)]
@@ -79,6 +82,35 @@ pub struct Options {
 fn twelve() -> u32 {
     12
 }
+
+rows! {
+    /// Patients and person-time of an approach.
+    struct Followed in "groups" {
+        approach: String,
+        n: Number,
+        n_event: Number,
+        person_years: Number,
+        status: Status,
+    }
+
+    /// Observed or relative survival to a time.
+    pub struct Landmark in "times" {
+        pub approach: String,
+        pub survival: String,
+        pub time_years: Number,
+        pub n_event: Number,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+}
+
+/// Survival as it was seen.
+pub const OBSERVED: &str = "observed";
+/// Survival against that of the population.
+pub const RELATIVE: &str = "relative";
 
 static CARD: ModelCard = ModelCard {
     kind: "survival_lexis",
@@ -282,23 +314,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let none = vec![0.0; deaths.len()];
     let expected = if sums.has("expected") { sums.get("expected")? } else { &none };
     let diagnosed = sums.get("diagnosed")?;
-    let columns = [
-        "approach",
-        "survival",
-        "time_years",
-        "n_event",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "status",
-    ];
-    let mut times = Table::new("times", &columns).worded(&["survival"]).of_shares().drawn(
-        &["approach", "survival"],
-        false,
-        Some(Beginning::One),
-    );
-    let mut groups = Table::new("groups", &["approach", "n", "n_event", "person_years", "status"]);
+    let (mut groups, mut times) = (Vec::new(), Vec::new());
     let (span, intervals, width) = (options.span(), options.intervals(), options.width());
     for approach in &options.approaches {
         let offset = |year: i32| (year - options.years[0]) as usize;
@@ -324,44 +340,54 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         let n: f64 =
             (0..span).filter(|dx| within(approach.diagnosed, *dx)).map(|dx| diagnosed[dx]).sum();
         let total: f64 = d.iter().sum();
-        let status = match (n, total) {
-            (n, _) if n <= 0.0 => Status::NoRiskSet,
-            (_, t) if t <= 0.0 => Status::NoEvents,
-            _ => Status::Ok,
-        };
-        let person_years = y.iter().sum::<f64>() / options.followup.year.days();
-        let name = &approach.name;
-        groups.push(vec![name.into(), n.into(), total.into(), person_years.into(), status.into()]);
-        let kinds: &[&str] =
-            if sums.has("expected") { &["observed", "relative"] } else { &["observed"] };
+        groups.push(Followed {
+            approach: approach.name.clone(),
+            n: Some(n),
+            n_event: Some(total),
+            person_years: Some(y.iter().sum::<f64>() / options.followup.year.days()),
+            status: status_of(n, total),
+        });
+        let kinds: &[&str] = if sums.has("expected") { &[OBSERVED, RELATIVE] } else { &[OBSERVED] };
         for kind in kinds {
             for &t in &options.times_years {
                 let last = (t * f64::from(options.intervals_per_year)).round() as usize;
-                let head: Vec<Value> = vec![
-                    name.into(),
-                    (*kind).into(),
-                    t.into(),
-                    d[..last].iter().sum::<f64>().into(),
-                ];
-                let tail =
-                    point(options, &d[..last], &y[..last], &e[..last], *kind == "relative", width);
-                times.push(head.into_iter().chain(tail).collect());
+                let ([estimate, std_error, conf_low, conf_high], status) =
+                    point(options, &d[..last], &y[..last], &e[..last], *kind == RELATIVE, width);
+                times.push(Landmark {
+                    approach: approach.name.clone(),
+                    survival: (*kind).to_owned(),
+                    time_years: Some(t),
+                    n_event: Some(d[..last].iter().sum()),
+                    estimate,
+                    std_error,
+                    conf_low,
+                    conf_high,
+                    status,
+                });
             }
         }
     }
-    if times.rows.iter().any(|row| row.last() == Some(&Status::NoRiskSet.into())) {
+    if times.iter().any(|t| t.status == Status::NoRiskSet) {
         estimate.notices.push(Notice::new(Status::NoRiskSet, "interval-empty", &[]));
     }
-    estimate.tables.extend([groups, times]);
+    estimate.tables.extend([
+        Table::of(groups),
+        Table::of(times).drawn(&["approach", "survival"], false, Some(Beginning::One)),
+    ]);
     Ok(estimate)
 }
 
 /// exp(−Σ h (D − E) / Y) over intervals; nothing where one of them had nobody under observation.
-fn point(options: &Options, d: &[f64], y: &[f64], e: &[f64], relative: bool, h: f64) -> Vec<Value> {
+fn point(
+    options: &Options,
+    d: &[f64],
+    y: &[f64],
+    e: &[f64],
+    relative: bool,
+    h: f64,
+) -> ([Number; 4], Status) {
     if y.iter().any(|y| *y <= 0.0) {
-        let mut row = vec![Value::None; 4];
-        row.push(Status::NoRiskSet.into());
-        return row;
+        return ([None; 4], Status::NoRiskSet);
     }
     let (mut log, mut variance) = (0.0, 0.0);
     for i in 0..d.len() {
@@ -378,7 +404,7 @@ fn point(options: &Options, d: &[f64], y: &[f64], e: &[f64], relative: bool, h: 
         (s * (-z * sigma).exp(), s * (z * sigma).exp())
     };
     let status = if sigma > 0.0 { Status::Ok } else { Status::OneSided };
-    vec![s.into(), (s * sigma).into(), low.into(), high.into(), status.into()]
+    ([s, s * sigma, low, high].map(Some), status)
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -22,7 +22,7 @@ pub use likelihood::{
     telling_columns,
 };
 pub use once::{Once, OneRound};
-pub use prediction::{Patient, patient_faults, predicted, values_of};
+pub use prediction::{Patient, Predicted, patient_faults, predicted, values_of};
 pub use rates::{
     Printed, RateCells, Year, cells_fault, incidence_needs, left_out_cases, period_faults,
     period_name, period_width_fault, prepare_cells, prepare_incidence, rate_sums, sex_levels,

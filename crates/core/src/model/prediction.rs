@@ -9,9 +9,23 @@ use tributary_stats::distribution::normal_point;
 
 use super::{Context, DesignTerm, Fitted, Start, covariate_faults};
 use crate::{
-    estimate::{Beginning, Status, Table, Value},
+    estimate::{Beginning, Number, Status, Table},
+    rows,
     spec::{Fault, VariableKind},
 };
+
+rows! {
+    /// Survival of one patient at one time.
+    pub struct Predicted in "predicted" {
+        pub patient: String,
+        pub time_years: Number,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+}
 
 /// A patient whose survival is predicted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -75,13 +89,7 @@ pub fn predicted(
     level: f64,
     log_hazard: impl Fn(&[f64], &[f64], f64) -> f64,
 ) -> Table {
-    let columns =
-        ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table = Table::new("predicted", &columns).of_shares().drawn(
-        &["patient"],
-        false,
-        Some(Beginning::One),
-    );
+    let mut rows = Vec::new();
     let z = normal_point(level);
     for patient in patients {
         let x = values_of(patient, design);
@@ -99,11 +107,17 @@ pub fn predicted(
             };
             let known = status == Status::Ok;
             let numbers = [s(log), s(log) * log.exp() * se, s(log + z * se), s(log - z * se)];
-            let mut row = vec![Value::from(&patient.name), years.into()];
-            row.extend(numbers.map(|x| if known { Value::number(x) } else { Value::None }));
-            row.push(status.into());
-            table.push(row);
+            let [estimate, std_error, conf_low, conf_high] = numbers.map(|x| known.then_some(x));
+            rows.push(Predicted {
+                patient: patient.name.clone(),
+                time_years: Some(years),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                status,
+            });
         }
     }
-    table
+    Table::of(rows).drawn(&["patient"], false, Some(Beginning::One))
 }

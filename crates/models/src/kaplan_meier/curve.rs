@@ -2,8 +2,9 @@
 
 use tributary_core::{
     cohort::ZeroRule,
-    estimate::{Status, Table, Value},
+    estimate::{Number, Status, Table},
     model::EventCounts,
+    rows,
 };
 use tributary_stats::{
     beta_product::BetaProduct,
@@ -15,6 +16,66 @@ use tributary_stats::{
 };
 
 use super::Options;
+
+rows! {
+    /// The curve after a time at which somebody leaves.
+    pub struct CurveRow in "curve" {
+        pub group: String,
+        pub time: Number,
+        pub n_risk: Number,
+        pub n_event: Number,
+        pub n_censor: Number,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub bpcp_low: Number,
+        pub bpcp_high: Number,
+        pub status: Status,
+    }
+
+    /// Survival to a time that was asked for.
+    pub struct Landmark in "times" {
+        pub group: String,
+        pub time_years: Number,
+        pub n_risk: Number,
+        pub n_event: Number,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub bpcp_low: Number,
+        pub bpcp_high: Number,
+        pub status: Status,
+    }
+
+    /// The time to which a share of the group has had the event, days.
+    pub struct Quantile in "quantiles" {
+        pub group: String,
+        pub quantile: Number,
+        pub estimate: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+
+    /// A restricted mean of a group, or two of them compared.
+    pub struct MeanTime in "restricted_mean" {
+        pub group: String,
+        pub measure: String,
+        pub tau_years: Number,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub statistic: Number,
+        pub p_value: Number,
+        pub status: Status,
+    }
+}
+
+/// Between two groups that are compared.
+pub const MINUS: &str = " − ";
 
 /// Below this number at risk the interval from Greenwood's variance is not to be trusted.
 const SMALL_RISK_SET: f64 = 20.0;
@@ -58,7 +119,7 @@ impl Curve {
     }
 
     /// Estimate, standard error, interval, beta product interval and status after step `i`, or before the first step.
-    pub(super) fn at(&self, i: Option<usize>, options: &Options) -> Vec<Value> {
+    fn at(&self, i: Option<usize>, options: &Options) -> ([Number; 6], Status) {
         let level = options.confidence_level.share();
         let (step, product, n_after) = match i {
             Some(i) => {
@@ -88,28 +149,42 @@ impl Curve {
         let beta = small.then(|| product.interval(n_after.max(0.0), level));
         // At S = 0 and S = 1 the beta product is the only interval there is.
         let shown = if at_border { beta } else { greenwood };
-        vec![
-            step.survival.into(),
-            step.std_error().into(),
-            shown.map(|ci| ci.0).into(),
-            shown.map(|ci| ci.1).into(),
-            beta.map(|ci| ci.0).into(),
-            beta.map(|ci| ci.1).into(),
-            status.into(),
-        ]
+        let [low, high] = [shown.map(|ci| ci.0), shown.map(|ci| ci.1)];
+        let [bpcp_low, bpcp_high] = [beta.map(|ci| ci.0), beta.map(|ci| ci.1)];
+        let numbers = [Some(step.survival), Some(step.std_error()), low, high, bpcp_low, bpcp_high];
+        (numbers, status)
     }
 
-    pub(super) fn landmark(&self, group: &str, years: f64, options: &Options) -> Vec<Value> {
+    /// Every step as a row.
+    pub(super) fn rows(&self, group: &str, options: &Options) -> impl Iterator<Item = CurveRow> {
+        self.steps.iter().enumerate().map(|(i, step)| {
+            let (numbers, status) = self.at(Some(i), options);
+            let [estimate, std_error, conf_low, conf_high, bpcp_low, bpcp_high] = numbers;
+            CurveRow {
+                group: group.into(),
+                time: Some(step.time),
+                n_risk: Some(step.n_risk),
+                n_event: Some(step.n_event),
+                n_censor: Some(step.n_censor),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                bpcp_low,
+                bpcp_high,
+                status,
+            }
+        })
+    }
+
+    pub(super) fn landmark(&self, group: &str, years: f64, options: &Options) -> Landmark {
         let days = years * options.followup.year.days();
         let last = self.steps.iter().rposition(|s| s.time <= days);
         let dead = self.steps.last().is_some_and(|s| s.survival <= 0.0);
-        let head =
-            |n_risk: Value, n_event: Value| vec![group.into(), years.into(), n_risk, n_event];
+        let (group, time_years) = (group.to_owned(), Some(years));
         if days > self.followed_to && !dead {
-            let mut row = head(0.0.into(), Value::None);
-            row.resize(10, Value::None);
-            row.push(Status::BeyondFollowup.into());
-            return row;
+            let (n_risk, status) = (Some(0.0), Status::BeyondFollowup);
+            return Landmark { group, time_years, n_risk, status, ..Landmark::default() };
         }
         // At risk just before `days`: at the next step, or what the last one left.
         let n_risk = match self.steps.iter().find(|s| s.time >= days) {
@@ -117,7 +192,21 @@ impl Curve {
             None => self.steps.last().map_or(self.persons, |s| s.n_risk - s.n_event - s.n_censor),
         };
         let events: f64 = self.steps[..last.map_or(0, |i| i + 1)].iter().map(|s| s.n_event).sum();
-        head(n_risk.into(), events.into()).into_iter().chain(self.at(last, options)).collect()
+        let (numbers, status) = self.at(last, options);
+        let [estimate, std_error, conf_low, conf_high, bpcp_low, bpcp_high] = numbers;
+        Landmark {
+            group,
+            time_years,
+            n_risk: Some(n_risk),
+            n_event: Some(events),
+            estimate,
+            std_error,
+            conf_low,
+            conf_high,
+            bpcp_low,
+            bpcp_high,
+            status,
+        }
     }
 
     /// Limits of the restricted mean to `tau` days where Greenwood's variance is 0: up to τ nobody had the event, or all had it at
@@ -149,7 +238,7 @@ impl Curve {
         Some(Mean { value: mean, variance, limits })
     }
 
-    pub(super) fn quantile(&self, group: &str, p: f64, options: &Options) -> Vec<Value> {
+    pub(super) fn quantile(&self, group: &str, p: f64, options: &Options) -> Quantile {
         let q =
             quantile(&self.steps, p, options.interval.scale(), options.confidence_level.share());
         let status = match (q.time, q.low.is_some() && q.high.is_some()) {
@@ -157,7 +246,14 @@ impl Curve {
             (Some(_), false) => Status::OneSided,
             (Some(_), true) => Status::Ok,
         };
-        vec![group.into(), p.into(), q.time.into(), q.low.into(), q.high.into(), status.into()]
+        Quantile {
+            group: group.into(),
+            quantile: Some(p),
+            estimate: q.time,
+            conf_low: q.low,
+            conf_high: q.high,
+            status,
+        }
     }
 }
 
@@ -204,76 +300,61 @@ pub(super) fn restricted_mean_table(
     means: &[(&String, Option<Mean>)],
     options: &Options,
 ) -> Table {
-    let columns = [
-        "group",
-        "measure",
-        "tau_years",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "statistic",
-        "p_value",
-        "status",
-    ];
-    let mut table = Table::new("restricted_mean", &columns);
+    let mut rows = Vec::new();
     let (days, level) = (tau * options.followup.year.days(), options.confidence_level.share());
-    let without = |group: &str, measure: &str, status: Status| {
-        let mut row = vec![Value::from(group), measure.into(), tau.into()];
-        row.resize(9, Value::None);
-        row.push(status.into());
-        row
+    let without = |group: &str, measure: &str, status: Status| MeanTime {
+        group: group.into(),
+        measure: measure.into(),
+        tau_years: Some(tau),
+        status,
+        ..MeanTime::default()
     };
-    let line = |group: &str, measure: &str, x: Mean, statistic: Option<f64>, status: Status| {
-        let std_error = (status == Status::Ok).then(|| x.variance.sqrt());
-        vec![
-            group.into(),
-            measure.into(),
-            tau.into(),
-            x.value.into(),
-            std_error.into(),
-            x.limits[0].into(),
-            x.limits[1].into(),
-            statistic.into(),
-            statistic.map(normal_two_sided).into(),
-            status.into(),
-        ]
+    let line = |group: &str, measure: &str, x: Mean, statistic: Number, status: Status| MeanTime {
+        estimate: Some(x.value),
+        std_error: (status == Status::Ok).then(|| x.variance.sqrt()),
+        conf_low: Some(x.limits[0]),
+        conf_high: Some(x.limits[1]),
+        statistic,
+        p_value: statistic.map(normal_two_sided),
+        ..without(group, measure, status)
     };
     let status = |all: &[Mean]| {
         if all.iter().all(|m| m.variance > 0.0) { Status::Ok } else { Status::Boundary }
     };
     for (group, mean) in means {
         let Some(mean) = *mean else {
-            table.push(without(group, "mean", Status::BeyondFollowup));
+            rows.push(without(group, "mean", Status::BeyondFollowup));
             continue;
         };
-        table.push(line(group, "mean", mean, None, status(&[mean])));
-        table.push(line(group, "lost", mean.lost(days), None, status(&[mean])));
+        rows.push(line(group, "mean", mean, None, status(&[mean])));
+        rows.push(line(group, "lost", mean.lost(days), None, status(&[mean])));
     }
-    let Some((reference_group, reference)) = means.first() else { return table };
+    let Some((reference_group, reference)) = means.first() else {
+        return Table::of(rows);
+    };
     for (group, mean) in &means[1..] {
-        let name = format!("{group} − {reference_group}");
+        let name = format!("{group}{MINUS}{reference_group}");
         let (Some(a), Some(b)) = (*mean, *reference) else {
-            table.push(without(&name, "difference", Status::BeyondFollowup));
+            rows.push(without(&name, "difference", Status::BeyondFollowup));
             continue;
         };
         let status = status(&[a, b]);
         // At a border there is an interval, and no standard error to test by.
         let tested = |d: Mean| (status == Status::Ok).then(|| d.value / d.variance.sqrt());
         let d = a.minus(b, level);
-        table.push(line(&name, "difference", d, tested(d), status));
+        rows.push(line(&name, "difference", d, tested(d), status));
         let pairs = [("ratio", a, b), ("ratio of lost", a.lost(days), b.lost(days))];
         for (measure, x, y) in pairs {
             let (Some(x), Some(y)) = (x.log(), y.log()) else {
-                table.push(without(&name, measure, Status::Boundary));
+                rows.push(without(&name, measure, Status::Boundary));
                 continue;
             };
             let d = x.minus(y, level);
             let ratio = d.value.exp();
             let limits = d.limits.map(f64::exp);
             let shown = Mean { value: ratio, variance: d.variance * ratio * ratio, limits };
-            table.push(line(&name, measure, shown, tested(d), status));
+            rows.push(line(&name, measure, shown, tested(d), status));
         }
     }
-    table
+    Table::of(rows)
 }

@@ -2,8 +2,9 @@
 //! a coarse grid.
 
 use tributary_core::{
-    estimate::{Shown, Status, Table, Unit, Value},
+    estimate::{Number, Shown, Status, Table},
     model::{EventCounts, GroupCounts},
+    rows,
 };
 use tributary_stats::{
     actuarial::{life_table, usual_bounds},
@@ -19,70 +20,78 @@ use super::{Options, curve::Curve, options::Intervals};
 /// Smallest number at risk from which a curve is started again after its risk set was empty.
 const RESTART: f64 = 10.0;
 
+rows! {
+    /// The cumulative hazard after an event time.
+    struct Hazard in "cumulative_hazard" {
+        group: String,
+        estimator: String,
+        time: Number,
+        n_risk: Number,
+        n_event: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        survival: Number as Share,
+        status: Status,
+    }
+
+    /// An interval of the actuarial life table, and survival to its end.
+    pub struct LifeInterval in "life_table" {
+        pub group: String,
+        pub from_days: Number,
+        pub to_days: Number,
+        pub n: Number,
+        pub n_entry: Number,
+        pub n_event: Number,
+        pub n_censor: Number,
+        pub effective: Number,
+        pub probability: Number as Share,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub hazard_per_year: Number,
+        pub status: Status,
+    }
+
+    /// Survival to a time of those who have survived to an earlier one.
+    pub struct Conditional in "conditional" {
+        pub group: String,
+        pub given_years: Number,
+        pub time_years: Number,
+        pub n_risk: Number,
+        pub estimate: Number as Share,
+        pub std_error: Number as Share,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+
+    /// What survival at a time can be, wherever in the cells of a coarse grid censoring fell.
+    pub struct Bracket in "bracket" {
+        pub group: String,
+        pub time_years: Number,
+        pub lowest: Number as Share,
+        pub highest: Number as Share,
+        pub status: Status,
+    }
+}
+
+#[derive(Default)]
 pub(super) struct Tables {
-    hazard: Table,
-    life: Table,
-    conditional: Table,
-    bracket: Table,
+    hazard: Vec<Hazard>,
+    life: Vec<LifeInterval>,
+    conditional: Vec<Conditional>,
+    bracket: Vec<Bracket>,
 }
 
 impl Tables {
-    pub(super) fn new() -> Self {
-        let conditional = [
-            "group",
-            "given_years",
-            "time_years",
-            "n_risk",
-            "estimate",
-            "std_error",
-            "conf_low",
-            "conf_high",
-            "status",
-        ];
-        let hazard = [
-            "group",
-            "estimator",
-            "time",
-            "n_risk",
-            "n_event",
-            "estimate",
-            "std_error",
-            "conf_low",
-            "conf_high",
-            "survival",
-            "status",
-        ];
-        let life = [
-            "group",
-            "from_days",
-            "to_days",
-            "n",
-            "n_entry",
-            "n_event",
-            "n_censor",
-            "effective",
-            "probability",
-            "estimate",
-            "std_error",
-            "conf_low",
-            "conf_high",
-            "hazard_per_year",
-            "status",
-        ];
-        Self {
-            hazard: Table::new("cumulative_hazard", &hazard)
-                .unit("survival", Unit::Share)
-                .shown(Shown::File),
-            life: Table::new("life_table", &life).of_shares(),
-            conditional: Table::new("conditional", &conditional).of_shares(),
-            bracket: Table::new("bracket", &["group", "time_years", "lowest", "highest", "status"])
-                .of_shares(),
-        }
-    }
-
     /// Tables that have rows.
     pub(super) fn into_filled(self) -> Vec<Table> {
-        let tables = [self.conditional, self.bracket, self.life, self.hazard];
+        let hazard = Table::of(self.hazard).shown(Shown::File);
+        let tables =
+            [Table::of(self.conditional), Table::of(self.bracket), Table::of(self.life), hazard];
         tables.into_iter().filter(|t| !t.rows.is_empty()).collect()
     }
 
@@ -126,19 +135,19 @@ impl Tables {
                 [("nelson-aalen", h.nelson_aalen), ("fleming-harrington", h.fleming_harrington)]
             {
                 let [low, high] = log_interval(found, z);
-                self.hazard.push(vec![
-                    group.into(),
-                    name.into(),
-                    h.time.into(),
-                    h.n_risk.into(),
-                    h.n_event.into(),
-                    found[0].into(),
-                    found[1].sqrt().into(),
-                    low.into(),
-                    high.into(),
-                    (-found[0]).exp().into(),
-                    Status::Ok.into(),
-                ]);
+                self.hazard.push(Hazard {
+                    group: group.into(),
+                    estimator: name.into(),
+                    time: Some(h.time),
+                    n_risk: Some(h.n_risk),
+                    n_event: Some(h.n_event),
+                    estimate: Some(found[0]),
+                    std_error: Some(found[1].sqrt()),
+                    conf_low: Some(low),
+                    conf_high: Some(high),
+                    survival: Some((-found[0]).exp()),
+                    status: Status::Ok,
+                });
             }
         }
     }
@@ -186,23 +195,23 @@ impl Tables {
             let limits =
                 interval(&step, options.interval.scale(), options.confidence_level.share());
             let status = if row.survival <= 0.0 { Status::Boundary } else { Status::Ok };
-            self.life.push(vec![
-                group.into(),
-                row.from.into(),
-                row.to.into(),
-                row.n.into(),
-                row.entries.into(),
-                row.events.into(),
-                row.censored.into(),
-                row.effective.into(),
-                row.probability.into(),
-                row.survival.into(),
-                step.std_error().into(),
-                limits.map(|l| l.0).into(),
-                limits.map(|l| l.1).into(),
-                (row.hazard * options.followup.year.days()).into(),
-                status.into(),
-            ]);
+            self.life.push(LifeInterval {
+                group: group.into(),
+                from_days: Some(row.from),
+                to_days: Some(row.to),
+                n: Some(row.n),
+                n_entry: Some(row.entries),
+                n_event: Some(row.events),
+                n_censor: Some(row.censored),
+                effective: Some(row.effective),
+                probability: Some(row.probability),
+                estimate: Some(row.survival),
+                std_error: Some(step.std_error()),
+                conf_low: limits.map(|l| l.0),
+                conf_high: limits.map(|l| l.1),
+                hazard_per_year: Some(row.hazard * options.followup.year.days()),
+                status,
+            });
         }
     }
 
@@ -212,14 +221,18 @@ impl Tables {
         let n = fitted.at_risk_after(start);
         for &years in options.times_years.iter().filter(|t| **t > given + 1e-9) {
             let days = years * options.followup.year.days();
-            let mut row: Vec<Value> = vec![group.into(), given.into(), years.into(), n.into()];
+            let row = Conditional {
+                group: group.into(),
+                given_years: Some(given),
+                time_years: Some(years),
+                n_risk: Some(n),
+                ..Conditional::default()
+            };
             let beyond =
                 days > fitted.followed_to && fitted.steps.last().is_some_and(|s| s.survival > 0.0);
             if n <= 0.0 || beyond {
                 let status = if n <= 0.0 { Status::NoRiskSet } else { Status::BeyondFollowup };
-                row.resize(8, Value::None);
-                row.push(status.into());
-                self.conditional.push(row);
+                self.conditional.push(Conditional { status, ..row });
                 continue;
             }
             let after: Vec<&Step> =
@@ -253,14 +266,14 @@ impl Tables {
                     Status::Ok,
                 ),
             };
-            row.extend([
-                last.survival.into(),
-                last.std_error().into(),
-                limits.map(|l| l.0).into(),
-                limits.map(|l| l.1).into(),
-                status.into(),
-            ]);
-            self.conditional.push(row);
+            self.conditional.push(Conditional {
+                estimate: Some(last.survival),
+                std_error: Some(last.std_error()),
+                conf_low: limits.map(|l| l.0),
+                conf_high: limits.map(|l| l.1),
+                status,
+                ..row
+            });
         }
     }
 
@@ -283,25 +296,14 @@ impl Tables {
                     highest *= 1.0 - d / n;
                 }
             }
-            if days > fitted.followed_to && highest > 0.0 {
-                let status = Status::BeyondFollowup.into();
-                self.bracket.push(vec![
-                    group.into(),
-                    years.into(),
-                    Value::None,
-                    Value::None,
-                    status,
-                ]);
-                continue;
-            }
-            let status = Status::Ok.into();
-            self.bracket.push(vec![
-                group.into(),
-                years.into(),
-                lowest.into(),
-                highest.into(),
-                status,
-            ]);
+            let is_known = days <= fitted.followed_to || highest <= 0.0;
+            self.bracket.push(Bracket {
+                group: group.into(),
+                time_years: Some(years),
+                lowest: is_known.then_some(lowest),
+                highest: is_known.then_some(highest),
+                status: if is_known { Status::Ok } else { Status::BeyondFollowup },
+            });
         }
     }
 }

@@ -2,16 +2,74 @@
 
 use tributary_core::{
     cohort::ZeroRule,
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     model::{EventCounts, Sums},
+    rows,
     summary::LayoutError,
 };
 use tributary_stats::{
-    distribution::{chi_squared_upper, normal_point},
+    distribution::normal_point,
     net_survival::{GroupSums, Point, compare, crude_probabilities},
 };
 
 use super::options::{Interval, Method, Options};
+use crate::{kaplan_meier::Followed, log_rank::tested};
+
+rows! {
+    /// Net or relative survival to a time that was asked for.
+    struct Landmark in "times" {
+        group: String,
+        estimator: String,
+        time_years: Number,
+        n_risk: Number,
+        n_event: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Age-standardised survival to a time that was asked for.
+    struct Standardised in "standardised" {
+        group: String,
+        estimator: String,
+        method: String,
+        time_years: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Probability of death from the disease, or from other causes, to a time that was asked for.
+    struct Crude in "crude_probability" {
+        group: String,
+        cause: String,
+        time_years: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Net or relative survival after a day.
+    struct CurveRow in "curve" {
+        group: String,
+        estimator: String,
+        time: Number,
+        n_risk: Number,
+        n_event: Number,
+        n_censor: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+}
 
 /// All tables.
 pub(super) fn result(
@@ -33,7 +91,7 @@ pub(super) fn result(
     let parts = (0..options.groups.len() * bands)
         .map(|g| group_sums(options, sums, &counts, g))
         .collect::<Result<Vec<GroupSums>, LayoutError>>()?;
-    let mut tables = Tables::new();
+    let mut tables = Tables::default();
     let mut whole = Vec::new();
     for (g, group) in options.groups.iter().enumerate() {
         let parts = &parts[g * bands..(g + 1) * bands];
@@ -44,24 +102,16 @@ pub(super) fn result(
         let of_bands: Vec<f64> =
             (0..bands).map(|a| counts.followed_to(g * bands + a, &options.grid())).collect();
         let followed = of_bands.iter().copied().fold(0.0, f64::max);
-        let status = match (n, events) {
-            (n, _) if n <= 0.0 => Status::NoRiskSet,
-            (_, d) if d <= 0.0 => Status::NoEvents,
-            _ => Status::Ok,
-        };
-        tables.groups.push(vec![
-            group.into(),
-            n.into(),
-            events.into(),
-            followed.into(),
-            status.into(),
-        ]);
+        tables.groups.push(Followed::new(group, n, events, followed));
         for method in &options.estimators {
             let points = all.curve(method.estimator(), options.is_daily(), options.exponential);
             tables.curve(options, group, *method, &points);
             for years in &options.times_years {
-                let row = landmark(options, group, *method, &points, *years, followed, n);
-                tables.times.push(row);
+                tables.times.push(Landmark {
+                    group: group.clone(),
+                    estimator: method.word().into(),
+                    ..landmark(options, &points, *years, followed, n)
+                });
             }
             if options.is_standardised() {
                 standardised(options, &mut tables, group, *method, parts, &persons, &of_bands);
@@ -75,17 +125,20 @@ pub(super) fn result(
     if tables.collapsed {
         estimate.notice(Notice::new(Status::Collapsed, "age-bands-collapsed", &[]));
     }
-    estimate.tables.extend([tables.groups, tables.times]);
+    estimate.tables.extend([Table::of(tables.groups), Table::of(tables.times)]);
     if options.is_standardised() {
-        estimate.tables.push(tables.standardised);
+        estimate.tables.push(Table::of(tables.standardised));
     }
     if options.crude_probabilities {
-        estimate.tables.push(tables.crude);
+        estimate.tables.push(Table::of(tables.crude));
     }
     if options.test {
-        estimate.tables.push(test(&whole));
+        let found = compare(&whole);
+        let status = if found.df > 0 { Status::Ok } else { Status::NoRiskSet };
+        estimate.tables.push(Table::of([tested(found, status)]));
     }
-    estimate.tables.push(tables.curve);
+    let curve = Table::of(tables.curve).shown(Shown::Figure);
+    estimate.tables.push(curve.drawn(&["group", "estimator"], true, Some(Beginning::One)));
     Ok(estimate)
 }
 
@@ -162,47 +215,35 @@ fn together(parts: &[GroupSums], persons: &[f64]) -> GroupSums {
     all
 }
 
+#[derive(Default)]
 struct Tables {
-    groups: Table,
-    times: Table,
-    standardised: Table,
-    crude: Table,
-    curve: Table,
+    groups: Vec<Followed>,
+    times: Vec<Landmark>,
+    standardised: Vec<Standardised>,
+    crude: Vec<Crude>,
+    curve: Vec<CurveRow>,
     collapsed: bool,
 }
 
 impl Tables {
-    fn new() -> Self {
-        let interval = ["estimate", "std_error", "conf_low", "conf_high", "status"];
-        let table = |name: &str, first: &[&'static str]| {
-            Table::new(name, &[first, &interval].concat()).of_shares()
-        };
-        let groups = ["group", "n", "n_event", "followed_to_days", "status"];
-        Self {
-            groups: Table::new("groups", &groups),
-            times: table("times", &["group", "estimator", "time_years", "n_risk", "n_event"]),
-            standardised: table("standardised", &["group", "estimator", "method", "time_years"]),
-            crude: table("crude_probability", &["group", "cause", "time_years"]),
-            curve: table("curve", &["group", "estimator", "time", "n_risk", "n_event", "n_censor"])
-                .shown(Shown::Figure)
-                .drawn(&["group", "estimator"], true, Some(Beginning::One)),
-            collapsed: false,
-        }
-    }
-
     fn curve(&mut self, options: &Options, group: &str, method: Method, points: &[Point]) {
-        for p in points.iter().filter(|p| is_shown(options, p)) {
-            let head: [Value; 6] = [
-                group.into(),
-                method.word().into(),
-                p.time.into(),
-                p.n_risk.into(),
-                p.n_event.into(),
-                p.n_censor.into(),
-            ];
-            let tail = interval(options, p.estimate, p.log_variance);
-            self.curve.push(head.into_iter().chain(tail).collect());
-        }
+        self.curve.extend(points.iter().filter(|p| is_shown(options, p)).map(|p| {
+            let ([estimate, std_error, conf_low, conf_high], status) =
+                interval(options, p.estimate, p.log_variance);
+            CurveRow {
+                group: group.into(),
+                estimator: method.word().into(),
+                time: Some(p.time),
+                n_risk: Some(p.n_risk),
+                n_event: Some(p.n_event),
+                n_censor: Some(p.n_censor),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                status,
+            }
+        }));
     }
 }
 
@@ -220,7 +261,7 @@ fn is_shown(options: &Options, point: &Point) -> bool {
 }
 
 /// Estimate, standard error, limits and status.
-fn interval(options: &Options, s: f64, log_variance: f64) -> Vec<Value> {
+fn interval(options: &Options, s: f64, log_variance: f64) -> ([Number; 4], Status) {
     let (z, sigma) = (normal_point(options.confidence_level.share()), log_variance.sqrt());
     let (low, high) = match options.interval {
         Interval::LogLog if s > 0.0 && s < 1.0 => {
@@ -237,37 +278,41 @@ fn interval(options: &Options, s: f64, log_variance: f64) -> Vec<Value> {
     } else {
         Status::Ok
     };
-    let limits =
-        if status == Status::Ok { [low.into(), high.into()] } else { [Value::None, Value::None] };
-    let [low, high] = limits;
-    vec![s.into(), (s * sigma).into(), low, high, status.into()]
+    let [low, high] = [low, high].map(|limit| (status == Status::Ok).then_some(limit));
+    ([Some(s), Some(s * sigma), low, high], status)
 }
 
 fn landmark(
     options: &Options,
-    group: &str,
-    method: Method,
     points: &[Point],
     years: f64,
     followed: f64,
     persons: f64,
-) -> Vec<Value> {
+) -> Landmark {
     let days = (years * options.followup.year.days()).round();
     let last = points.iter().rposition(|p| p.time <= days + 0.5);
-    let mut row: Vec<Value> = vec![group.into(), method.word().into(), years.into()];
     let n_risk = points.iter().find(|p| p.time >= days - 0.5).map_or(0.0, |p| p.n_risk);
     let events: f64 = points[..last.map_or(0, |i| i + 1)].iter().map(|p| p.n_event).sum();
-    row.extend([n_risk.into(), events.into()]);
-    if days > followed + 0.5 || persons <= 0.0 {
-        row.resize(9, Value::None);
-        let status = if persons > 0.0 { Status::BeyondFollowup } else { Status::NoRiskSet };
-        row.push(status.into());
-        return row;
+    let ([estimate, std_error, conf_low, conf_high], status) = if persons <= 0.0 {
+        ([None; 4], Status::NoRiskSet)
+    } else if days > followed + 0.5 {
+        ([None; 4], Status::BeyondFollowup)
+    } else {
+        let (estimate, variance) =
+            last.map_or((1.0, 0.0), |i| (points[i].estimate, points[i].log_variance));
+        interval(options, estimate, variance)
+    };
+    Landmark {
+        time_years: Some(years),
+        n_risk: Some(n_risk),
+        n_event: Some(events),
+        estimate,
+        std_error,
+        conf_low,
+        conf_high,
+        status,
+        ..Landmark::default()
     }
-    let (estimate, variance) =
-        last.map_or((1.0, 0.0), |i| (points[i].estimate, points[i].log_variance));
-    row.extend(interval(options, estimate, variance));
-    row
 }
 
 /// Direct standardisation of age-specific survival, and Brenner's weighted patients, from the same sums.
@@ -301,7 +346,6 @@ fn standardised(
     }
     let collapsed = merged.len() < parts.len();
     tables.collapsed |= collapsed;
-    let status = if collapsed { Status::Collapsed } else { Status::Ok };
     let (daily, exponential) = (options.is_daily(), options.exponential);
     let curves: Vec<Vec<Point>> =
         merged.iter().map(|m| m.0.curve(method.estimator(), daily, exponential)).collect();
@@ -323,22 +367,21 @@ fn standardised(
             last.map_or((1.0, 0.0), |i| (curve[i].estimate, curve[i].log_variance))
         };
         let mut push = |name: &str, found: Option<(f64, f64)>| {
-            let mut row: Vec<Value> =
-                vec![group.into(), method.word().into(), name.into(), (*years).into()];
-            match found {
-                Some((s, v)) => {
-                    row.extend(interval(options, s, v));
-                    if status != Status::Ok {
-                        row.pop();
-                        row.push(status.into());
-                    }
-                }
-                None => {
-                    row.resize(8, Value::None);
-                    row.push(Status::BeyondFollowup.into());
-                }
-            }
-            tables.standardised.push(row);
+            let ([estimate, std_error, conf_low, conf_high], found) = match found {
+                Some((s, v)) => interval(options, s, v),
+                None => ([None; 4], Status::BeyondFollowup),
+            };
+            tables.standardised.push(Standardised {
+                group: group.into(),
+                estimator: method.word().into(),
+                method: name.into(),
+                time_years: Some(*years),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                status: if collapsed && estimate.is_some() { Status::Collapsed } else { found },
+            });
         };
         // Every band must have been followed that far, or its weight would be lost.
         let all_died = |part: &GroupSums| {
@@ -402,37 +445,22 @@ fn crude(options: &Options, tables: &mut Tables, group: &str, all: &GroupSums, f
     let z = normal_point(options.confidence_level.share());
     for (years, found) in options.times_years.iter().zip(crude_probabilities(all, &days)) {
         for (cause, [p, variance]) in [("disease", found.disease), ("other", found.other)] {
-            let mut row: Vec<Value> = vec![group.into(), cause.into(), (*years).into()];
-            if found.time > followed + 1e-6 && !all.is_exhausted() {
-                row.resize(7, Value::None);
-                row.push(Status::BeyondFollowup.into());
-            } else {
-                let se = variance.max(0.0).sqrt();
-                row.extend([
-                    p.into(),
-                    se.into(),
-                    (p - z * se).into(),
-                    (p + z * se).into(),
-                    Status::Ok.into(),
-                ]);
-            }
-            tables.crude.push(row);
+            let is_known = found.time <= followed + 1e-6 || all.is_exhausted();
+            let se = variance.max(0.0).sqrt();
+            let [estimate, std_error, conf_low, conf_high] =
+                [p, se, p - z * se, p + z * se].map(|x| is_known.then_some(x));
+            tables.crude.push(Crude {
+                group: group.into(),
+                cause: cause.into(),
+                time_years: Some(*years),
+                estimate,
+                std_error,
+                conf_low,
+                conf_high,
+                status: if is_known { Status::Ok } else { Status::BeyondFollowup },
+            });
         }
     }
-}
-
-fn test(groups: &[GroupSums]) -> Table {
-    let mut table = Table::new("test", &["statistic", "df", "p_value", "status"]);
-    let result = compare(groups);
-    let row = if result.df > 0 {
-        let df = result.df as f64;
-        let p = chi_squared_upper(result.statistic, df);
-        vec![result.statistic.into(), df.into(), p.into(), Status::Ok.into()]
-    } else {
-        vec![Value::None, 0.0.into(), Value::None, Status::NoRiskSet.into()]
-    };
-    table.push(row);
-    table
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {
