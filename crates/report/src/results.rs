@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use tributary_core::{
+    cohort::Followup,
     estimate::Estimate,
-    limits::YearLength,
     run::{ModelRun, Outcome, Run},
     spec::{Dictionary, ReportSpec},
     summary::{Hidden, Policy, SiteId, Visibility},
@@ -74,12 +74,15 @@ pub struct ModelResult {
 }
 
 impl ModelResult {
+    /// Follow-up, of a model that has one.
+    pub fn followup(&self) -> Option<Followup> {
+        let followup = self.options.get("followup").cloned();
+        followup.and_then(|followup| serde_json::from_value(followup).ok())
+    }
+
     /// Days in a year of this model's times.
     pub fn year_days(&self) -> f64 {
-        let year = self.options.pointer("/followup/year").cloned();
-        year.and_then(|year| serde_json::from_value::<YearLength>(year).ok())
-            .unwrap_or_default()
-            .days()
+        self.followup().map(|followup| followup.year).unwrap_or_default().days()
     }
 
     /// The estimate, if there is one.

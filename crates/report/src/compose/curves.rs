@@ -1,6 +1,13 @@
 //! Lines over follow-up time: curves with numbers at risk, and likelihood curves.
 
-use tributary_core::estimate::{Beginning, Estimate, Lines, Table, Unit};
+use tributary_core::{
+    estimate::{Beginning, Estimate, Lines, Number, Role, Table, Unit},
+    rows,
+};
+use tributary_models::{
+    competing_risks::AtRisk,
+    survival_lexis::{OBSERVED, RELATIVE},
+};
 use tributary_stats::distribution::chi_squared_quantile;
 
 use super::{Block, Composed, Composer};
@@ -14,6 +21,26 @@ const DEPTH: f64 = 6.0;
 /// Smallest number at risk for which a line is still drawn.
 const AT_RISK_FLOOR: f64 = 5.0;
 
+rows! {
+    /// A point of a line over follow-up time, in days or in years, whatever the model estimates.
+    struct LinePoint in "curve" {
+        time: Number,
+        time_years: Number,
+        n_risk: Number,
+        survival: String,
+        estimate: Number,
+        conf_low: Number,
+        conf_high: Number,
+    }
+
+    /// A point of a likelihood curve.
+    struct LikelihoodPoint in "likelihood" {
+        tau: Number,
+        effect: Number,
+        log_likelihood: Number,
+    }
+}
+
 /// A line with the words that tell it apart, and its numbers at risk.
 type Keyed = (Vec<String>, Series, Vec<(f64, f64)>);
 
@@ -25,27 +52,25 @@ impl Composer<'_> {
         table: &Table,
         curve: &Lines,
     ) -> Composed<Vec<Block>> {
-        let is_time = |unit: Unit| matches!(unit, Unit::Days | Unit::Years);
-        let Some(time) = table.columns.iter().find(|c| is_time(c.unit)) else {
-            return Ok(Vec::new());
-        };
-        let days = time.unit == Unit::Days;
-        let percent = table.columns.iter().any(|c| c.name == "estimate" && c.unit == Unit::Share);
+        let rows: Vec<LinePoint> = table.rows_of();
+        let days = rows.iter().any(|row| row.time.is_some());
+        let answer = table.columns.iter().find(|c| c.role == Role::Estimate);
+        let percent = answer.is_some_and(|c| c.unit == Unit::Share);
+        let keys: Vec<usize> = curve.by.iter().filter_map(|c| table.position(c)).collect();
+        // Relative survival is the question where expected mortality is known.
+        let relative = rows.iter().any(|row| row.survival == RELATIVE);
         let states = curve.start == Some(Beginning::State);
         let unit = if days { model.year_days() } else { 1.0 };
         let mut series: Vec<Keyed> = Vec::new();
-        for row in 0..table.rows.len() {
-            let number = |column: &str| table.number(row, column);
-            let (Some(x), Some(y)) = (number(&time.name), number("estimate")) else { continue };
-            if days && number("n_risk").is_some_and(|n| n < AT_RISK_FLOOR) && !states {
+        for (row, cells) in rows.iter().zip(&table.rows) {
+            let (Some(x), Some(y)) = (row.time.or(row.time_years), row.estimate) else { continue };
+            if days && row.n_risk.is_some_and(|n| n < AT_RISK_FLOOR) && !states {
                 continue;
             }
-            // Relative survival is the question where expected mortality is known.
-            let relative = table.find("survival", "relative").is_some();
-            if relative && table.text(row, "survival") == "observed" {
+            if relative && row.survival == OBSERVED {
                 continue;
             }
-            let key: Vec<String> = curve.by.iter().map(|c| table.text(row, c).to_owned()).collect();
+            let key: Vec<String> = keys.iter().map(|&i| cells[i].as_text().to_owned()).collect();
             if !series.iter().any(|(k, _, _)| *k == key) {
                 let start = curve.start.map(|start| match start {
                     Beginning::Zero => 0.0,
@@ -60,18 +85,17 @@ impl Composer<'_> {
                 ));
             }
             if let Some((_, s, risk)) = series.iter_mut().find(|(k, _, _)| *k == key) {
-                let band = number("conf_low").zip(number("conf_high"));
-                s.points.push((x / unit, y, band));
-                risk.extend(number("n_risk").map(|n| (x / unit, n)));
+                s.points.push((x / unit, y, row.conf_low.zip(row.conf_high)));
+                risk.extend(row.n_risk.map(|n| (x / unit, n)));
             }
         }
-        let counted = estimate.table("at_risk").filter(|_| days);
-        if let Some(counted) = counted {
+        let counted: Vec<AtRisk> = if days { estimate.rows() } else { Vec::new() };
+        if !counted.is_empty() {
             let enough = |risk: &[(f64, f64)]| {
                 risk.iter().rfind(|(_, n)| *n >= AT_RISK_FLOOR).map_or(0.0, |(x, _)| *x)
             };
             for (key, _, risk) in &mut series {
-                *risk = at_risk(counted, key, unit);
+                *risk = at_risk(&counted, key, unit);
             }
             // The last value holds as long as enough are followed, a state's as long as in any state.
             let any = series.iter().map(|(_, _, risk)| enough(risk)).fold(0.0, f64::max);
@@ -93,24 +117,16 @@ impl Composer<'_> {
         }
         let x_marks: Vec<(f64, String)> = crate::figure::marks(last);
         for (key, s, risk) in &mut series {
-            let words: Composed<Vec<String>> = shown
-                .iter()
-                .map(|&i| match curve.by[i].as_str() {
-                    "group" => self.group(model, model.by.as_deref(), &key[i]),
-                    "cause" | "state" | "from" => Ok(self.event_level(model, &key[i])),
-                    _ => Ok(self
-                        .word(&format!("value.{}", key[i]))
-                        .unwrap_or_else(|_| key[i].clone())),
-                })
-                .collect();
+            let words: Composed<Vec<String>> =
+                shown.iter().map(|&i| self.text_words(model, &curve.by[i], &key[i])).collect();
             s.label = words?.join(", ");
             if days {
                 // Counts by time hold until the next; a curve's row has those at risk just before it.
                 let at = |t: f64| {
-                    let row = if counted.is_some() {
-                        risk.iter().rfind(|(x, _)| *x <= t + 1e-9)
-                    } else {
+                    let row = if counted.is_empty() {
                         risk.iter().find(|(x, _)| *x >= t - 1e-9)
+                    } else {
+                        risk.iter().rfind(|(x, _)| *x <= t + 1e-9)
                     };
                     row.map(|(_, n)| *n)
                 };
@@ -173,22 +189,16 @@ impl Composer<'_> {
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("likelihood") else { return Ok(Vec::new()) };
+        let rows: Vec<LikelihoodPoint> = estimate.rows();
         let taus = [0.0, 0.3, 0.6];
         let mut series = Vec::new();
         for tau in taus {
-            let mut points = Vec::new();
-            for row in 0..table.rows.len() {
-                let number = |column: &str| table.number(row, column);
-                let (Some(t), Some(x), Some(y)) =
-                    (number("tau"), number("effect"), number("log_likelihood"))
-                else {
-                    continue;
-                };
-                if (t - tau).abs() < 1e-9 && y > -DEPTH {
-                    points.push((x, y, None));
-                }
-            }
+            let of_tau =
+                rows.iter().filter(|row| row.tau.is_some_and(|t: f64| (t - tau).abs() < 1e-9));
+            let points: Vec<_> = of_tau
+                .filter_map(|row| Some((row.effect?, row.log_likelihood?, None)))
+                .filter(|(_, y, _)| *y > -DEPTH)
+                .collect();
             if points.len() > 1 {
                 let label = self.say(
                     "figure.profile_likelihood.tau",
@@ -235,15 +245,13 @@ impl Composer<'_> {
     }
 }
 
-/// Numbers at risk by time of the line that these words tell apart; the table's first column names the group or state.
-fn at_risk(counted: &Table, key: &[String], unit: f64) -> Vec<(f64, f64)> {
-    let whose = counted.columns.first().map_or("", |c| c.name.as_str());
-    let rows = 0..counted.rows.len();
-    rows.filter(|&r| match whose {
+/// Numbers at risk by time of the line that these words tell apart.
+fn at_risk(counted: &[AtRisk], key: &[String], unit: f64) -> Vec<(f64, f64)> {
+    let is_of = |row: &&AtRisk| match row.state.as_str() {
+        "" => key.first().is_none_or(|group| row.group == *group),
         // The key of a line of states is where it comes from and the state itself.
-        "state" => key.get(1).is_some_and(|state| counted.text(r, whose) == state),
-        _ => key.first().is_none_or(|group| counted.text(r, whose) == group),
-    })
-    .filter_map(|r| Some((counted.number(r, "time")? / unit, counted.number(r, "n_risk")?)))
-    .collect()
+        state => key.get(1).is_some_and(|of| of == state),
+    };
+    let point = |row: &AtRisk| Some((row.time? / unit, row.n_risk?));
+    counted.iter().filter(is_of).filter_map(point).collect()
 }

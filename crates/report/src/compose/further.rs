@@ -1,7 +1,11 @@
 //! Pages of models that share one layout: coefficients with their ratios, other tables column by column, a figure where there is a
 //! curve or a ratio.
 
-use tributary_core::estimate::{Estimate, Field, Role, Shown, Table, Unit, Value};
+use tributary_core::{
+    estimate::{Estimate, Field, Role, Shown, Status, Table, Unit, Value},
+    rows,
+};
+use tributary_models::cure::MEDIAN;
 
 use super::{Block, Composed, Composer};
 use crate::{
@@ -15,16 +19,24 @@ const MOST_ROWS: usize = 60;
 /// Columns of the pooled effects that the page has no room for: they are in the table file, and those of Q in a table of their own.
 const ELSEWHERE: [&str; 7] =
     ["std_error", "q", "q_df", "q_p_value", "h2", "statistic", "tau2_std_error"];
+
+rows! {
+    /// What a row of any table says about how its other cells read.
+    struct Aside in "any" {
+        quantity: String,
+        variable: String,
+        sex: String,
+        status: Status,
+    }
+}
+
 impl Composer<'_> {
     pub(super) fn further(
         &mut self,
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
-        let mut blocks = Vec::new();
-        if model.kind == "profile_likelihood" {
-            blocks.extend(self.likelihood_figure(model, estimate)?);
-        }
+        let mut blocks = self.likelihood_figure(model, estimate)?;
         for table in estimate.tables.iter().filter(|t| t.rows.len() > 1) {
             if let Some(lines) = &table.lines {
                 blocks.extend(self.line_figure(model, estimate, table, lines)?);
@@ -75,13 +87,13 @@ impl Composer<'_> {
     /// A table column by column; limits stand in one column behind their estimate.
     pub(super) fn columns(&self, model: &ModelResult, table: &Table) -> Composed<Block> {
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
-        let has_status = (0..table.rows.len()).any(|r| table.text(r, "status") != "OK");
+        let asides: Vec<Aside> = table.rows_of();
+        let has_status = asides.iter().any(|row| row.status != Status::Ok);
         let mut head = Vec::new();
         let mut chosen: Vec<usize> = Vec::new();
         for (i, column) in table.columns.iter().enumerate() {
             let elsewhere = table.name == "pooled" && ELSEWHERE.contains(&column.name.as_str());
-            let of_all = column.name == "sex"
-                && (0..table.rows.len()).all(|r| table.text(r, "sex") == "all");
+            let of_all = column.name == "sex" && asides.iter().all(|row| row.sex == "all");
             if column.role == Role::Upper
                 || (column.role == Role::Status && !has_status)
                 || elsewhere
@@ -102,8 +114,8 @@ impl Composer<'_> {
             .take_while(|&&i| table.rows.iter().all(|row| row[i].as_number().is_none()))
             .count();
         let mut printed = PrintTable::new(self.caption(model, table), head).texts(texts.max(1));
-        for row in 0..table.rows.len().min(MOST_ROWS) {
-            let cells = chosen.iter().map(|&i| self.cell(model, table, row, i));
+        for (row, aside) in table.rows.iter().zip(&asides).take(MOST_ROWS) {
+            let cells = chosen.iter().map(|&i| self.cell(model, &table.columns, row, aside, i));
             printed.row("body", cells.collect::<Composed<Vec<String>>>()?);
         }
         if table.rows.len() > MOST_ROWS {
@@ -114,59 +126,63 @@ impl Composer<'_> {
         Ok(Block::Table(printed))
     }
 
-    fn cell(&self, model: &ModelResult, table: &Table, row: usize, i: usize) -> Composed<String> {
-        let field = &table.columns[i];
-        let column = field.name.as_str();
-        let value = &table.rows[row][i];
-        if field.role == Role::Status {
-            return self.status(table, row);
+    fn cell(
+        &self,
+        model: &ModelResult,
+        columns: &[Field],
+        row: &[Value],
+        aside: &Aside,
+        i: usize,
+    ) -> Composed<String> {
+        let show = |i: usize| row[i].as_number().map(|x| self.number(&columns[i], aside, x));
+        if columns[i].role == Role::Status {
+            return self.status_words(aside.status);
         }
-        if let Some(stem) = column.strip_suffix("_low") {
-            let high = table.cell(row, &format!("{stem}_high"));
-            let show = |v: &Value| v.as_number().map(|x| self.number(field, table, row, x));
-            return Ok(match (show(value), show(high)) {
+        if columns[i].role == Role::Lower {
+            // The upper limit comes next.
+            let upper = columns.get(i + 1).is_some_and(|next| next.role == Role::Upper);
+            return Ok(match (show(i), upper.then(|| show(i + 1)).flatten()) {
                 (Some(low), Some(high)) => self.locale.span(&low, &high),
                 (Some(low), None) => self.say("table.at_least", &[("x", &low)])?,
                 (None, Some(high)) => self.say("table.at_most", &[("x", &high)])?,
                 (None, None) => "–".into(),
             });
         }
-        Ok(match value {
-            Value::Number(x) => self.number(field, table, row, *x),
-            Value::None => "–".into(),
-            Value::Text(text) => match column {
-                "group" if table.name == "standardised" && model.by.is_none() => {
-                    let variable = model.options.pointer("/standardise").and_then(|v| v.as_str());
-                    self.group(model, variable, text)?
-                }
-                "reference" if model.kind == "rate_comparison" => self.compared_label(model, text),
-                "group" | "reference" => match text.split_once(" − ") {
-                    Some((a, b)) => format!(
-                        "{} − {}",
-                        self.group(model, model.by.as_deref(), a)?,
-                        self.group(model, model.by.as_deref(), b)?
-                    ),
-                    None => self.group(model, model.by.as_deref(), text)?,
-                },
-                "cause" | "state" | "from" | "to" => self.event_level(model, text),
-                "sex" if text != "all" => self.sex_label(model, text),
-                "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
-                "term" => self.named_term(model, text)?,
-                "variable" => self.results.dictionary.label(text).to_owned(),
-                "level" if table.position("variable").is_some() => {
-                    let variable = self.results.dictionary.get(table.text(row, "variable"));
-                    variable.map_or(text.as_str(), |v| v.level_label(text)).to_owned()
-                }
-                _ => self.worded(column, text),
-            },
+        match (&row[i], columns[i].name.as_str()) {
+            (Value::Text(level), "level") if !aside.variable.is_empty() => {
+                let variable = self.results.dictionary.get(&aside.variable);
+                Ok(variable.map_or(level.as_str(), |v| v.level_label(level)).to_owned())
+            }
+            (Value::Text(text), column) => self.text_words(model, column, text),
+            _ => Ok(show(i).unwrap_or_else(|| "–".into())),
+        }
+    }
+
+    /// A text of a column in words.
+    pub(super) fn text_words(
+        &self,
+        model: &ModelResult,
+        column: &str,
+        text: &str,
+    ) -> Composed<String> {
+        Ok(match column {
+            "group" => self.groups_compared(model, text)?,
+            "cause" | "state" | "from" | "to" => self.event_level(model, text),
+            "sex" if text != "all" => self.sex_label(model, text),
+            "reference" => self.compared_label(model, text),
+            "compared" | "reference_group" if text != "all" => self.compared_label(model, text),
+            "term" => self.named_term(model, text)?,
+            "variable" => self.results.dictionary.label(text).to_owned(),
+            _ => self.worded(column, text),
         })
     }
 
     /// Label of a level of the event, or of the state variable.
     pub(super) fn event_level(&self, model: &ModelResult, level: &str) -> String {
-        let named = |pointer: &str| model.options.pointer(pointer).and_then(|v| v.as_str());
-        for variable in [named("/followup/event"), named("/state")].into_iter().flatten() {
-            if let Some(variable) = self.results.dictionary.get(variable)
+        let state = model.options.get("state").and_then(|v| v.as_str()).map(str::to_owned);
+        let event = model.followup().map(|followup| followup.event);
+        for variable in event.into_iter().chain(state) {
+            if let Some(variable) = self.results.dictionary.get(&variable)
                 && variable.model_levels().iter().any(|l| l == level)
             {
                 return variable.level_label(level).to_owned();
@@ -176,7 +192,7 @@ impl Composer<'_> {
     }
 
     /// A number as its unit is printed. A table with a row for each quantity names those of another unit.
-    fn number(&self, field: &Field, table: &Table, row: usize, x: f64) -> String {
+    fn number(&self, field: &Field, aside: &Aside, x: f64) -> String {
         let is_whole = (x - x.round()).abs() < 1e-9;
         match field.unit {
             Unit::PValue => self.locale.p_value(x),
@@ -190,7 +206,7 @@ impl Composer<'_> {
             Unit::PersonYears => self.locale.decimals(x, 1),
             Unit::Expected => self.locale.decimals(x, if x < 10.0 { 2 } else { 1 }),
             Unit::Years => self.locale.decimals(x, if is_whole { 0 } else { 2 }),
-            Unit::Share if table.text(row, "quantity") != "median, years" => self.locale.percent(x),
+            Unit::Share if aside.quantity != MEDIAN => self.locale.percent(x),
             Unit::Share | Unit::Rate | Unit::Number | Unit::Text => self.locale.ratio(x),
         }
     }

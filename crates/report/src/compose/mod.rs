@@ -315,6 +315,11 @@ impl Composer<'_> {
         }
     }
 
+    /// What a status says, or nothing if all is well.
+    fn status_words(&self, status: Status) -> Composed<String> {
+        self.word(&format!("status.{}", status.word()))
+    }
+
     /// What a row's status says, or nothing if all is well.
     fn status(&self, table: &Table, row: usize) -> Composed<String> {
         let status = table.text(row, "status");

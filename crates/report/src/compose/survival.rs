@@ -1,6 +1,12 @@
 //! Pages of survival: curves with their tables, and the log-rank test.
 
-use tributary_core::estimate::{Estimate, Table};
+use tributary_core::estimate::{Estimate, Number, Row, Status};
+use tributary_models::{
+    kaplan_meier::{
+        Bracket, Conditional, CurveRow, Followed, Landmark, LifeInterval, MINUS, MeanTime, Quantile,
+    },
+    log_rank::{Compared, Peto, Test, Trend},
+};
 
 use super::{Block, Composed, Composer, names::capital};
 use crate::{
@@ -12,9 +18,8 @@ use crate::{
 impl Composer<'_> {
     /// Name of the event of a model, inside a sentence.
     pub(super) fn event(&self, model: &ModelResult) -> String {
-        let event =
-            model.options.pointer("/followup/event").and_then(|v| v.as_str()).unwrap_or_default();
-        let event = self.lower(event);
+        let event = model.followup().map(|followup| followup.event).unwrap_or_default();
+        let event = self.lower(&event);
         if self.is_death(&event) { self.word("survival.death").unwrap_or(event) } else { event }
     }
 
@@ -63,11 +68,14 @@ impl Composer<'_> {
         let event = self.event(model);
         let level = self.level_words(model);
         let mut blocks = Vec::new();
-        if let Some(curve) = estimate.table("curve").filter(|t| !t.rows.is_empty()) {
-            blocks.extend(self.curve_figures(model, estimate, curve, [&by, &event, &level])?);
+        let curve: Vec<CurveRow> = estimate.rows();
+        if !curve.is_empty() {
+            let groups: Vec<Followed> = estimate.rows();
+            blocks.extend(self.curve_figures(model, &groups, &curve, [&by, &event, &level])?);
         }
         let ci = self.say("columns.ci", &[("level", &level)])?;
-        if let Some(table) = estimate.table("times").filter(|t| !t.rows.is_empty()) {
+        let times: Vec<Landmark> = estimate.rows();
+        if !times.is_empty() {
             let mut head = self.words(&[
                 "columns.group",
                 "columns.time",
@@ -80,67 +88,65 @@ impl Composer<'_> {
             let values = [("survival", survival.as_str()), ("by", &by)];
             let caption = self.say("survival.caption_times", &values)?;
             let mut printed = PrintTable::new(caption, head).texts(2);
-            for row in 0..table.rows.len() {
-                printed.row("body", self.time_cells(model, table, row)?);
+            for row in &times {
+                printed.row("body", self.time_cells(model, row)?);
             }
             blocks.push(Block::Table(printed));
         }
-        if let Some(table) = estimate.table("quantiles").filter(|t| !t.rows.is_empty()) {
+        let quantiles: Vec<Quantile> = estimate.rows();
+        if !quantiles.is_empty() {
             let mut head = self.words(&["columns.group", "columns.quantile", "columns.time"])?;
             head.push(ci.clone());
             let caption = self.say("survival.caption_quantiles", &[("event", &event)])?;
             let mut printed = PrintTable::new(caption, head).texts(2);
-            for row in 0..table.rows.len() {
-                let share = table.number(row, "quantile").unwrap_or(0.5);
+            for row in &quantiles {
+                let share = row.quantile.unwrap_or(0.5);
                 let name = if (share - 0.5).abs() < 1e-9 {
                     self.word("survival.median")?
                 } else {
                     self.say("survival.quantile", &[("p", &self.locale.percent(share))])?
                 };
                 let not_reached = self.word("status.not_reached")?;
-                let days = |column: &str| match table.number(row, column) {
+                let days = |days: Number| match days {
                     Some(days) => self.say("survival.days", &[("n", &self.locale.count(days))]),
                     None => Ok(not_reached.clone()),
                 };
-                let interval = self.locale.span(&days("conf_low")?, &days("conf_high")?);
-                let group = self.group(model, model.by.as_deref(), table.text(row, "group"))?;
-                let reached = table.number(row, "estimate").is_some();
-                let interval = if reached || table.number(row, "conf_low").is_some() {
-                    interval
+                let group = self.group(model, model.by.as_deref(), &row.group)?;
+                let interval = if row.estimate.or(row.conf_low).is_some() {
+                    self.locale.span(&days(row.conf_low)?, &days(row.conf_high)?)
                 } else {
                     String::new()
                 };
-                printed.row("body", vec![group, name, days("estimate")?, interval]);
+                printed.row("body", vec![group, name, days(row.estimate)?, interval]);
             }
             blocks.push(Block::Table(printed));
         }
-        if let Some(table) = estimate.table("restricted_mean") {
-            blocks.push(self.restricted_mean(model, table, &event, ci)?);
+        let means: Vec<MeanTime> = estimate.rows();
+        if !means.is_empty() {
+            blocks.push(self.restricted_mean(model, &means, &event, ci)?);
         }
-        let names = ["conditional", "bracket", "life_table"];
+        let names = [Conditional::TABLE, Bracket::TABLE, LifeInterval::TABLE];
         blocks.extend(self.further_tables(model, estimate, &names)?);
         Ok(blocks)
     }
 
-    fn time_cells(&self, model: &ModelResult, table: &Table, row: usize) -> Composed<Vec<String>> {
-        let number = |column: &str| table.number(row, column);
-        let count =
-            |column: &str| number(column).map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
-        let years = number("time_years").unwrap_or(0.0);
+    fn time_cells(&self, model: &ModelResult, row: &Landmark) -> Composed<Vec<String>> {
+        let count = |n: Number| n.map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
+        let years = row.time_years.unwrap_or(0.0);
         let n = self.locale.decimals(years, usize::from(years.fract().abs() > 1e-9));
         let key = if (years - 1.0).abs() < 1e-9 { "survival.year" } else { "survival.years" };
         let mut cells = vec![
-            self.group(model, model.by.as_deref(), table.text(row, "group"))?,
+            self.group(model, model.by.as_deref(), &row.group)?,
             self.say(key, &[("n", &n)])?,
-            count("n_risk"),
-            count("n_event"),
+            count(row.n_risk),
+            count(row.n_event),
         ];
         let percent = |x: f64| self.locale.percent(x);
-        match (number("estimate"), number("conf_low"), number("conf_high")) {
+        match (row.estimate, row.conf_low, row.conf_high) {
             (Some(s), Some(low), Some(high)) => {
                 cells.push(percent(s));
                 let mut interval = self.locale.span(&percent(low), &percent(high));
-                if let (Some(low), Some(high)) = (number("bpcp_low"), number("bpcp_high")) {
+                if let (Some(low), Some(high)) = (row.bpcp_low, row.bpcp_high) {
                     let values = [("low", percent(low)), ("high", percent(high))];
                     let values: Vec<(&str, &str)> =
                         values.iter().map(|(k, v)| (*k, v.as_str())).collect();
@@ -148,8 +154,8 @@ impl Composer<'_> {
                 }
                 cells.push(interval);
             }
-            (Some(s), _, _) => cells.extend([percent(s), self.status(table, row)?]),
-            _ => cells.extend(["–".to_owned(), self.status(table, row)?]),
+            (Some(s), _, _) => cells.extend([percent(s), self.status_words(row.status)?]),
+            _ => cells.extend(["–".to_owned(), self.status_words(row.status)?]),
         }
         Ok(cells)
     }
@@ -157,51 +163,65 @@ impl Composer<'_> {
     fn restricted_mean(
         &self,
         model: &ModelResult,
-        table: &Table,
+        means: &[MeanTime],
         event: &str,
         ci: String,
     ) -> Composed<Block> {
         let mut head = self.words(&["columns.group", "columns.measure", "columns.estimate"])?;
         head.extend([ci, self.word("columns.p")?]);
-        let tau = table.number(0, "tau_years").unwrap_or(0.0);
+        let tau = means.iter().find_map(|row| row.tau_years).unwrap_or(0.0);
         let tau = self.locale.decimals(tau, usize::from(tau.fract().abs() > 1e-9));
         let caption = self.say("survival.caption_mean", &[("event", event), ("tau", &tau)])?;
         let mut printed = PrintTable::new(caption, head).texts(2);
-        for row in 0..table.rows.len() {
-            let measure = table.text(row, "measure");
-            let group = table.text(row, "group");
-            let named = |g: &str| self.group(model, model.by.as_deref(), g);
-            let group = match group.split_once(" − ") {
-                Some((a, b)) => format!("{} − {}", named(a)?, named(b)?),
-                None => named(group)?,
-            };
-            let mut cells = vec![group, self.word(&format!("survival.{measure}"))?];
+        for row in means {
+            let measure = self.word(&format!("survival.{}", row.measure))?;
+            let mut cells = vec![self.groups_compared(model, &row.group)?, measure];
             // Days are whole, ratios are not.
-            let decimals = if measure.starts_with("ratio") { 2 } else { 0 };
-            cells.extend(self.estimate_cells(table, row, decimals));
-            let p =
-                table.number(row, "p_value").map_or_else(String::new, |p| self.locale.p_value(p));
-            cells.push(p);
+            let decimals = if row.measure.starts_with("ratio") { 2 } else { 0 };
+            let numbers = [row.estimate, row.conf_low, row.conf_high];
+            cells.extend(self.interval_cells(numbers, row.status, decimals)?);
+            cells.push(row.p_value.map_or_else(String::new, |p| self.locale.p_value(p)));
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
     }
 
+    /// A group, or the two whose difference a row is.
+    pub(super) fn groups_compared(&self, model: &ModelResult, group: &str) -> Composed<String> {
+        // Groups of standardised survival are levels of the variable that it is standardised over.
+        let standardised = || model.options.get("standardise").and_then(|v| v.as_str());
+        let by = model.by.as_deref().or_else(standardised);
+        let named = |group: &str| self.group(model, by, group);
+        let words: Composed<Vec<String>> = group.split(MINUS).map(named).collect();
+        Ok(words?.join(MINUS))
+    }
+
+    /// Estimate and interval, or the status in their place.
+    fn interval_cells(
+        &self,
+        numbers: [Number; 3],
+        status: Status,
+        digits: usize,
+    ) -> Composed<[String; 2]> {
+        let show = |x: f64| self.locale.decimals(x, digits);
+        Ok(match numbers {
+            [Some(x), Some(low), Some(high)] => {
+                [show(x), self.locale.span(&show(low), &show(high))]
+            }
+            [Some(x), _, _] => [show(x), String::new()],
+            _ => ["–".into(), self.status_words(status)?],
+        })
+    }
+
     fn curve_figures(
         &mut self,
         model: &ModelResult,
-        estimate: &Estimate,
-        table: &Table,
+        groups: &[Followed],
+        rows: &[CurveRow],
         [by, event, level]: [&str; 3],
     ) -> Composed<Vec<Block>> {
-        let groups = estimate.table("groups");
-        let mut curves = Vec::new();
-        for row in 0..groups.map_or(0, |t| t.rows.len()) {
-            let Some(groups) = groups else { continue };
-            let group = groups.text(row, "group");
-            let persons = groups.number(row, "n").unwrap_or(0.0);
-            curves.push(self.curve(model, table, group, persons)?);
-        }
+        let curve = |group| self.curve(model, group, rows);
+        let curves = groups.iter().map(curve).collect::<Composed<Vec<_>>>()?;
         let survival_words = self.survival_words(event)?;
         let mut plot = SurvivalPlot {
             curves,
@@ -255,39 +275,22 @@ impl Composer<'_> {
         Block::Figure { name, caption, alt, width, height }
     }
 
-    fn curve(
-        &self,
-        model: &ModelResult,
-        table: &Table,
-        group: &str,
-        persons: f64,
-    ) -> Composed<Curve> {
-        let columns =
-            ["time", "estimate", "conf_low", "conf_high", "n_risk", "n_event", "n_censor"];
-        let at: Vec<Option<usize>> = columns.iter().map(|c| table.position(c)).collect();
-        let group_at = table.position("group");
-        let mut points = Vec::new();
-        for row in &table.rows {
-            let text = group_at.and_then(|i| row.get(i)).map_or("", |v| v.as_text());
-            if text != group {
-                continue;
-            }
-            let number = |c: usize| {
-                at[c].and_then(|i| row.get(i)).and_then(tributary_core::estimate::Value::as_number)
-            };
-            let (Some(time), Some(estimate), Some(n_risk)) = (number(0), number(1), number(4))
-            else {
-                continue;
-            };
-            points.push(CurvePoint {
-                time: time / model.year_days(),
-                estimate,
-                band: number(2).zip(number(3)),
-                n_risk,
-                left: number(5).unwrap_or(0.0) + number(6).unwrap_or(0.0),
-            });
-        }
-        Ok(Curve { label: self.group(model, model.by.as_deref(), group)?, persons, points })
+    fn curve(&self, model: &ModelResult, group: &Followed, rows: &[CurveRow]) -> Composed<Curve> {
+        let year = model.year_days();
+        let point = |row: &CurveRow| {
+            Some(CurvePoint {
+                time: row.time? / year,
+                estimate: row.estimate?,
+                band: row.conf_low.zip(row.conf_high),
+                n_risk: row.n_risk?,
+                left: row.n_event.unwrap_or(0.0) + row.n_censor.unwrap_or(0.0),
+            })
+        };
+        Ok(Curve {
+            label: self.group(model, model.by.as_deref(), &group.group)?,
+            persons: group.n.unwrap_or(0.0),
+            points: rows.iter().filter(|r| r.group == group.group).filter_map(point).collect(),
+        })
     }
 
     /// What a curve shows, for those who cannot see it: its level at five years, or at its end.
@@ -311,23 +314,21 @@ impl Composer<'_> {
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
         let mut blocks = Vec::new();
-        if let Some(table) = estimate.table("test") {
-            let number = |column: &str| table.number(0, column);
-            if let (Some(statistic), Some(df), Some(p)) =
-                (number("statistic"), number("df"), number("p_value"))
-            {
-                let statistic = self.locale.decimals(statistic, 2);
-                let values = [
-                    ("statistic", statistic),
-                    ("df", self.locale.count(df)),
-                    ("p", self.locale.p_sentence(p)),
-                ];
-                let values: Vec<(&str, &str)> =
-                    values.iter().map(|(k, v)| (*k, v.as_str())).collect();
-                blocks.push(Block::Paragraph { text: self.say("log_rank.sentence", &values)? });
-            }
+        for test in estimate.rows::<Test>() {
+            let (Some(statistic), Some(df), Some(p)) = (test.statistic, test.df, test.p_value)
+            else {
+                continue;
+            };
+            let values = [
+                ("statistic", self.locale.decimals(statistic, 2)),
+                ("df", self.locale.count(df)),
+                ("p", self.locale.p_sentence(p)),
+            ];
+            let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            blocks.push(Block::Paragraph { text: self.say("log_rank.sentence", &values)? });
         }
-        if let Some(table) = estimate.table("groups") {
+        let groups: Vec<Compared> = estimate.rows();
+        if !groups.is_empty() {
             let by = self.by_words(model)?;
             let head = self.words(&[
                 "columns.group",
@@ -338,25 +339,22 @@ impl Composer<'_> {
             ])?;
             let mut printed =
                 PrintTable::new(self.say("log_rank.caption_groups", &[("by", &by)])?, head);
-            for row in 0..table.rows.len() {
-                let shown = |column: &str, digits: usize| {
-                    table
-                        .number(row, column)
-                        .map_or_else(|| "–".to_owned(), |x| self.locale.decimals(x, digits))
-                };
-                let group = self.group(model, model.by.as_deref(), table.text(row, "group"))?;
+            let shown = |x: Number, digits: usize| {
+                x.map_or_else(|| "–".to_owned(), |x| self.locale.decimals(x, digits))
+            };
+            for row in groups {
                 let cells = vec![
-                    group,
-                    shown("n", 0),
-                    shown("observed", 0),
-                    shown("expected", 1),
-                    shown("ratio", 2),
+                    self.group(model, model.by.as_deref(), &row.group)?,
+                    shown(row.n, 0),
+                    shown(row.observed, 0),
+                    shown(row.expected, 1),
+                    shown(row.ratio, 2),
                 ];
                 printed.row("body", cells);
             }
             blocks.push(Block::Table(printed));
         }
-        blocks.extend(self.further_tables(model, estimate, &["trend", "peto"])?);
+        blocks.extend(self.further_tables(model, estimate, &[Trend::TABLE, Peto::TABLE])?);
         Ok(blocks)
     }
 }
