@@ -7,6 +7,7 @@ use crate::pooling::path;
 /// Crates from the ground up, with the crates of the house each may use. Cargo keeps the arrows; this keeps the plan.
 const CRATES: &[(&str, &[&str])] = &[
     ("stats", &[]),
+    ("disclosure", &[]),
     ("core", &["stats"]),
     ("meta", &["stats", "core"]),
     ("models", &["stats", "core", "meta"]),
@@ -20,6 +21,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const KEPT_OUT: &[(&str, &[&str])] = &[
     // Kernels know nothing of files, networks or wire formats.
     ("stats", &["serde", "serde_json", "tokio", "polars"]),
+    ("disclosure", &["serde", "serde_json", "tokio", "polars"]),
     // What both sides share reads no registry and serves nobody.
     ("core", &["polars", "axum", "sqlx", "tokio", "ureq"]),
     ("models", &["polars", "axum", "sqlx", "tokio", "ureq"]),
