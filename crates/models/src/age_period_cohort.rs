@@ -6,11 +6,13 @@
 //! the drift is of period and which of cohort, as no data tell. *Sources*: Holford (1983); Clayton & Schifflers (1987); Carstensen
 //! (2007); Rosenberg & Anderson (2011).
 
+mod tables;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault,
@@ -26,6 +28,11 @@ use tributary_stats::{
         median,
     },
     distribution::{chi_squared_upper, normal_point, normal_two_sided},
+};
+
+pub use self::tables::{
+    AgeEffect, CohortEffect, EffectTest, LexisRate, LinearChange, LocalDrift, PeriodEffect,
+    Submodel,
 };
 
 /// The model.
@@ -192,40 +199,16 @@ impl OneRound for AgePeriodCohort {
     }
 }
 
+#[derive(Default)]
 struct Tables {
-    models: Table,
-    drift: Table,
-    age: Table,
-    period: Table,
-    cohort: Table,
-    local: Table,
-    tests: Table,
-    rates: Table,
-}
-
-impl Tables {
-    fn new() -> Self {
-        let head = ["group", "sex"];
-        let with =
-            |name: &str, rest: &[&'static str]| Table::new(name, &[&head[..], rest].concat());
-        let limits = ["conf_low", "conf_high"];
-        Self {
-            models: with(
-                "models",
-                &["model", "deviance", "df", "compared_with", "statistic", "test_df", "p_value"],
-            ),
-            drift: with(
-                "drift",
-                &["estimator", "percent", "percent_low", "percent_high", "p_value", "status"],
-            ),
-            age: with("age_effects", &[&["age", "rate"][..], &limits].concat()),
-            period: with("period_effects", &[&["period", "rate_ratio"][..], &limits].concat()),
-            cohort: with("cohort_effects", &[&["cohort", "rate_ratio"][..], &limits].concat()),
-            local: with("local_drifts", &["age", "percent", "percent_low", "percent_high"]),
-            tests: with("tests", &["test", "statistic", "df", "p_value"]),
-            rates: with("lexis", &["age", "period", "cases", "person_years", "rate", "status"]),
-        }
-    }
+    models: Vec<Submodel>,
+    drift: Vec<LinearChange>,
+    age: Vec<AgeEffect>,
+    period: Vec<PeriodEffect>,
+    cohort: Vec<CohortEffect>,
+    local: Vec<LocalDrift>,
+    tests: Vec<EffectTest>,
+    rates: Vec<LexisRate>,
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
@@ -237,39 +220,46 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
-    let mut tables = Tables::new();
+    let mut tables = Tables::default();
     let per = layout.per();
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in
             cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
         {
             let lexis = lexis_cells(options, layout, &cells, *sex, g);
-            let head = [Value::from(group), Value::from(sex_name)];
             let bands = layout.ages.len();
             for (i, cell) in lexis.iter().enumerate() {
                 let hidden = printed.hides(*sex, g, i / bands, Some(i % bands));
-                let rate = (cell.time > 0.0).then(|| per * cell.events / cell.time);
-                let number = |x: Option<f64>| Value::from(x.filter(|_| !hidden));
                 let status = match (hidden, cell.time > 0.0) {
                     (true, _) => Status::Suppressed,
                     (false, false) => Status::NoRiskSet,
                     (false, true) => Status::Ok,
                 };
-                let row = [
-                    cell.age.into(),
-                    cell.period.into(),
-                    number(Some(cell.events)),
-                    cell.time.into(),
-                    number(rate),
-                    status.into(),
-                ];
-                tables.rates.push(head.iter().cloned().chain(row).collect());
+                tables.rates.push(LexisRate {
+                    group: group.clone(),
+                    sex: sex_name.clone(),
+                    age: Some(cell.age),
+                    period: Some(cell.period),
+                    cases: (!hidden).then_some(cell.events),
+                    person_years: Some(cell.time),
+                    rate: (status == Status::Ok).then(|| per * cell.events / cell.time),
+                    status,
+                });
             }
-            one_group(options, &mut estimate, &mut tables, &head, &lexis, per);
+            one_group(options, &mut estimate, &mut tables, [group, sex_name], &lexis, per);
         }
     }
     let Tables { models, drift, age, period, cohort, local, tests, rates } = tables;
-    let all = [drift, models, age, period, cohort, local, tests, rates];
+    let all = [
+        Table::of(drift),
+        Table::of(models),
+        Table::of(age),
+        Table::of(period),
+        Table::of(cohort),
+        Table::of(local),
+        Table::of(tests),
+        Table::of(rates),
+    ];
     estimate.tables.extend(all.into_iter().filter(|t| !t.rows.is_empty()));
     Ok(estimate)
 }
@@ -318,14 +308,27 @@ fn one_group(
     options: &Options,
     estimate: &mut Estimate,
     tables: &mut Tables,
-    head: &[Value; 2],
+    [group, sex]: [&String; 2],
     lexis: &[LexisCell],
     per: f64,
 ) {
-    let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
+    let (group, sex) = (|| group.clone(), || sex.clone());
     let z = normal_point(options.confidence_level.share());
-    let percent = |(slope, se): (f64, f64)| {
-        [slope, slope - z * se, slope + z * se].map(|x| Value::number(100.0 * x.exp_m1()))
+    let percents = |(slope, se): (f64, f64)| {
+        [slope, slope - z * se, slope + z * se].map(|x| Some(100.0 * x.exp_m1()))
+    };
+    let linear = |name: &str, drift: (f64, f64)| {
+        let [percent, percent_low, percent_high] = percents(drift);
+        LinearChange {
+            group: group(),
+            sex: sex(),
+            estimator: name.to_owned(),
+            percent,
+            percent_low,
+            percent_high,
+            p_value: (drift.1 > 0.0).then(|| normal_two_sided(drift.0 / drift.1)),
+            status: Status::Ok,
+        }
     };
     let events: Vec<f64> = lexis.iter().map(|c| c.events).collect();
     let extraction = match options.drift {
@@ -345,58 +348,51 @@ fn one_group(
         let status = if total > 0.0 { Status::NotIdentified } else { Status::NoEvents };
         let key = if total > 0.0 { "apc-not-fitted" } else { "no-events" };
         estimate.notice(Notice::new(status, key, &[]));
-        let mut row = vec!["age-period-cohort model".into()];
-        row.resize(5, Value::None);
-        row.push(status.into());
-        tables.drift.push(with(row));
+        let estimator = "age-period-cohort model".to_owned();
+        let (group, sex) = (group(), sex());
+        tables.drift.push(LinearChange { group, sex, estimator, status, ..Default::default() });
         return;
     };
-    for (name, drift) in ["age-period-cohort model", "age and drift"].into_iter().zip(fit.drift) {
-        let mut row = vec![name.into()];
-        row.extend(percent(drift));
-        row.push(if drift.1 > 0.0 {
-            normal_two_sided(drift.0 / drift.1).into()
-        } else {
-            Value::None
-        });
-        row.push(Status::Ok.into());
-        tables.drift.push(with(row));
-    }
+    let drifts = ["age-period-cohort model", "age and drift"].into_iter().zip(fit.drift);
+    tables.drift.extend(drifts.map(|(name, drift)| linear(name, drift)));
     // Each model against one that it contains.
     for (i, against) in
         [(0, None), (1, Some(0)), (2, Some(1)), (4, Some(1)), (3, Some(2)), (3, Some(4))]
     {
         let model = &fit.submodels[i];
-        let mut row: Vec<Value> = vec![model.name.into(), model.deviance.into(), model.df.into()];
-        match against.map(|j: usize| &fit.submodels[j]) {
-            None => row.extend([Value::from(""), Value::None, Value::None, Value::None]),
-            Some(smaller) => {
-                let statistic = (smaller.deviance - model.deviance).max(0.0);
-                let df = smaller.df - model.df;
-                row.extend([
-                    smaller.name.into(),
-                    statistic.into(),
-                    df.into(),
-                    chi_squared_upper(statistic, df).into(),
-                ]);
-            }
-        }
-        tables.models.push(with(row));
+        let smaller = against.map(|j: usize| &fit.submodels[j]);
+        let test = smaller
+            .map(|smaller| ((smaller.deviance - model.deviance).max(0.0), smaller.df - model.df));
+        tables.models.push(Submodel {
+            group: group(),
+            sex: sex(),
+            model: model.name.to_owned(),
+            deviance: Some(model.deviance),
+            df: Some(model.df),
+            compared_with: smaller.map_or("", |smaller| smaller.name).to_owned(),
+            statistic: test.map(|(statistic, _)| statistic),
+            test_df: test.map(|(_, df)| df),
+            p_value: test.map(|(statistic, df)| chi_squared_upper(statistic, df)),
+        });
     }
     let scaled = |e: &Effect, scale: f64| {
-        let [a, b, c] =
-            [0.0, -z, z].map(|k| Value::number(scale * (e.estimate + k * e.std_error).exp()));
-        vec![e.at.into(), a, b, c]
+        [0.0, -z, z].map(|k| Some(scale * (e.estimate + k * e.std_error).exp()))
     };
-    for (table, effects, scale) in [
-        (&mut tables.age, &fit.age, per),
-        (&mut tables.period, &fit.period, 1.0),
-        (&mut tables.cohort, &fit.cohort, 1.0),
-    ] {
-        for effect in effects {
-            table.push(with(scaled(effect, scale)));
-        }
-    }
+    tables.age.extend(fit.age.iter().map(|effect| {
+        let [rate, conf_low, conf_high] = scaled(effect, per);
+        let (group, sex, age) = (group(), sex(), Some(effect.at));
+        AgeEffect { group, sex, age, rate, conf_low, conf_high }
+    }));
+    tables.period.extend(fit.period.iter().map(|effect| {
+        let [rate_ratio, conf_low, conf_high] = scaled(effect, 1.0);
+        let (group, sex, period) = (group(), sex(), Some(effect.at));
+        PeriodEffect { group, sex, period, rate_ratio, conf_low, conf_high }
+    }));
+    tables.cohort.extend(fit.cohort.iter().map(|effect| {
+        let [rate_ratio, conf_low, conf_high] = scaled(effect, 1.0);
+        let (group, sex, cohort) = (group(), sex(), Some(effect.at));
+        CohortEffect { group, sex, cohort, rate_ratio, conf_low, conf_high }
+    }));
     let empty = lexis.iter().filter(|c| c.events <= 0.0).count();
     // Where many cells are empty, a tenth of a case in each would lead the fit.
     if 5 * empty > lexis.len() {
@@ -412,26 +408,21 @@ fn one_group(
         ("longitudinal age trend", drifts.longitudinal),
         ("cross-sectional age trend", drifts.cross_sectional),
     ] {
-        let mut row = vec![name.into()];
-        row.extend(percent(drift));
-        row.push(if drift.1 > 0.0 {
-            normal_two_sided(drift.0 / drift.1).into()
-        } else {
-            Value::None
-        });
-        row.push(Status::Ok.into());
-        tables.drift.push(with(row));
+        tables.drift.push(linear(name, drift));
     }
-    for effect in &drifts.local {
-        let mut row = vec![effect.at.into()];
-        row.extend(percent((effect.estimate, effect.std_error)));
-        tables.local.push(with(row));
-    }
-    for test in &drifts.tests {
-        let row =
-            vec![test.name.into(), test.statistic.into(), test.df.into(), test.p_value.into()];
-        tables.tests.push(with(row));
-    }
+    tables.local.extend(drifts.local.iter().map(|effect| {
+        let [percent, percent_low, percent_high] = percents((effect.estimate, effect.std_error));
+        let (group, sex, age) = (group(), sex(), Some(effect.at));
+        LocalDrift { group, sex, age, percent, percent_low, percent_high }
+    }));
+    tables.tests.extend(drifts.tests.iter().map(|test| EffectTest {
+        group: group(),
+        sex: sex(),
+        test: test.name.to_owned(),
+        statistic: Some(test.statistic),
+        df: Some(test.df),
+        p_value: Some(test.p_value),
+    }));
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::ConfidenceLevel,
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
+    rows,
     spec::{Fault, suggestion},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -37,12 +38,12 @@ enum By {
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// First rating: the one that is judged.
-    rating: String,
+    pub rating: String,
     /// Second rating: the reference.
-    reference: String,
+    pub reference: String,
     /// Level that counts as positive; the last one if absent.
     #[serde(default)]
-    positive: Option<String>,
+    pub positive: Option<String>,
     /// `site` for one table per site.
     #[serde(default)]
     by: Option<By>,
@@ -58,6 +59,35 @@ pub struct Ratings {
     axes: [Axis; 2],
     counts: Vec<Option<f64>>,
     missing: Option<f64>,
+}
+
+/// Cohen's kappa among the measures.
+pub const KAPPA: &str = "kappa";
+
+rows! {
+    /// Patients of a group with a pair of ratings.
+    pub struct Rated in "counts" {
+        pub group: String,
+        pub rating: String,
+        pub reference: String,
+        pub n: Number,
+        pub status: Status,
+    }
+
+    /// A measure of agreement in a group: a proportion with its fraction, or [`KAPPA`].
+    pub struct Measure in "measures" {
+        pub group: String,
+        pub measure: String,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub statistic: Number,
+        pub p_value: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub numerator: Number,
+        pub denominator: Number,
+        pub status: Status,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -183,21 +213,7 @@ impl OneRound for Agreement {
             "kappa-and-proportions",
             &[("level", (100.0 * level).to_string())],
         );
-        let mut table = Table::new("counts", &["group", "rating", "reference", "n", "status"]);
-        let columns = [
-            "group",
-            "measure",
-            "estimate",
-            "std_error",
-            "statistic",
-            "p_value",
-            "conf_low",
-            "conf_high",
-            "numerator",
-            "denominator",
-            "status",
-        ];
-        let mut measures = Table::new("measures", &columns);
+        let (mut rated, mut rows) = (Vec::new(), Vec::new());
         let groups: Vec<(&str, Vec<Option<f64>>)> = if sites.is_empty() {
             vec![("all", counts.clone())]
         } else {
@@ -209,18 +225,17 @@ impl OneRound for Agreement {
         for (group, cells) in &groups {
             for (i, cell) in cells.iter().enumerate() {
                 let status = if cell.is_some() { Status::Ok } else { Status::Suppressed };
-                let (a, b) = (first.level(i / k), second.level(i % k));
-                table.push(vec![
-                    (*group).into(),
-                    a.into_owned().into(),
-                    b.into_owned().into(),
-                    (*cell).into(),
-                    status.into(),
-                ]);
+                rated.push(Rated {
+                    group: (*group).to_owned(),
+                    rating: first.level(i / k).into_owned(),
+                    reference: second.level(i % k).into_owned(),
+                    n: *cell,
+                    status,
+                });
             }
             let positive =
                 options.positive.as_ref().and_then(|p| first.levels().iter().position(|l| l == p));
-            push_measures(&mut measures, group, cells, k, positive.unwrap_or(k - 1), level);
+            rows.extend(measures(group, cells, k, positive.unwrap_or(k - 1), level));
         }
         if let Some(n) = missing.filter(|n| *n > 0.0) {
             estimate.notices.push(Notice::new(
@@ -229,37 +244,35 @@ impl OneRound for Agreement {
                 &[("n", n.to_string())],
             ));
         }
-        estimate.tables.extend([table, measures]);
+        estimate.tables.extend([Table::of(rated), Table::of(rows)]);
         Ok(estimate)
     }
 }
 
-fn push_measures(
-    table: &mut Table,
+fn measures(
     group: &str,
     cells: &[Option<f64>],
     k: usize,
     positive: usize,
     level: f64,
-) {
+) -> Vec<Measure> {
     let known: Option<Vec<f64>> = cells.iter().copied().collect();
-    let nothing = |measure: &str, status: Status| {
-        let mut row = vec![Value::from(group), measure.into()];
-        row.resize(10, Value::None);
-        row.push(status.into());
-        row
-    };
     let names = [
         "agreement",
-        "kappa",
+        KAPPA,
         "sensitivity",
         "specificity",
         "positive predictive value",
         "negative predictive value",
     ];
+    let row = |name: &str, status: Status| Measure {
+        group: group.to_owned(),
+        measure: name.to_owned(),
+        status,
+        ..Measure::default()
+    };
     let Some(n) = known else {
-        names.iter().for_each(|name| table.push(nothing(name, Status::Suppressed)));
-        return;
+        return names.map(|name| row(name, Status::Suppressed)).into();
     };
     let cell = |i: usize, j: usize| n[i * k + j];
     let total: f64 = n.iter().sum();
@@ -269,7 +282,7 @@ fn push_measures(
     let both_negative = total - rated - truly + both_positive;
     let agreeing: f64 = (0..k).map(|i| cell(i, i)).sum();
     let z = normal_point(level);
-    for name in names {
+    let one = |name: &str| {
         let (numerator, denominator) = match name {
             "agreement" => (agreeing, total),
             "sensitivity" => (both_positive, truly),
@@ -277,46 +290,35 @@ fn push_measures(
             "positive predictive value" => (both_positive, rated),
             "negative predictive value" => (both_negative, total - rated),
             _ => {
-                let Some(a) = kappa(&n, k) else {
-                    table.push(nothing(name, Status::NotIdentified));
-                    continue;
-                };
+                let Some(a) = kappa(&n, k) else { return row(name, Status::NotIdentified) };
                 let statistic = (a.null_std_error > 0.0).then(|| a.kappa / a.null_std_error);
-                table.push(vec![
-                    group.into(),
-                    name.into(),
-                    a.kappa.into(),
-                    a.std_error.into(),
-                    statistic.into(),
-                    statistic.map(normal_two_sided).into(),
-                    (a.kappa - z * a.std_error).max(-1.0).into(),
-                    (a.kappa + z * a.std_error).min(1.0).into(),
-                    Value::None,
-                    total.into(),
-                    Status::Ok.into(),
-                ]);
-                continue;
+                return Measure {
+                    estimate: Some(a.kappa),
+                    std_error: Some(a.std_error),
+                    statistic,
+                    p_value: statistic.map(normal_two_sided),
+                    conf_low: Some((a.kappa - z * a.std_error).max(-1.0)),
+                    conf_high: Some((a.kappa + z * a.std_error).min(1.0)),
+                    denominator: Some(total),
+                    ..row(name, Status::Ok)
+                };
             }
         };
         if denominator <= 0.0 {
-            table.push(nothing(name, Status::NotIdentified));
-            continue;
+            return row(name, Status::NotIdentified);
         }
         let p = numerator / denominator;
         let (low, high) = clopper_pearson(numerator, denominator, level);
         let status = if p <= 0.0 || p >= 1.0 { Status::Boundary } else { Status::Ok };
-        table.push(vec![
-            group.into(),
-            name.into(),
-            p.into(),
-            (p * (1.0 - p) / denominator).sqrt().into(),
-            Value::None,
-            Value::None,
-            low.into(),
-            high.into(),
-            numerator.into(),
-            denominator.into(),
-            status.into(),
-        ]);
-    }
+        Measure {
+            estimate: Some(p),
+            std_error: Some((p * (1.0 - p) / denominator).sqrt()),
+            conf_low: Some(low),
+            conf_high: Some(high),
+            numerator: Some(numerator),
+            denominator: Some(denominator),
+            ..row(name, status)
+        }
+    };
+    names.map(one).into()
 }

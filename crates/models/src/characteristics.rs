@@ -13,9 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Status, Table},
     limits,
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
+    rows,
     spec::{Fault, VariableKind},
     summary::{Array, Axis, Draft, Kind, LayoutError, Rule, Summary, Support, Visibility},
 };
@@ -99,7 +100,27 @@ enum Distribution {
 
 /// Most classes of a quantity.
 const MOST_CLASSES: usize = 100_000;
-const NOT_KNOWN: &str = "not known";
+/// Level of those whose level is not known.
+pub const NOT_KNOWN: &str = "not known";
+/// Stands for all persons of a group in the place of a variable.
+pub const PERSONS: &str = "persons";
+
+rows! {
+    /// A variable in a group: a row for each level, or one without a level for a quantity.
+    pub struct Characteristic in "characteristics" {
+        pub variable: String,
+        pub level: Option<String>,
+        pub group: String,
+        pub n: Number,
+        pub percent: Number,
+        pub mean: Number,
+        pub std_dev: Number,
+        pub q1: Number,
+        pub median: Number,
+        pub q3: Number,
+        pub status: Status,
+    }
+}
 
 static CARD: ModelCard = ModelCard {
     kind: "characteristics",
@@ -328,11 +349,7 @@ impl OneRound for Characteristics {
         let mut estimate = Estimate::new(exactness, sites);
         estimate.line("estimator", "distribution", &[]);
         estimate.line("quantiles", if all_discrete { "type-2" } else { "interpolated" }, &[]);
-        let columns = [
-            "variable", "level", "group", "n", "percent", "mean", "std_dev", "q1", "median", "q3",
-            "status",
-        ];
-        let mut table = Table::new("characteristics", &columns);
+        let mut rows = Vec::new();
         for (g, group) in pooled.groups.iter().enumerate() {
             let unused = group == NOT_KNOWN && pooled.persons[g] == Some(0.0);
             if unused {
@@ -340,67 +357,64 @@ impl OneRound for Characteristics {
             }
             let n = pooled.persons[g];
             let status = if n.is_some() { Status::Ok } else { Status::Suppressed };
-            let mut row = vec!["persons".into(), Value::None, group.into(), n.into()];
-            row.resize(10, Value::None);
-            row.push(status.into());
-            table.push(row);
+            rows.push(Characteristic {
+                variable: PERSONS.to_owned(),
+                group: group.clone(),
+                n,
+                status,
+                ..Characteristic::default()
+            });
             for variable in &pooled.variables {
                 match variable {
                     Distribution::Levels { variable, levels, counts } => {
                         let counts = &counts[g * levels.len()..(g + 1) * levels.len()];
-                        push_levels(&mut table, variable, group, levels, counts);
+                        rows.extend(of_levels(variable, group, levels, counts));
                     }
                     Distribution::Quantity { variable, classes: n, counts, moments } => {
                         let Some(classes) = options.classes.get(variable) else { continue };
                         let counts = &counts[g * n..(g + 1) * n];
-                        push_quantity(
-                            &mut table,
-                            variable,
-                            group,
-                            classes,
-                            counts,
-                            &moments[3 * g..3 * g + 3],
-                        );
+                        let moments = &moments[3 * g..3 * g + 3];
+                        rows.push(of_quantity(variable, group, classes, counts, moments));
                     }
                 }
             }
         }
-        estimate.tables.push(table);
+        estimate.tables.push(Table::of(rows));
         Ok(estimate)
     }
 }
 
-fn push_levels(
-    table: &mut Table,
+fn of_levels(
     variable: &str,
     group: &str,
     levels: &[String],
     counts: &[Option<f64>],
-) {
+) -> Vec<Characteristic> {
     let known: Option<f64> = counts[..levels.len() - 1].iter().copied().sum();
-    for (level, count) in levels.iter().zip(counts) {
-        if level == NOT_KNOWN && *count == Some(0.0) {
-            continue;
-        }
+    let shown = levels.iter().zip(counts);
+    let shown = shown.filter(|(level, count)| *level != NOT_KNOWN || **count != Some(0.0));
+    let row = |(level, count): (&String, &Option<f64>)| {
         let share = count.zip(known).filter(|&(_, known)| known > 0.0 && level != NOT_KNOWN);
-        let percent = share.map(|(n, known)| 100.0 * n / known);
-        let status = if count.is_some() { Status::Ok } else { Status::Suppressed };
-        let mut row =
-            vec![variable.into(), level.into(), group.into(), (*count).into(), percent.into()];
-        row.resize(10, Value::None);
-        row.push(status.into());
-        table.push(row);
-    }
+        Characteristic {
+            variable: variable.to_owned(),
+            level: Some(level.clone()),
+            group: group.to_owned(),
+            n: *count,
+            percent: share.map(|(n, known)| 100.0 * n / known),
+            status: if count.is_some() { Status::Ok } else { Status::Suppressed },
+            ..Characteristic::default()
+        }
+    };
+    shown.map(row).collect()
 }
 
-fn push_quantity(
-    table: &mut Table,
+fn of_quantity(
     variable: &str,
     group: &str,
     classes: &Classes,
     counts: &[Option<f64>],
     moments: &[Option<f64>],
-) {
+) -> Characteristic {
     let known: Option<Vec<f64>> = moments.iter().copied().collect();
     let (mut n, mut mean, mut sd) = (None, None, None);
     if let Some([count, sum, squares]) = known.as_deref() {
@@ -422,8 +436,16 @@ fn push_quantity(
         (Some(_), Some(_)) => Status::Ok,
         _ => Status::Suppressed,
     };
-    let mut row = vec![variable.into(), Value::None, group.into(), n.into(), Value::None];
-    row.extend([mean, sd, quantile(0.25), quantile(0.5), quantile(0.75)].map(Value::from));
-    row.push(status.into());
-    table.push(row);
+    Characteristic {
+        variable: variable.to_owned(),
+        group: group.to_owned(),
+        n,
+        mean,
+        std_dev: sd,
+        q1: quantile(0.25),
+        median: quantile(0.5),
+        q3: quantile(0.75),
+        status,
+        ..Characteristic::default()
+    }
 }

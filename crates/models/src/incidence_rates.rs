@@ -26,6 +26,9 @@ use tributary_core::{
 };
 use tributary_stats::rate::{CountInterval, RateInterval};
 
+pub use self::tables::{
+    ALL_AGES, AgeRate, CRUDE, CumulativeRate, SexRatio, StandardisedRate, UnknownAge,
+};
 use self::tables::{Counts, Line, Tables};
 
 /// The model.
@@ -96,7 +99,7 @@ impl StandardInterval {
 /// Layout of the yearbook's pages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-enum Layout {
+pub enum Layout {
     /// International Incidence of Childhood Cancer: cases by age, ratio of males to females, rates by age and standardised.
     Iicc,
     /// Cancer Incidence in Five Continents: cases, those of unknown age, rates by age; crude, cumulative and standardised rates.
@@ -139,10 +142,10 @@ pub struct Options {
     truncated: Vec<[u32; 2]>,
     /// Layout of the pages: `iicc` if nobody is 20 or over, else `ci5`, which adds cumulative rates to ages 64 and 74.
     #[serde(default)]
-    layout: Option<Layout>,
+    pub layout: Option<Layout>,
     /// Codes of the levels of `by` that are printed beside them, such as those of ICD-10.
     #[serde(default)]
-    icd10: BTreeMap<String, String>,
+    pub icd10: BTreeMap<String, String>,
     /// Person-years for which rates are told: a million if nobody is 20 or over, else 100 000.
     #[serde(default)]
     #[schemars(with = "Option<limits::Units>")]
@@ -315,7 +318,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let cells = RateCells::read(layout, &options.groups, sums)?;
     card_lines(&mut estimate, options, layout);
     left_out_cases(sums, &mut estimate);
-    let mut tables = Tables::new();
+    let mut tables = Tables::default();
     let printed = Printed::read(layout, options.groups.len(), options.periods.len(), sums)?;
     for (g, group) in options.groups.iter().enumerate() {
         for (p, period) in options.periods.iter().enumerate() {

@@ -7,11 +7,13 @@
 //! Clegg et al. (2009).
 
 mod options;
+mod tables;
 
 pub use self::options::Options;
+pub use self::tables::{Average, Candidate, PermutationTest, Segment, SeriesYear};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Status, Table},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
         incidence_needs, left_out_cases, period_faults, period_name, prepare_cells, rate_sums,
@@ -21,12 +23,12 @@ use tributary_core::{
     summary::LayoutError,
 };
 use tributary_stats::{
+    distribution::garwood,
     joinpoint::{Comparison, Fit, Response, Series, by_permutation},
-    trend::Slope,
 };
 
 use self::options::{Interval, Scale, Search, Selection};
-use super::rate_trend::{each_year, standard_weights, yearly_row};
+use super::rate_trend::{YearRate, each_year, standard_weights, year_rate};
 
 /// The model.
 #[derive(Debug)]
@@ -125,61 +127,13 @@ impl OneRound for Joinpoint {
     }
 }
 
+#[derive(Default)]
 struct Tables {
-    segments: Table,
-    averages: Table,
-    selection: Table,
-    tests: Table,
-    series: Table,
-}
-
-impl Tables {
-    fn new() -> Self {
-        let head = ["group", "sex"];
-        let with = |rest: &[&'static str]| [&head[..], rest].concat();
-        Self {
-            segments: Table::new(
-                "segments",
-                &with(&[
-                    "from_year",
-                    "to_year",
-                    "percent",
-                    "percent_low",
-                    "percent_high",
-                    "p_value",
-                    "status",
-                ]),
-            ),
-            averages: Table::new(
-                "averages",
-                &with(&["years", "percent", "percent_low", "percent_high", "p_value", "status"]),
-            )
-            .worded(&["years"]),
-            selection: Table::new(
-                "selection",
-                &with(&["joinpoints", "years", "loss", "bic", "bic3", "weighted_bic", "chosen"]),
-            )
-            .worded(&["years"]),
-            tests: Table::new("tests", &with(&["test", "p_value", "alpha"])),
-            series: Table::new(
-                "series",
-                &with(&[
-                    "year",
-                    "cases",
-                    "person_years",
-                    "rate",
-                    "conf_low",
-                    "conf_high",
-                    "std_error",
-                    "modelled",
-                    "percent",
-                    "percent_low",
-                    "percent_high",
-                    "status",
-                ]),
-            ),
-        }
-    }
+    segments: Vec<Segment>,
+    averages: Vec<Average>,
+    selection: Vec<Candidate>,
+    tests: Vec<PermutationTest>,
+    series: Vec<SeriesYear>,
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
@@ -192,21 +146,26 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
-    let mut tables = Tables::new();
+    let mut tables = Tables::default();
     let per = layout.per();
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in
             cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
         {
             let years = cells.series(*sex, Some(g), &weights);
-            let head = [Value::from(group), Value::from(sex_name)];
             let hidden: Vec<bool> =
                 (0..years.len()).map(|i| printed.hides(*sex, g, i, None)).collect();
-            one(options, &mut estimate, &mut tables, &head, (&years, &hidden), per);
+            one(options, &mut estimate, &mut tables, [group, sex_name], (&years, &hidden), per);
         }
     }
     let Tables { segments, averages, selection, tests, series } = tables;
-    let all = [segments, averages, selection, tests, series];
+    let all = [
+        Table::of(segments),
+        Table::of(averages),
+        Table::of(selection),
+        Table::of(tests),
+        Table::of(series),
+    ];
     estimate.tables.extend(all.into_iter().filter(|t| !t.rows.is_empty()));
     Ok(estimate)
 }
@@ -253,20 +212,20 @@ fn one(
     options: &Options,
     estimate: &mut Estimate,
     tables: &mut Tables,
-    head: &[Value; 2],
+    [group, sex]: [&String; 2],
     (years, hidden): (&[Year], &[bool]),
     per: f64,
 ) {
-    let with = |rest: Vec<Value>| head.iter().cloned().chain(rest).collect::<Vec<Value>>();
+    let (group, sex) = (|| group.clone(), || sex.clone());
+    let level = options.confidence_level.share();
+    let nothing = |status| Segment { group: group(), sex: sex(), status, ..Segment::default() };
     let series = match series_of(options, years) {
         Ok(series) => series,
         Err(status) => {
             if status == Status::NotIdentified {
                 estimate.notice(Notice::new(status, "zero-years", &[]));
             }
-            let mut row = vec![Value::None; 6];
-            row.push(status.into());
-            tables.segments.push(with(row));
+            tables.segments.push(nothing(status));
             return;
         }
     };
@@ -308,22 +267,33 @@ fn one(
         }
     };
     for test in &record {
-        let words = format!("{} / {}", test.few, test.many);
-        tables.tests.push(with(vec![words.into(), test.p_value.into(), test.alpha.into()]));
+        tables.tests.push(PermutationTest {
+            group: group(),
+            sex: sex(),
+            test: format!("{} / {}", test.few, test.many),
+            p_value: Some(test.p_value),
+            alpha: Some(test.alpha),
+        });
     }
     for (k, (fit, criteria)) in fits.iter().zip(&criteria).enumerate() {
         let places: Vec<String> = fit.joinpoints.iter().map(|x| show_year(*x)).collect();
-        let mut row = vec![(k as f64).into(), places.join(", ").into(), fit.loss.into()];
-        row.extend(criteria.map(Value::from));
-        row.push(if k == chosen { "yes" } else { "" }.into());
-        tables.selection.push(with(row));
+        let [bic, bic3, weighted_bic] = criteria.map(Some);
+        tables.selection.push(Candidate {
+            group: group(),
+            sex: sex(),
+            joinpoints: Some(k as f64),
+            years: places.join(", "),
+            loss: Some(fit.loss),
+            bic,
+            bic3,
+            weighted_bic,
+            chosen: if k == chosen { "yes" } else { "" }.to_owned(),
+        });
     }
     let Some(fit) = fits.get(chosen) else {
         let values = [("joinpoints", chosen.to_string()), ("years", series.x.len().to_string())];
         estimate.notice(Notice::new(Status::NotIdentified, "joinpoints-without-room", &values));
-        let mut row = vec![Value::None; 5];
-        row.push(Status::NotIdentified.into());
-        tables.segments.push(with(row));
+        tables.segments.push(nothing(Status::NotIdentified));
         return;
     };
     let normal = options.is_normal();
@@ -332,59 +302,61 @@ fn one(
     let resampled = (options.interval == Interval::EmpiricalQuantile)
         .then(|| {
             let draws = (options.draws, options.seed);
-            series.resampled(fit, options.places(), &spans, draws, options.confidence_level.share())
+            series.resampled(fit, options.places(), &spans, draws, level)
         })
         .flatten();
     let slope_limits = |segment: usize| match &resampled {
         Some(of) => of.slopes[segment].map(|x| 100.0 * x.exp_m1()),
-        None => fit.slope(segment, normal).limits(options.confidence_level.share()),
-    };
-    let cells = |slope: Slope, [low, high]: [f64; 2]| {
-        let mut row: Vec<Value> = [slope.percent(), low, high].map(Value::number).into();
-        row.extend([slope.p_value().into(), Status::Ok.into()]);
-        row
+        None => fit.slope(segment, normal).limits(level),
     };
     for segment in 0..=chosen {
         let from = if segment == 0 { first } else { fit.joinpoints[segment - 1] };
         let to = fit.joinpoints.get(segment).copied().unwrap_or(last);
-        let mut row: Vec<Value> = vec![from.into(), to.into()];
-        row.extend(cells(fit.slope(segment, normal), slope_limits(segment)));
-        tables.segments.push(with(row));
+        let slope = fit.slope(segment, normal);
+        let [percent_low, percent_high] = slope_limits(segment).map(Some);
+        tables.segments.push(Segment {
+            group: group(),
+            sex: sex(),
+            from_year: Some(from),
+            to_year: Some(to),
+            percent: Some(slope.percent()),
+            percent_low,
+            percent_high,
+            p_value: Some(slope.p_value()),
+            status: Status::Ok,
+        });
     }
     for (i, span) in options.averages.iter().enumerate() {
         let average = fit.average(f64::from(span[0]), f64::from(span[1]), normal);
-        let mut row: Vec<Value> = vec![period_name(*span).into()];
         let limits = match &resampled {
             Some(of) => of.averages[i].map(|x| 100.0 * x.exp_m1()),
-            None => average.limits(options.confidence_level.share()),
+            None => average.limits(level),
         };
-        row.extend(cells(average, limits));
-        tables.averages.push(with(row));
+        let [percent_low, percent_high] = limits.map(Some);
+        tables.averages.push(Average {
+            group: group(),
+            sex: sex(),
+            years: period_name(*span),
+            percent: Some(average.percent()),
+            percent_low,
+            percent_high,
+            p_value: Some(average.p_value()),
+            status: Status::Ok,
+        });
     }
     // Counts are fitted as ratios to expected cases: the ratio times the mean rate is told.
     let total =
         years.iter().fold([0.0, 0.0], |[d, y], year| [d + year.rate.events, y + year.rate.time]);
     for (i, year) in years.iter().enumerate() {
-        let mut row = yearly_row(["", ""], year, hidden[i], per, options.confidence_level.share())
-            .split_off(2);
-        let status = row.pop().unwrap_or(Value::None);
+        let mut row = year_rate(year, hidden[i], per, level);
         if options.scale == Scale::Count && !hidden[i] {
             // Rates adjusted for age in the same way as what is fitted.
             let adjust = |d: f64| {
-                if year.expected > 0.0 {
-                    Some(per * total[0] / total[1] * d / year.expected)
-                } else {
-                    None
-                }
+                (year.expected > 0.0).then(|| per * total[0] / total[1] * d / year.expected)
             };
-            let [low, high] = tributary_stats::distribution::garwood(
-                year.rate.events,
-                options.confidence_level.share(),
-            );
-            let values = [adjust(year.rate.events), adjust(low), adjust(high)];
-            for (cell, value) in row[3..6].iter_mut().zip(values) {
-                *cell = value.into();
-            }
+            let [low, high] = garwood(year.rate.events, level).map(adjust);
+            let rate = adjust(year.rate.events);
+            row = YearRate { rate, conf_low: low, conf_high: high, ..row };
         }
         let at = series.x.iter().position(|x| (x - f64::from(year.year)).abs() < 0.5);
         let scale = if options.scale == Scale::Count { total[0] / total[1] } else { 1.0 };
@@ -393,14 +365,24 @@ fn one(
         } else {
             year.standardised.map(|w| per * w.variance.sqrt())
         };
-        let error = error.filter(|_| !hidden[i]);
-        row.push(error.into());
-        row.push(at.map(|i| per * scale * fit.fitted[i].exp()).into());
         let segment = fit.joinpoints.iter().filter(|x| **x < f64::from(year.year)).count();
-        let [low, high] = slope_limits(segment);
-        row.extend([fit.slope(segment, normal).percent(), low, high].map(Value::number));
-        row.push(status);
-        tables.series.push(with(row));
+        let [percent_low, percent_high] = slope_limits(segment).map(Some);
+        tables.series.push(SeriesYear {
+            group: group(),
+            sex: sex(),
+            year: row.year,
+            cases: row.cases,
+            person_years: row.person_years,
+            rate: row.rate,
+            conf_low: row.conf_low,
+            conf_high: row.conf_high,
+            std_error: error.filter(|_| !hidden[i]),
+            modelled: at.map(|i| per * scale * fit.fitted[i].exp()),
+            percent: Some(fit.slope(segment, normal).percent()),
+            percent_low,
+            percent_high,
+            status: row.status,
+        });
     }
 }
 

@@ -28,6 +28,7 @@ use tributary_stats::{
     product_limit::product_limit,
 };
 
+pub use self::tables::{ALL, Prevalent, StandardisedPrevalence};
 use self::tables::{Cell, Tables};
 use super::rate_trend::standard_weights;
 

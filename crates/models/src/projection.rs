@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Covered, Incidence, SiteData},
-    estimate::{Estimate, Exactness, Value},
+    estimate::{Estimate, Exactness, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, cells_fault,
@@ -24,6 +24,7 @@ use tributary_core::{
 };
 use tributary_stats::projection::Observed;
 
+pub use self::tables::{BaseFit, Change, PROJECTED, ProjectedCases, ProjectedRate};
 use self::tables::{Line, Tables};
 use super::rate_trend::standard_weights;
 
@@ -261,7 +262,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     card_lines(&mut estimate, options);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
-    let mut tables = Tables::new();
+    let mut tables = Tables::default();
     let forecast = sums.get("forecast_person_years").ok();
     let later = options.coming(layout);
     for (g, group) in options.groups.iter().enumerate() {
@@ -290,7 +291,8 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
                 }
             };
             let line = Line {
-                head: [Value::from(group), Value::from(sex_name)],
+                group,
+                sex: sex_name,
                 coming: DMatrix::from_fn(bands, coming.len(), years),
                 observed,
                 hides: &|period, band| printed.hides(*sex, g, period, band),
@@ -299,7 +301,12 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
         }
     }
     let Tables { base, projection, standardised, change } = tables;
-    estimate.tables.extend([standardised, change, base, projection]);
+    estimate.tables.extend([
+        Table::of(standardised),
+        Table::of(change),
+        Table::of(base),
+        Table::of(projection),
+    ]);
     Ok(estimate)
 }
 

@@ -9,9 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, Exchanges, ModelCard, OneRound, Sums, sex_levels},
+    rows,
     spec::{Fault, VariableKind, suggestion},
     summary::{Axis, LayoutError},
 };
@@ -107,6 +108,33 @@ impl Options {
         if last > 0 {
             counts[at + sex.map_or(last, |s| 1 + s)] += n;
         }
+    }
+}
+
+rows! {
+    /// Share of the cases of a group and sex that an indicator counts.
+    pub struct IndicatorShare in "indicators" {
+        pub group: String,
+        pub sex: String,
+        pub indicator: String,
+        pub cases: Number,
+        pub n_with: Number,
+        pub share: Number,
+        pub share_low: Number,
+        pub share_high: Number,
+        pub status: Status,
+    }
+
+    /// Deaths over cases of a group and sex.
+    pub struct MortalityRatio in "mortality" {
+        pub group: String,
+        pub sex: String,
+        pub deaths: Number,
+        pub cases: Number,
+        pub mi_ratio: Number,
+        pub mi_ratio_low: Number,
+        pub mi_ratio_high: Number,
+        pub status: Status,
     }
 }
 
@@ -285,34 +313,32 @@ fn deaths_of(options: &Options, data: &SiteData) -> Result<Vec<f64>, CohortError
 }
 
 /// Deaths over cases by group and sex; none where there is no case.
-fn mortality_table(options: &Options, sums: &Sums, level: f64) -> Result<Table, LayoutError> {
-    let columns =
-        ["group", "sex", "deaths", "cases", "mi_ratio", "mi_ratio_low", "mi_ratio_high", "status"];
-    let mut table = Table::new("mortality", &columns);
+fn mortality(
+    options: &Options,
+    sums: &Sums,
+    level: f64,
+) -> Result<Vec<MortalityRatio>, LayoutError> {
     let (cases, deaths) = (sums.get("cases_of_years")?, sums.get("deaths")?);
-    for (line, (group, sex)) in options.each_line() {
-        let mut row: Vec<Value> = vec![group.into(), sex.into()];
+    let line = |(line, (group, sex)): (usize, (&String, &String))| {
         let (d, n) = (deaths[line], cases[line]);
         let side = |events: f64| Rate { events, time: 1.0 };
-        let status = if d.is_nan() || n.is_nan() {
-            Status::Suppressed
-        } else {
-            row.extend([d.into(), n.into()]);
-            match exact_ratio(side(d), side(n), level, false).filter(|_| n > 0.0) {
-                Some(ratio) => {
-                    row.push((d / n).into());
-                    let finite = |x: f64| x.is_finite().then_some(x);
-                    row.extend(ratio.limits.map(|x| Value::from(finite(x))));
-                    if d > 0.0 { Status::Ok } else { Status::OneSided }
-                }
-                None => Status::NoEvents,
-            }
-        };
-        row.resize(columns.len() - 1, Value::None);
-        row.push(status.into());
-        table.push(row);
-    }
-    Ok(table)
+        let row = MortalityRatio { group: group.clone(), sex: sex.clone(), ..Default::default() };
+        if d.is_nan() || n.is_nan() {
+            return MortalityRatio { status: Status::Suppressed, ..row };
+        }
+        let row = MortalityRatio { deaths: Some(d), cases: Some(n), ..row };
+        match exact_ratio(side(d), side(n), level, false).filter(|_| n > 0.0) {
+            Some(ratio) => MortalityRatio {
+                mi_ratio: Some(d / n),
+                mi_ratio_low: Some(ratio.limits[0]),
+                mi_ratio_high: Some(ratio.limits[1]),
+                status: if d > 0.0 { Status::Ok } else { Status::OneSided },
+                ..row
+            },
+            None => MortalityRatio { status: Status::NoEvents, ..row },
+        }
+    };
+    Ok(options.each_line().map(line).collect())
 }
 
 fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, LayoutError> {
@@ -320,45 +346,39 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     let mut estimate = Estimate::new(Exactness::Exact, sites);
     estimate.line("interval", "clopper-pearson", &[("level", (100.0 * level).to_string())]);
     let cases = sums.get("cases")?;
-    let columns = [
-        "group",
-        "sex",
-        "indicator",
-        "cases",
-        "n_with",
-        "share",
-        "share_low",
-        "share_high",
-        "status",
-    ];
-    let mut table = Table::new("indicators", &columns);
+    let mut rows = Vec::new();
     let names = (0..options.indicators.len()).map(|i| format!("indicator{i}"));
     let split: Vec<&[f64]> = names.map(|name| sums.get(&name)).collect::<Result<_, _>>()?;
     for (line, (group, sex)) in options.each_line() {
         for (indicator, counts) in options.indicators.iter().zip(&split) {
             let (n, x, others) = (cases[line], counts[line], counts[options.lines() + line]);
-            let mut row: Vec<Value> =
-                vec![group.into(), sex.into(), indicator.name.as_str().into()];
-            if n.is_nan() || x.is_nan() || others.is_nan() {
-                row.push(if n.is_nan() { Value::None } else { n.into() });
-                row.resize(columns.len() - 1, Value::None);
-                row.push(Status::Suppressed.into());
+            let row = IndicatorShare {
+                group: group.clone(),
+                sex: sex.clone(),
+                indicator: indicator.name.clone(),
+                cases: Some(n),
+                ..IndicatorShare::default()
+            };
+            rows.push(if n.is_nan() || x.is_nan() || others.is_nan() {
+                IndicatorShare { status: Status::Suppressed, ..row }
             } else if n <= 0.0 {
-                row.extend([n.into(), x.into()]);
-                row.resize(columns.len() - 1, Value::None);
-                row.push(Status::NoRiskSet.into());
+                IndicatorShare { n_with: Some(x), status: Status::NoRiskSet, ..row }
             } else {
                 let (low, high) = clopper_pearson(x, n, level);
-                row.extend([n, x, x / n, low, high].map(Value::number));
-                row.push(Status::Ok.into());
-            }
-            table.push(row);
+                IndicatorShare {
+                    n_with: Some(x),
+                    share: Some(x / n),
+                    share_low: Some(low),
+                    share_high: Some(high),
+                    ..row
+                }
+            });
         }
     }
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of(rows));
     if options.mortality.is_some() {
         estimate.line("mortality", "exact", &[("level", (100.0 * level).to_string())]);
-        estimate.tables.push(mortality_table(options, sums, level)?);
+        estimate.tables.push(Table::of(mortality(options, sums, level)?));
     }
     if cases.iter().sum::<f64>() == 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));

@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, SiteData},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, RateCells, Sums, incidence_needs, left_out_cases,
         period_faults, period_name, prepare_cells, rate_sums, unknown_age_cases,
     },
+    rows,
     spec::Fault,
     summary::LayoutError,
 };
@@ -73,6 +74,34 @@ pub struct Options {
     groups: Vec<String>,
 }
 
+rows! {
+    /// Ratio of two rates within a stratum, by one method.
+    pub struct RateRatio in "rate_ratios" {
+        pub stratum: String,
+        pub compared: String,
+        pub reference: String,
+        pub method: String,
+        pub rate_ratio: Number,
+        pub rate_ratio_low: Number,
+        pub rate_ratio_high: Number,
+        pub p_value: Number,
+        pub status: Status,
+    }
+
+    /// Difference of two rates within a stratum, by one method.
+    pub struct RateDifference in "rate_differences" {
+        pub stratum: String,
+        pub compared: String,
+        pub reference: String,
+        pub method: String,
+        pub difference: Number,
+        pub difference_low: Number,
+        pub difference_high: Number,
+        pub p_value: Number,
+        pub status: Status,
+    }
+}
+
 static CARD: ModelCard = ModelCard {
     kind: "rate_comparison",
     title: "Comparison of incidence rates",
@@ -86,8 +115,6 @@ static CARD: ModelCard = ModelCard {
     example: "id = \"compared\"\nkind = \"rate_comparison\"\nbetween = \"periods\"\nperiods = [[2000, 2004], [2005, 2009]]\n\
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
-
-impl Options {}
 
 impl OneRound for RateComparison {
     type Options = Options;
@@ -189,42 +216,21 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
     let comparisons = comparisons(options, layout, &cells);
-    let columns = [
-        "stratum",
-        "compared",
-        "reference",
-        "method",
-        "rate_ratio",
-        "rate_ratio_low",
-        "rate_ratio_high",
-        "p_value",
-        "status",
-    ];
-    let mut ratios = Table::new("rate_ratios", &columns);
-    let columns = [
-        "stratum",
-        "compared",
-        "reference",
-        "method",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "p_value",
-        "status",
-    ];
-    let mut differences = Table::new("rate_differences", &columns);
+    let (mut ratios, mut differences) = (Vec::new(), Vec::new());
+    let level = options.confidence_level.share();
     for (stratum, first, second) in &comparisons {
-        let head = || -> Vec<Value> {
-            vec![stratum.as_str().into(), first.name.as_str().into(), second.name.as_str().into()]
-        };
-        for row in ratio_rows(options.confidence_level.share(), first, second, &weights) {
-            ratios.push(head().into_iter().chain(row).collect());
-        }
-        for row in difference_rows(options.confidence_level.share(), first, second, &weights, per) {
-            differences.push(head().into_iter().chain(row).collect());
-        }
+        let names = || (stratum.clone(), first.name.clone(), second.name.clone());
+        ratios.extend(rate_ratios(level, first, second, &weights).into_iter().map(|row| {
+            let (stratum, compared, reference) = names();
+            RateRatio { stratum, compared, reference, ..row }
+        }));
+        let found = rate_differences(level, first, second, &weights, per);
+        differences.extend(found.into_iter().map(|row| {
+            let (stratum, compared, reference) = names();
+            RateDifference { stratum, compared, reference, ..row }
+        }));
     }
-    estimate.tables.extend([ratios, differences]);
+    estimate.tables.extend([Table::of(ratios), Table::of(differences)]);
     Ok(estimate)
 }
 
@@ -279,11 +285,7 @@ fn comparisons(
     found
 }
 
-fn finite(x: f64) -> Value {
-    if x.is_finite() { Value::number(x) } else { Value::None }
-}
-
-fn ratio_rows(level: f64, first: &Side, second: &Side, weights: &[f64]) -> Vec<Vec<Value>> {
+fn rate_ratios(level: f64, first: &Side, second: &Side, weights: &[f64]) -> Vec<RateRatio> {
     let mut rows = Vec::new();
     let mut push = |method: &str, found: Option<(f64, Option<[f64; 2]>, Option<f64>)>| {
         let status = match found {
@@ -292,13 +294,16 @@ fn ratio_rows(level: f64, first: &Side, second: &Side, weights: &[f64]) -> Vec<V
             Some((_, None, _)) => Status::NotIdentified,
             Some(_) => Status::Ok,
         };
-        let mut row: Vec<Value> = vec![method.into()];
-        row.push(found.map_or(Value::None, |f| finite(f.0)));
-        let limits = found.and_then(|f| f.1);
-        row.extend([0, 1].map(|i| limits.map_or(Value::None, |l| finite(l[i]))));
-        row.push(found.and_then(|f| f.2).into());
-        row.push(status.into());
-        rows.push(row);
+        let [low, high] = found.and_then(|f| f.1).map_or([None; 2], |l| l.map(Some));
+        rows.push(RateRatio {
+            method: method.to_owned(),
+            rate_ratio: found.map(|f| f.0),
+            rate_ratio_low: low,
+            rate_ratio_high: high,
+            p_value: found.and_then(|f| f.2),
+            status,
+            ..RateRatio::default()
+        });
     };
     let (a, b) = (first.crude(), second.crude());
     for (method, mid_p) in [("crude, exact", false), ("crude, mid-P", true)] {
@@ -331,21 +336,25 @@ fn ratio_rows(level: f64, first: &Side, second: &Side, weights: &[f64]) -> Vec<V
     rows
 }
 
-fn difference_rows(
+fn rate_differences(
     level: f64,
     first: &Side,
     second: &Side,
     weights: &[f64],
     per: f64,
-) -> Vec<Vec<Value>> {
+) -> Vec<RateDifference> {
     let mut rows = Vec::new();
     let mut push = |method: &str, found: Option<(f64, [f64; 2], Option<f64>)>| {
-        let mut row: Vec<Value> = vec![method.into()];
-        row.push(found.map(|f| per * f.0).into());
-        row.extend([0, 1].map(|i| Value::from(found.map(|f| per * f.1[i]))));
-        row.push(found.and_then(|f| f.2).into());
-        row.push(if found.is_some() { Status::Ok } else { Status::NotIdentified }.into());
-        rows.push(row);
+        let [low, high] = found.map_or([None; 2], |f| f.1.map(|x| Some(per * x)));
+        rows.push(RateDifference {
+            method: method.to_owned(),
+            difference: found.map(|f| per * f.0),
+            difference_low: low,
+            difference_high: high,
+            p_value: found.and_then(|f| f.2),
+            status: if found.is_some() { Status::Ok } else { Status::NotIdentified },
+            ..RateDifference::default()
+        });
     };
     let (a, b) = (first.crude(), second.crude());
     let followed = a.time > 0.0 && b.time > 0.0;

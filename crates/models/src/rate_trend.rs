@@ -9,12 +9,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData, ages_name},
-    estimate::{Estimate, Exactness, Shown, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Printed, RateCells, Sums, Year, cells_fault,
         incidence_needs, left_out_cases, prepare_cells, rate_sums, unknown_age_cases, with_printed,
     },
+    rows,
     spec::{Fault, suggestion},
     summary::{Axis, LayoutError},
     vocabulary::population_standards,
@@ -30,6 +31,51 @@ use tributary_stats::{
 /// The model.
 #[derive(Debug)]
 pub struct RateTrend;
+
+rows! {
+    /// Change per year of a group and sex, per cent, by one estimator.
+    pub struct Trend in "trends" {
+        pub group: String,
+        pub sex: String,
+        pub estimator: String,
+        pub percent: Number,
+        pub percent_low: Number,
+        pub percent_high: Number,
+        pub p_value: Number,
+        pub n_years: Number,
+        pub dispersion: Number,
+        pub status: Status,
+    }
+
+    /// Standardised rate of a group and sex in one year.
+    pub struct YearRate in "yearly" {
+        pub group: String,
+        pub sex: String,
+        pub year: Number,
+        pub cases: Number,
+        pub person_years: Number,
+        pub rate: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+
+    /// Changes of a group, sex and range of ages: from first to last year, then per year over all years and in either half.
+    pub struct Halves in "halves" {
+        pub group: String,
+        pub sex: String,
+        pub ages: String,
+        pub change_percent: Number,
+        pub percent: Number,
+        pub percent_flag: Option<String>,
+        pub first_half: Number,
+        pub first_half_flag: Option<String>,
+        pub second_half: Number,
+        pub second_half_flag: Option<String>,
+        pub halves_p_value: Number,
+        pub status: Status,
+    }
+}
 
 /// Options of `rate_trend`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -79,8 +125,6 @@ static CARD: ModelCard = ModelCard {
     example: "id = \"trend\"\nkind = \"rate_trend\"\n\
               incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
-
-impl Options {}
 
 /// Weights of one standard over all ages, or what is wrong.
 pub(super) fn standard_weights(name: &str, cells: &Incidence) -> Result<Vec<f64>, Fault> {
@@ -178,56 +222,25 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     estimate.line("interval", "wald", &[("level", level)]);
     left_out_cases(sums, &mut estimate);
     unknown_age_cases(sums, &mut estimate);
-    let columns = [
-        "group",
-        "sex",
-        "estimator",
-        "percent",
-        "percent_low",
-        "percent_high",
-        "p_value",
-        "n_years",
-        "dispersion",
-        "status",
-    ];
-    let mut trends = Table::new("trends", &columns);
-    let columns = [
-        "group",
-        "sex",
-        "year",
-        "cases",
-        "person_years",
-        "rate",
-        "conf_low",
-        "conf_high",
-        "status",
-    ];
-    let mut yearly = Table::new("yearly", &columns).shown(Shown::File);
+    let (mut trends, mut yearly) = (Vec::new(), Vec::new());
     let per = layout.per();
     let sexes = cells.each_sex();
     for (g, group) in options.groups.iter().enumerate() {
         for (sex_name, sex) in sexes.iter().filter(|(_, s)| s.is_none() || options.each_sex) {
             let series = cells.series(*sex, Some(g), &weights);
-            for row in trends_of(&cells, *sex, g, &series, options.confidence_level.share()) {
-                let mut line = vec![Value::from(group), Value::from(sex_name)];
-                line.extend(row);
-                trends.push(line);
-            }
-            for (i, year) in series.iter().enumerate() {
-                let hidden = printed.hides(*sex, g, i, None);
-                yearly.push(yearly_row(
-                    [group, sex_name],
-                    year,
-                    hidden,
-                    per,
-                    options.confidence_level.share(),
-                ));
-            }
+            let level = options.confidence_level.share();
+            let named = |row| Trend { group: group.clone(), sex: sex_name.clone(), ..row };
+            trends.extend(trends_of(&cells, *sex, g, &series, level).into_iter().map(named));
+            yearly.extend(series.iter().enumerate().map(|(i, year)| YearRate {
+                group: group.clone(),
+                sex: sex_name.clone(),
+                ..year_rate(year, printed.hides(*sex, g, i, None), per, level)
+            }));
         }
     }
-    estimate.tables.extend([trends, yearly]);
+    estimate.tables.extend([Table::of(trends), Table::of(yearly).shown(Shown::File)]);
     if options.halves {
-        estimate.tables.push(halves_table(options, layout, &cells, sums.get("ends")?));
+        estimate.tables.push(Table::of(halves(options, layout, &cells, sums.get("ends")?)));
     }
     Ok(estimate)
 }
@@ -255,22 +268,8 @@ fn with_ends(sums: Sums, options: &Options, cells: &Incidence, counts: &Incidenc
 
 /// Table 29.3 of the Cancer Statistics Review: a line per group, sex and range of ages. `*`: the change per year is not 0; `#`: the
 /// second half differs from the first; both at five per cent.
-fn halves_table(options: &Options, layout: &Incidence, cells: &RateCells, ends: &[f64]) -> Table {
-    let columns = [
-        "group",
-        "sex",
-        "ages",
-        "change_percent",
-        "percent",
-        "percent_flag",
-        "first_half",
-        "first_half_flag",
-        "second_half",
-        "second_half_flag",
-        "halves_p_value",
-        "status",
-    ];
-    let mut table = Table::new("halves", &columns);
+fn halves(options: &Options, layout: &Incidence, cells: &RateCells, ends: &[f64]) -> Vec<Halves> {
+    let mut rows = Vec::new();
     let bands: Vec<[u32; 2]> = (0..layout.ages.len()).map(|i| layout.band(i)).collect();
     let middle = layout.years[0] + (layout.len() as i32 - 1) / 2;
     for (g, group) in options.groups.iter().enumerate() {
@@ -278,8 +277,6 @@ fn halves_table(options: &Options, layout: &Incidence, cells: &RateCells, ends: 
             cells.each_sex().iter().filter(|(_, s)| s.is_none() || options.each_sex)
         {
             for (a, &[from, to]) in options.truncated.iter().enumerate() {
-                let ages = ages_name([from, to]);
-                let mut row: Vec<Value> = vec![group.into(), sex_name.into(), ages.into()];
                 let mut sexes = sex.map_or(0..layout.sexes(), |s| s..s + 1);
                 let hidden = sexes.any(|s| {
                     let at = (s * options.groups.len() + g) * options.truncated.len() + a;
@@ -287,25 +284,23 @@ fn halves_table(options: &Options, layout: &Incidence, cells: &RateCells, ends: 
                 });
                 let weights = population_standards::weights(&options.standard, &bands, [from, to]);
                 let series = weights.map(|w| cells.series(*sex, Some(g), &w)).unwrap_or_default();
-                let status = if hidden {
-                    Status::Suppressed
+                let row = if hidden {
+                    Halves { status: Status::Suppressed, ..Halves::default() }
                 } else {
-                    change_cells(&series, middle, &mut row)
+                    changes(&series, middle)
                 };
-                row.resize(columns.len() - 1, Value::None);
-                row.push(status.into());
-                table.push(row);
+                let (group, sex, ages) = (group.clone(), sex_name.clone(), ages_name([from, to]));
+                rows.push(Halves { group, sex, ages, ..row });
             }
         }
     }
-    table
+    rows
 }
 
 /// Change from first to last year, then the changes per year with their flags.
-fn change_cells(series: &[Year], middle: i32, row: &mut Vec<Value>) -> Status {
+fn changes(series: &[Year], middle: i32) -> Halves {
     let rate = |y: Option<&Year>| y.and_then(|y| y.standardised).map(|w| w.rate);
     let ends = rate(series.first()).zip(rate(series.last())).filter(|(first, _)| *first > 0.0);
-    row.push(ends.map(|(first, last)| 100.0 * (last / first - 1.0)).into());
     let line = |keep: &dyn Fn(i32) -> bool| -> Option<Slope> {
         let mut points = [Vec::new(), Vec::new(), Vec::new()];
         for year in series.iter().filter(|y| keep(y.year)) {
@@ -328,14 +323,25 @@ fn change_cells(series: &[Year], middle: i32, row: &mut Vec<Value>) -> Status {
         }
         _ => None,
     };
-    for (i, slope) in [whole, halves[0], halves[1]].into_iter().enumerate() {
-        let star = slope.is_some_and(|s| s.p_value() < 0.05);
-        let hash = i == 2 && differ.is_some_and(|p| p < 0.05);
-        let flags = format!("{}{}", if star { "*" } else { "" }, if hash { "#" } else { "" });
-        row.extend([slope.map(|s| s.percent()).into(), flags.into()]);
+    let flag = |slope: Option<Slope>, p_value: Option<f64>| {
+        let star = if slope.is_some_and(|s| s.p_value() < 0.05) { "*" } else { "" };
+        let hash = if p_value.is_some_and(|p| p < 0.05) { "#" } else { "" };
+        Some(format!("{star}{hash}"))
+    };
+    let percent = |slope: Option<Slope>| slope.map(|s| s.percent());
+    let [first, second] = halves;
+    Halves {
+        change_percent: ends.map(|(first, last)| 100.0 * (last / first - 1.0)),
+        percent: percent(whole),
+        percent_flag: flag(whole, None),
+        first_half: percent(first),
+        first_half_flag: flag(first, None),
+        second_half: percent(second),
+        second_half_flag: flag(second, differ),
+        halves_p_value: differ,
+        status: if whole.is_some() { Status::Ok } else { Status::NotIdentified },
+        ..Halves::default()
     }
-    row.push(differ.into());
-    if whole.is_some() { Status::Ok } else { Status::NotIdentified }
 }
 
 /// Spans of one year.
@@ -344,30 +350,30 @@ pub(super) fn each_year(cells: &Incidence) -> Vec<[i32; 2]> {
 }
 
 /// One year of a printed series: its standardised rate; no number where the study hides the cases.
-pub(super) fn yearly_row(
-    [group, sex]: [&str; 2],
-    year: &Year,
-    hidden: bool,
-    per: f64,
-    level: f64,
-) -> Vec<Value> {
-    let mut row = vec![Value::from(group), sex.into(), f64::from(year.year).into()];
+pub(super) fn year_rate(year: &Year, hidden: bool, per: f64, level: f64) -> YearRate {
+    let row = YearRate {
+        year: Some(f64::from(year.year)),
+        person_years: Some(year.rate.time),
+        status: Status::Suppressed,
+        ..YearRate::default()
+    };
     if hidden {
-        row.extend([Value::None, year.rate.time.into(), Value::None, Value::None, Value::None]);
-        row.push(Status::Suppressed.into());
         return row;
     }
-    row.extend([year.rate.events.into(), year.rate.time.into()]);
     let limits = year.standardised.and_then(|w| w.interval(level, RateInterval::FayFeuer));
-    row.push(year.standardised.map(|w| per * w.rate).into());
-    row.extend([0, 1].map(|i| Value::from(limits.map(|l| per * l[i]))));
-    let status = match year.standardised {
-        None => Status::NoRiskSet,
-        Some(w) if w.events <= 0.0 => Status::OneSided,
-        Some(_) => Status::Ok,
-    };
-    row.push(status.into());
-    row
+    let [conf_low, conf_high] = limits.map_or([None; 2], |l| l.map(|x| Some(per * x)));
+    YearRate {
+        cases: Some(year.rate.events),
+        rate: year.standardised.map(|w| per * w.rate),
+        conf_low,
+        conf_high,
+        status: match year.standardised {
+            None => Status::NoRiskSet,
+            Some(w) if w.events <= 0.0 => Status::OneSided,
+            Some(_) => Status::Ok,
+        },
+        ..row
+    }
 }
 
 fn trends_of(
@@ -376,24 +382,25 @@ fn trends_of(
     group: usize,
     series: &[Year],
     level: f64,
-) -> Vec<Vec<Value>> {
+) -> Vec<Trend> {
     let mut rows = Vec::new();
     let mut push = |name: &str,
                     slope: Option<Slope>,
                     years: usize,
                     dispersion: Option<f64>,
                     status: Status| {
-        let limits = slope.map(|s| s.limits(level));
-        rows.push(vec![
-            name.into(),
-            slope.map(|s| s.percent()).into(),
-            limits.map(|l| l[0]).into(),
-            limits.map(|l| l[1]).into(),
-            slope.map(|s| s.p_value()).into(),
-            (years as f64).into(),
-            dispersion.into(),
-            status.into(),
-        ]);
+        let [percent_low, percent_high] = slope.map_or([None; 2], |s| s.limits(level).map(Some));
+        rows.push(Trend {
+            estimator: name.to_owned(),
+            percent: slope.map(|s| s.percent()),
+            percent_low,
+            percent_high,
+            p_value: slope.map(|s| s.p_value()),
+            n_years: Some(years as f64),
+            dispersion,
+            status,
+            ..Trend::default()
+        });
     };
     let counted: Vec<Cell> = count_cells(cells, sex, group);
     let followed = series.iter().filter(|y| y.rate.time > 0.0).count();

@@ -7,11 +7,13 @@
 //! without stated rates follow from person-years alone. *Sources*: Breslow & Day (1987); Potthoff & Whittinghill (1966);
 //! Spiegelhalter (2005); Marshall (1991); Clayton & Kaldor (1987); Larsen & Merlo (2005).
 
+mod tables;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Context, Exchanges, ModelCard, OneRound, Statistic, incidence_needs, prepare_incidence,
@@ -29,6 +31,8 @@ use tributary_stats::{
 };
 
 use super::rate_trend::standard_weights;
+
+pub use self::tables::{AllSites, Comparative, Heterogeneity, SiteRate};
 
 /// The model.
 #[derive(Debug)]
@@ -295,25 +299,13 @@ fn comparative(
     Ok(lines)
 }
 
-fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
+fn comparative_lines(options: &Options, all: &Sites) -> Vec<Comparative> {
     let sexes = &options.incidence.sexes;
-    let columns = [
-        "site",
-        "sex",
-        "cases",
-        "person_years",
-        "rate",
-        "standardised_rate",
-        "std_error",
-        "cumulative_risk",
-        "status",
-    ];
-    let mut table = Table::new("comparative", &columns);
     let per = options.per.unwrap_or(1e5);
+    let mut rows = Vec::new();
     for (site, lines) in all.codes.iter().zip(&all.comparative) {
         for (x, line) in lines.iter().enumerate() {
             let sex = x.checked_sub(1).and_then(|x| sexes.get(x)).map_or("all", String::as_str);
-            let mut row: Vec<Value> = vec![site.into(), sex.into()];
             let Compared { cases, person_years, standardised, std_error, risk } = *line;
             let status = match (cases.is_nan(), person_years > 0.0, standardised.is_nan()) {
                 (true, ..) => Status::Suppressed,
@@ -321,18 +313,22 @@ fn comparative_table(options: &Options, all: &Sites) -> Option<Table> {
                 (.., true) => Status::NotIdentified,
                 _ => Status::Ok,
             };
-            if matches!(status, Status::Ok | Status::NotIdentified) {
-                let defined = |x: f64| Value::from((!x.is_nan()).then_some(x));
-                let rate = per * cases / person_years;
-                let numbers = [cases, person_years, rate, standardised, std_error, risk];
-                row.extend(numbers.map(defined));
-            }
-            row.resize(columns.len() - 1, Value::None);
-            row.push(status.into());
-            table.push(row);
+            let shown =
+                |x: f64| Some(x).filter(|_| matches!(status, Status::Ok | Status::NotIdentified));
+            rows.push(Comparative {
+                site: site.clone(),
+                sex: sex.to_owned(),
+                cases: shown(cases),
+                person_years: shown(person_years),
+                rate: shown(per * cases / person_years),
+                standardised_rate: shown(standardised),
+                std_error: shown(std_error),
+                cumulative_risk: shown(risk),
+                status,
+            });
         }
     }
-    (!table.rows.is_empty()).then_some(table)
+    rows
 }
 
 fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
@@ -356,61 +352,57 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
     let ratio = if base > 0.0 { total / (base * scale).max(f64::MIN_POSITIVE) } else { 0.0 };
     let moments = shrink_by_moments(&observed, &expected);
     let likelihood = shrink_by_likelihood(&observed, &expected);
-    let columns = [
-        "site",
-        "cases",
-        "person_years",
-        "rate",
-        "conf_low",
-        "conf_high",
-        "expected",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "funnel_low",
-        "funnel_high",
-        "outer_low",
-        "outer_high",
-        "shrunk_moments",
-        "shrunk_likelihood",
-        "status",
-    ];
-    let mut table = Table::new("sites", &columns);
+    let mut rows = Vec::new();
     for (i, site) in all.codes.iter().enumerate() {
         let [cases, time, _] = all.cells[i];
-        let mut row: Vec<Value> = vec![site.into()];
+        let row = SiteRate {
+            site: site.clone(),
+            cases: Some(cases),
+            person_years: Some(time),
+            ..SiteRate::default()
+        };
         let Some(at) = used.iter().position(|&u| u == i) else {
             let hidden = !cases.is_finite();
-            row.push(if hidden { Value::None } else { cases.into() });
-            row.push(time.into());
-            row.resize(columns.len() - 1, Value::None);
-            row.push(if hidden { Status::Suppressed } else { Status::NoRiskSet }.into());
-            table.push(row);
+            let status = if hidden { Status::Suppressed } else { Status::NoRiskSet };
+            rows.push(SiteRate { status, ..row });
             continue;
         };
         let limits = garwood(cases, level);
-        row.extend([cases, time, per * cases / time].map(Value::number));
-        row.extend(limits.map(|l| Value::number(per * l / time)));
+        let [conf_low, conf_high] = limits.map(|l| Some(per * l / time));
+        let status = if cases > 0.0 { Status::Ok } else { Status::OneSided };
+        let row = SiteRate { rate: Some(per * cases / time), conf_low, conf_high, status, ..row };
         let e = expected[at];
-        if e > 0.0 && total > 0.0 {
-            row.extend([e, cases / e, limits[0] / e, limits[1] / e].map(Value::number));
-            row.extend(funnel_limits(ratio, e, 0.95).map(Value::number));
-            row.extend(funnel_limits(ratio, e, 0.998).map(Value::number));
-            row.push(moments.as_ref().map(|m| m.ratios[at]).into());
-            row.push(likelihood.as_ref().map(|m| m.ratios[at]).into());
-        } else {
-            row.resize(columns.len() - 1, Value::None);
+        if e <= 0.0 || total <= 0.0 {
+            rows.push(row);
+            continue;
         }
-        row.push(if cases > 0.0 { Status::Ok } else { Status::OneSided }.into());
-        table.push(row);
+        let [funnel_low, funnel_high] = funnel_limits(ratio, e, 0.95).map(Some);
+        let [outer_low, outer_high] = funnel_limits(ratio, e, 0.998).map(Some);
+        rows.push(SiteRate {
+            expected: Some(e),
+            ratio: Some(cases / e),
+            ratio_low: Some(limits[0] / e),
+            ratio_high: Some(limits[1] / e),
+            funnel_low,
+            funnel_high,
+            outer_low,
+            outer_high,
+            shrunk_moments: moments.as_ref().map(|m| m.ratios[at]),
+            shrunk_likelihood: likelihood.as_ref().map(|m| m.ratios[at]),
+            ..row
+        });
     }
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of(rows));
     let time: f64 = used.iter().map(|&i| all.cells[i][1]).sum();
-    estimate.tables.extend(all_sites(options, [total, time, base], used.len()));
-    if let Some(table) = comparative_table(options, all) {
+    if !used.is_empty() {
+        let row = all_sites(options, [total, time, base], used.len());
+        estimate.tables.push(Table::of([row]));
+    }
+    let lines = comparative_lines(options, all);
+    if !lines.is_empty() {
         let standard = std::slice::from_ref(&options.standard);
         super::rate_trend::standards_line(&mut estimate, standard, &options.incidence);
-        estimate.tables.push(table);
+        estimate.tables.push(Table::of(lines));
     }
     let hidden = all.codes.len() - known.len();
     if hidden > 0 {
@@ -426,7 +418,8 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
         let values = [("sites", without.join(", "))];
         estimate.notice(Notice::new(Status::NoRiskSet, "sites-without-population", &values));
     }
-    estimate.tables.push(heterogeneity_table(options, &observed, &expected, ratio));
+    let rows = heterogeneity(options, &observed, &expected, ratio);
+    estimate.tables.push(Table::of(rows));
     if total <= 0.0 {
         estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
     }
@@ -435,48 +428,43 @@ fn result(options: &Options, all: &Sites, sites: usize) -> Estimate {
 
 /// All sites that show their cases and have a population, together: their rate, and with stated rates the ratio of observed to
 /// expected cases. Without, that ratio is one by construction.
-fn all_sites(options: &Options, [cases, time, expected]: [f64; 3], sites: usize) -> Option<Table> {
+fn all_sites(options: &Options, [cases, time, expected]: [f64; 3], sites: usize) -> AllSites {
     let level = options.confidence_level.share();
     let per = options.per.unwrap_or(1e5);
-    let columns = [
-        "sites",
-        "cases",
-        "person_years",
-        "rate",
-        "conf_low",
-        "conf_high",
-        "expected",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "status",
-    ];
-    let mut table = Table::new("all_sites", &columns);
-    let [low, high] = garwood(cases, level);
-    let mut row: Vec<Value> = [sites as f64, cases, time].map(Value::number).into();
-    row.extend([cases, low, high].map(|x| Value::number(per * x / time)));
-    if options.reference.is_empty() {
-        row.resize(columns.len() - 1, Value::None);
-    } else {
-        row.push(expected.into());
-        row.extend([cases, low, high].map(|x| Value::number(x / expected)));
+    let limits = garwood(cases, level);
+    let [conf_low, conf_high] = limits.map(|x| Some(per * x / time));
+    let of_stated = |x: f64| (!options.reference.is_empty()).then_some(x);
+    let [ratio_low, ratio_high] = limits.map(|x| of_stated(x / expected));
+    AllSites {
+        sites: Some(sites as f64),
+        cases: Some(cases),
+        person_years: Some(time),
+        rate: Some(per * cases / time),
+        conf_low,
+        conf_high,
+        expected: of_stated(expected),
+        ratio: of_stated(cases / expected),
+        ratio_low,
+        ratio_high,
+        status: if cases > 0.0 { Status::Ok } else { Status::OneSided },
     }
-    row.push(if cases > 0.0 { Status::Ok } else { Status::OneSided }.into());
-    table.push(row);
-    (sites > 0).then_some(table)
 }
 
-fn heterogeneity_table(options: &Options, observed: &[f64], expected: &[f64], ratio: f64) -> Table {
-    let columns = ["quantity", "value", "df", "p_value", "status"];
-    let mut table = Table::new("heterogeneity", &columns);
+fn heterogeneity(
+    options: &Options,
+    observed: &[f64],
+    expected: &[f64],
+    ratio: f64,
+) -> Vec<Heterogeneity> {
+    let mut rows = Vec::new();
     let found = homogeneity(observed, expected, options.draws, options.seed);
-    let mut push = |name: &str, value: Option<f64>, df: Option<f64>, p: Option<f64>| {
+    let mut push = |name: &str, value: Number, df: Number, p_value: Number| {
         let status = match (value, observed.len()) {
             (Some(_), _) => Status::Ok,
             (None, 0 | 1) => Status::KTooSmall,
             (None, _) => Status::NoEvents,
         };
-        table.push(vec![name.into(), value.into(), df.into(), p.into(), status.into()]);
+        rows.push(Heterogeneity { quantity: name.to_owned(), value, df, p_value, status });
     };
     push("χ²", found.map(|f| f.chi_squared), found.map(|f| f.df), found.map(|f| f.p_value));
     push("χ², exact", found.map(|f| f.chi_squared), None, found.map(|f| f.exact_p_value));
@@ -492,5 +480,5 @@ fn heterogeneity_table(options: &Options, observed: &[f64], expected: &[f64], ra
     let tau2 = shrunk.map(|s| s.variance / (s.mean * s.mean));
     push("variance of the ratios", tau2, None, None);
     push("median rate ratio", tau2.map(median_rate_ratio), None, None);
-    table
+    rows
 }

@@ -1,7 +1,45 @@
 //! Tables of prevalence: people by time since diagnosis, sex and attained age.
 
-use tributary_core::estimate::{Status, Table, Value};
+use tributary_core::{
+    estimate::{Number, Status, Table},
+    rows,
+};
 use tributary_stats::rate::{RateInterval, WeightedRate};
+
+/// Everybody: all ages, or both sexes.
+pub const ALL: &str = "all";
+
+rows! {
+    /// People of a group, sex and attained age, or of [`ALL`] ages, who were diagnosed at most so many years ago.
+    pub struct Prevalent in "prevalence" {
+        pub group: String,
+        pub sex: String,
+        pub duration: Number,
+        pub age: String,
+        pub alive: Number,
+        pub lost: Number,
+        pub lost_alive: Number,
+        pub prevalent: Number,
+        pub prevalent_low: Number,
+        pub prevalent_high: Number,
+        pub population: Number,
+        pub rate: Number,
+        pub rate_low: Number,
+        pub rate_high: Number,
+        pub status: Status,
+    }
+
+    /// Prevalence of a group and sex, standardised.
+    pub struct StandardisedPrevalence in "standardised_prevalence" {
+        pub group: String,
+        pub sex: String,
+        pub duration: Number,
+        pub rate: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
+}
 
 /// People of one sex, group, duration and age band.
 pub(super) struct Cell {
@@ -31,8 +69,8 @@ impl Cell {
 pub(super) struct Tables {
     per: f64,
     level: f64,
-    prevalence: Table,
-    standardised: Table,
+    prevalence: Vec<Prevalent>,
+    standardised: Vec<StandardisedPrevalence>,
 }
 
 /// Σ weight × people with gamma limits.
@@ -51,31 +89,7 @@ fn weighted(cells: &[&Cell], weights: &[f64]) -> WeightedRate {
 
 impl Tables {
     pub(super) fn new(per: f64, level: f64) -> Self {
-        let columns = [
-            "group",
-            "sex",
-            "duration",
-            "age",
-            "alive",
-            "lost",
-            "lost_alive",
-            "prevalent",
-            "prevalent_low",
-            "prevalent_high",
-            "population",
-            "rate",
-            "rate_low",
-            "rate_high",
-            "status",
-        ];
-        let prevalence = Table::new("prevalence", &columns).worded(&["age"]);
-        let columns = ["group", "sex", "duration", "rate", "conf_low", "conf_high", "status"];
-        Self {
-            per,
-            level,
-            prevalence,
-            standardised: Table::new("standardised_prevalence", &columns),
-        }
+        Self { per, level, prevalence: Vec::new(), standardised: Vec::new() }
     }
 
     /// Rows of all ages together and of each age.
@@ -98,24 +112,30 @@ impl Tables {
                 (.., false) => Status::OneSided,
                 _ => Status::Ok,
             };
-            let mut row: Vec<Value> = head.map(Value::from).into();
-            row.extend([f64::from(years).into(), age.into()]);
-            let numbers = [sum(&|c| c.alive), sum(&|c| c.lost), sum(&|c| c.chance), people.rate];
-            let bounds = [0, 1].map(|i| limits.map(|l| l[i]));
-            let per =
-                |x: Option<f64>| x.filter(|_| population > 0.0).map(|x| self.per * x / population);
-            let rates = [per(Some(people.rate)), per(bounds[0]), per(bounds[1])];
-            let shown = |x: Option<f64>| Value::from(x.filter(|_| !hidden));
+            let per = |x: Number| x.filter(|_| population > 0.0).map(|x| self.per * x / population);
+            let shown = |x: f64| (!hidden).then_some(x);
             // Where the number of those lost is hidden, so is that of the others, which would give it away.
-            row.extend(numbers[..3].iter().map(|x| shown(Some(*x).filter(|_| !hidden_lost))));
-            row.push(shown(Some(numbers[3])));
-            row.extend(bounds.map(shown));
-            row.push(population.into());
-            row.extend(rates.map(shown));
-            row.push(status.into());
-            self.prevalence.push(row);
+            let each = |x: f64| shown(x).filter(|_| !hidden_lost);
+            let [low, high] = limits.map_or([None; 2], |l| l.map(shown));
+            self.prevalence.push(Prevalent {
+                group: head[0].to_owned(),
+                sex: head[1].to_owned(),
+                duration: Some(f64::from(years)),
+                age: age.to_owned(),
+                alive: each(sum(&|c| c.alive)),
+                lost: each(sum(&|c| c.lost)),
+                lost_alive: each(sum(&|c| c.chance)),
+                prevalent: shown(people.rate),
+                prevalent_low: low,
+                prevalent_high: high,
+                population: Some(population),
+                rate: per(shown(people.rate)),
+                rate_low: per(low),
+                rate_high: per(high),
+                status,
+            });
         };
-        one("all", &cells.iter().collect::<Vec<_>>(), hidden_total);
+        one(ALL, &cells.iter().collect::<Vec<_>>(), hidden_total);
         for (name, cell) in names.iter().zip(cells) {
             one(name, &[cell], [cell.hidden, cell.hidden_lost]);
         }
@@ -141,14 +161,19 @@ impl Tables {
             (_, false) => Status::NoRiskSet,
             _ => Status::Ok,
         };
-        let mut row: Vec<Value> = head.map(Value::from).into();
-        row.extend([f64::from(years).into(), rate.map(|r| r.rate).into()]);
-        row.extend([0, 1].map(|i| Value::from(limits.map(|l| l[i]))));
-        row.push(status.into());
-        self.standardised.push(row);
+        let [conf_low, conf_high] = limits.map_or([None; 2], |l| l.map(Some));
+        self.standardised.push(StandardisedPrevalence {
+            group: head[0].to_owned(),
+            sex: head[1].to_owned(),
+            duration: Some(f64::from(years)),
+            rate: rate.map(|r| r.rate),
+            conf_low,
+            conf_high,
+            status,
+        });
     }
 
     pub(super) fn finish(self) -> [Table; 2] {
-        [self.prevalence, self.standardised]
+        [Table::of(self.prevalence), Table::of(self.standardised)]
     }
 }

@@ -3,8 +3,9 @@
 use nalgebra::DMatrix;
 use tributary_core::{
     cohort::Incidence,
-    estimate::{Estimate, Notice, Status, Table, Value},
+    estimate::{Estimate, Notice, Number, Status},
     model::period_name,
+    rows,
 };
 use tributary_stats::{
     distribution::normal_point,
@@ -14,73 +15,83 @@ use tributary_stats::{
 
 use super::{Drift, Options, Scale};
 
-/// Tables of the result.
-pub(super) struct Tables {
-    pub(super) base: Table,
-    pub(super) projection: Table,
-    pub(super) standardised: Table,
-    pub(super) change: Table,
+/// Source of what was seen.
+const OBSERVED: &str = "observed";
+/// Source of what is expected of the periods to come.
+pub const PROJECTED: &str = "projected";
+
+rows! {
+    /// Fit of a group and sex from which its rates are projected.
+    pub struct BaseFit in "base" {
+        pub group: String,
+        pub sex: String,
+        pub periods: Number,
+        pub from_age: Option<String>,
+        pub deviance: Number,
+        pub df: Number,
+        pub p_value: Number,
+        pub curvature_p_value: Number,
+        pub drift: Option<String>,
+        pub status: Status,
+    }
+
+    /// Cases of a group, sex, period and age: observed, or [`PROJECTED`].
+    pub struct ProjectedCases in "projection" {
+        pub group: String,
+        pub sex: String,
+        pub period: String,
+        pub source: String,
+        pub age: String,
+        pub cases: Number,
+        pub cases_low: Number,
+        pub cases_high: Number,
+        pub person_years: Number,
+        pub rate: Number,
+        pub rate_low: Number,
+        pub rate_high: Number,
+        pub status: Status,
+    }
+
+    /// Standardised rate of a group, sex and period: observed, or [`PROJECTED`].
+    pub struct ProjectedRate in "standardised_rates" {
+        pub group: String,
+        pub sex: String,
+        pub period: String,
+        /// The middle of the period.
+        pub year: Number,
+        pub source: String,
+        pub rate: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub modelled: Number,
+        pub status: Status,
+    }
+
+    /// Change of a group's and sex's cases since the last period, per cent, and what of it is due to risk and to the population.
+    pub struct Change in "change" {
+        pub group: String,
+        pub sex: String,
+        pub period: String,
+        pub cases: Number,
+        pub change_percent: Number,
+        pub by_risk_percent: Number,
+        pub by_population_percent: Number,
+    }
 }
 
-impl Tables {
-    pub(super) fn new() -> Self {
-        let with = |name: &str, rest: &[&'static str]| {
-            Table::new(name, &[&["group", "sex"][..], rest].concat()).worded(&["period", "age"])
-        };
-        Self {
-            base: with(
-                "base",
-                &[
-                    "periods",
-                    "from_age",
-                    "deviance",
-                    "df",
-                    "p_value",
-                    "curvature_p_value",
-                    "drift",
-                    "status",
-                ],
-            ),
-            projection: with(
-                "projection",
-                &[
-                    "period",
-                    "source",
-                    "age",
-                    "cases",
-                    "cases_low",
-                    "cases_high",
-                    "person_years",
-                    "rate",
-                    "rate_low",
-                    "rate_high",
-                    "status",
-                ],
-            ),
-            standardised: with(
-                "standardised_rates",
-                &[
-                    "period",
-                    "year",
-                    "source",
-                    "rate",
-                    "conf_low",
-                    "conf_high",
-                    "modelled",
-                    "status",
-                ],
-            ),
-            change: with(
-                "change",
-                &["period", "cases", "change_percent", "by_risk_percent", "by_population_percent"],
-            ),
-        }
-    }
+/// Tables of the result.
+#[derive(Default)]
+pub(super) struct Tables {
+    pub(super) base: Vec<BaseFit>,
+    pub(super) projection: Vec<ProjectedCases>,
+    pub(super) standardised: Vec<ProjectedRate>,
+    pub(super) change: Vec<Change>,
 }
 
 /// One group and sex: what was seen, and what is expected.
 pub(super) struct Line<'a> {
-    pub(super) head: [Value; 2],
+    pub(super) group: &'a str,
+    pub(super) sex: &'a str,
     pub(super) observed: Observed,
     /// Person-years of the periods to come.
     pub(super) coming: DMatrix<f64>,
@@ -89,8 +100,26 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
-    fn row(&self, cells: impl IntoIterator<Item = Value>) -> Vec<Value> {
-        self.head.iter().cloned().chain(cells).collect()
+    fn cases(&self, period: [i32; 2], source: &str, age: &str) -> ProjectedCases {
+        ProjectedCases {
+            group: self.group.to_owned(),
+            sex: self.sex.to_owned(),
+            period: period_name(period),
+            source: source.to_owned(),
+            age: age.to_owned(),
+            ..ProjectedCases::default()
+        }
+    }
+
+    fn rate(&self, period: [i32; 2], source: &str) -> ProjectedRate {
+        ProjectedRate {
+            group: self.group.to_owned(),
+            sex: self.sex.to_owned(),
+            period: period_name(period),
+            year: Some(f64::midpoint(f64::from(period[0]), f64::from(period[1]) + 1.0)),
+            source: source.to_owned(),
+            ..ProjectedRate::default()
+        }
     }
 
     /// The youngest band from which on every band up to that with the most cases has ten in a period on average.
@@ -136,8 +165,7 @@ impl Line<'_> {
             None if self.observed.cases.sum() <= 0.0 => Status::NoEvents,
             None => Status::NotIdentified,
         };
-        let name = |v: &Value| if let Value::Text(t) = v { t.clone() } else { String::new() };
-        let values = [("group", name(&self.head[0])), ("sex", name(&self.head[1]))];
+        let values = [("group", self.group.to_owned()), ("sex", self.sex.to_owned())];
         match &fitted {
             None => estimate.notice(Notice::new(status, "no-projection", &values)),
             Some(fit) if fit.p_value <= 0.01 => {
@@ -145,17 +173,19 @@ impl Line<'_> {
             }
             Some(_) => {}
         }
-        let number = |f: &dyn Fn(&Fit) -> f64| Value::from(fitted.as_ref().map(f));
-        tables.base.push(self.row([
-            number(&|f| f.base as f64),
-            from.as_deref().map_or(Value::None, Value::from),
-            number(&|f| f.deviance.0),
-            number(&|f| f.deviance.1),
-            number(&|f| f.p_value),
-            number(&|f| f.curvature_p_value),
-            recent.map_or(Value::None, |r| if r { "recent" } else { "average" }.into()),
-            status.into(),
-        ]));
+        let number = |f: &dyn Fn(&Fit) -> f64| fitted.as_ref().map(f);
+        tables.base.push(BaseFit {
+            group: self.group.to_owned(),
+            sex: self.sex.to_owned(),
+            periods: number(&|f| f.base as f64),
+            from_age: from,
+            deviance: number(&|f| f.deviance.0),
+            df: number(&|f| f.deviance.1),
+            p_value: number(&|f| f.p_value),
+            curvature_p_value: number(&|f| f.curvature_p_value),
+            drift: recent.map(|r| if r { "recent" } else { "average" }.to_owned()),
+            status,
+        });
         let per = layout.per();
         self.add_observed(layout, weights, periods, per, options.confidence_level.share(), tables);
         let (Some(fit), Some(recent)) = (fitted, recent) else { return };
@@ -193,7 +223,6 @@ impl Line<'_> {
             let ages = (0..names.len()).map(|b| (cases[b], years[b], Some(b)));
             for (d, y, band) in std::iter::once(total).chain(ages) {
                 let hidden = (self.hides)(p, band);
-                let shown = |x: f64| if hidden { Value::None } else { x.into() };
                 let status = if hidden {
                     Status::Suppressed
                 } else if y > 0.0 {
@@ -201,19 +230,13 @@ impl Line<'_> {
                 } else {
                     Status::NoRiskSet
                 };
-                tables.projection.push(self.row([
-                    period_name(*span).into(),
-                    "observed".into(),
-                    band.map_or("all", |b| &names[b]).into(),
-                    shown(d),
-                    Value::None,
-                    Value::None,
-                    y.into(),
-                    if y > 0.0 { shown(per * d / y) } else { Value::None },
-                    Value::None,
-                    Value::None,
-                    status.into(),
-                ]));
+                tables.projection.push(ProjectedCases {
+                    cases: (!hidden).then_some(d),
+                    person_years: Some(y),
+                    rate: (status == Status::Ok).then(|| per * d / y),
+                    status,
+                    ..self.cases(*span, OBSERVED, band.map_or("all", |b| &names[b]))
+                });
             }
             let hidden = (self.hides)(p, None);
             let at = |m: &DMatrix<f64>| m.column(p).iter().copied().collect::<Vec<f64>>();
@@ -229,16 +252,14 @@ impl Line<'_> {
                 (false, true) => Status::Ok,
                 (false, false) => Status::NoRiskSet,
             };
-            tables.standardised.push(self.row([
-                period_name(*span).into(),
-                f64::midpoint(f64::from(span[0]), f64::from(span[1]) + 1.0).into(),
-                "observed".into(),
-                rate.map(|r| per * r.rate).into(),
-                limits.map(|l| per * l[0]).into(),
-                limits.map(|l| per * l[1]).into(),
-                Value::None,
-                status.into(),
-            ]));
+            let [conf_low, conf_high] = limits.map_or([None; 2], |l| l.map(|x| Some(per * x)));
+            tables.standardised.push(ProjectedRate {
+                rate: rate.map(|r| per * r.rate),
+                conf_low,
+                conf_high,
+                status,
+                ..self.rate(*span, OBSERVED)
+            });
         }
     }
 
@@ -264,34 +285,30 @@ impl Line<'_> {
             let [around, of_rate] = [cases + by_estimates, by_estimates].map(|v| z * v.sqrt());
             let exhausted = (0..bands).any(|b| w[b] > 0.0 && period.exhausted[b]);
             let status = if exhausted { Status::Boundary } else { Status::Ok };
-            let rate =
-                |x: f64| if exposure > 0.0 { Value::from(per * x / exposure) } else { Value::None };
-            tables.projection.push(self.row([
-                period_name(*span).into(),
-                "projected".into(),
-                band.map_or("all", |b| &names[b]).into(),
-                cases.into(),
-                (cases - around).max(0.0).into(),
-                (cases + around).into(),
-                exposure.into(),
-                rate(cases),
-                rate((cases - of_rate).max(0.0)),
-                rate(cases + of_rate),
-                status.into(),
-            ]));
+            let rate = |x: f64| (exposure > 0.0).then(|| per * x / exposure);
+            tables.projection.push(ProjectedCases {
+                cases: Some(cases),
+                cases_low: Some((cases - around).max(0.0)),
+                cases_high: Some(cases + around),
+                person_years: Some(exposure),
+                rate: rate(cases),
+                rate_low: rate((cases - of_rate).max(0.0)),
+                rate_high: rate(cases + of_rate),
+                status,
+                ..self.cases(*span, PROJECTED, band.map_or("all", |b| &names[b]))
+            });
         }
         let rate: f64 = period.rates.iter().zip(weights).map(|(r, w)| r * w).sum();
         let around = z * fit.variance(period, weights).sqrt();
-        tables.standardised.push(self.row([
-            period_name(*span).into(),
-            f64::midpoint(f64::from(span[0]), f64::from(span[1]) + 1.0).into(),
-            "projected".into(),
-            (per * rate).into(),
-            (per * (rate - around).max(0.0)).into(),
-            (per * (rate + around)).into(),
-            (per * rate).into(),
-            if period.exhausted.contains(&true) { Status::Boundary } else { Status::Ok }.into(),
-        ]));
+        let exhausted = period.exhausted.contains(&true);
+        tables.standardised.push(ProjectedRate {
+            rate: Some(per * rate),
+            conf_low: Some(per * (rate - around).max(0.0)),
+            conf_high: Some(per * (rate + around)),
+            modelled: Some(per * rate),
+            status: if exhausted { Status::Boundary } else { Status::Ok },
+            ..self.rate(*span, PROJECTED)
+        });
     }
 
     /// Change of the number of cases since the last period, and what of it is due to risk and to the population.
@@ -312,14 +329,16 @@ impl Line<'_> {
                 }
             };
             let same_risk: f64 = (0..years.len()).map(|b| old(b) * years[b]).sum();
-            let percent = |x: f64| Value::from(100.0 * x / seen);
-            tables.change.push(self.row([
-                period_name(*span).into(),
-                expected.into(),
-                percent(expected - seen),
-                percent(expected - same_risk),
-                percent(same_risk - seen),
-            ]));
+            let percent = |x: f64| Some(100.0 * x / seen);
+            tables.change.push(Change {
+                group: self.group.to_owned(),
+                sex: self.sex.to_owned(),
+                period: period_name(*span),
+                cases: Some(expected),
+                change_percent: percent(expected - seen),
+                by_risk_percent: percent(expected - same_risk),
+                by_population_percent: percent(same_risk - seen),
+            });
         }
     }
 }
