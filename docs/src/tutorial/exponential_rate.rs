@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Unit, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::ConfidenceLevel,
     model::{Context, Exchanges, ModelCard, OneRound, Sums},
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -35,6 +36,19 @@ pub struct Options {
     #[serde(default)]
     #[schemars(skip)]
     groups: Vec<String>,
+}
+
+rows! {
+    /// Rate of one group.
+    pub struct ConstantRate in "constant_rates" {
+        pub group: String,
+        pub n_event: Number,
+        pub person_years: Number,
+        pub estimate: Number as Rate,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub status: Status,
+    }
 }
 
 static CARD: ModelCard = ModelCard {
@@ -97,26 +111,31 @@ impl OneRound for ExponentialRate {
         let level = (100.0 * options.confidence_level.share()).to_string();
         estimate.line("interval", "exact-poisson", &[("level", level)]);
         pooled.left_out_notices(&mut estimate);
-        let columns =
-            ["group", "n_event", "person_years", "estimate", "conf_low", "conf_high", "status"];
-        let mut table = Table::new("constant_rates", &columns).unit("estimate", Unit::Rate);
+        let mut rows = Vec::new();
         let (events, days) = (pooled.get("events")?, pooled.get("days")?);
         for (g, group) in options.groups.iter().enumerate() {
             let years = days[g] / options.followup.year.days();
-            let [low, high] = garwood(events[g], options.confidence_level.share());
+            let limits = garwood(events[g], options.confidence_level.share());
+            let [conf_low, conf_high] = limits.map(|x| Some(x / years));
             let status = match (years > 0.0, events[g] > 0.0) {
                 (false, _) => Status::NoRiskSet,
                 (true, false) => Status::NoEvents,
                 (true, true) => Status::Ok,
             };
-            let rates = [events[g], low, high].map(|x| Value::number(x / years));
-            let head = [group.into(), events[g].into(), years.into()];
-            table.push(head.into_iter().chain(rates).chain([status.into()]).collect());
+            rows.push(ConstantRate {
+                group: group.clone(),
+                n_event: Some(events[g]),
+                person_years: Some(years),
+                estimate: Some(events[g] / years),
+                conf_low,
+                conf_high,
+                status,
+            });
         }
         if events.iter().all(|n| *n <= 0.0) {
             estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
         }
-        estimate.tables.push(table);
+        estimate.tables.push(Table::of(rows));
         Ok(estimate)
     }
 }
