@@ -1,7 +1,7 @@
 //! Results of a run: everything a report needs, typed, with its provenance. Written as `results.json`; a report can be
 //! rendered from it again, to the same bytes.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tributary_core::{
     cohort::Followup,
     estimate::Estimate,
@@ -83,6 +83,11 @@ impl ModelResult {
     /// Days in a year of this model's times.
     pub fn year_days(&self) -> f64 {
         self.followup().map(|followup| followup.year).unwrap_or_default().days()
+    }
+
+    /// Options as the model reads them; none if they are another model's.
+    pub fn options_as<O: DeserializeOwned>(&self) -> Option<O> {
+        serde_json::from_value(self.options.clone()).ok()
     }
 
     /// The estimate, if there is one.

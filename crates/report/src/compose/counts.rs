@@ -1,11 +1,15 @@
 //! Pages of counts: participation, characteristics, agreement.
 
-use tributary_core::estimate::{Estimate, Table};
-use tributary_models::participation::{
-    ALL_SITES, ANALYSED, CASES, EVENTS, FlowStep, NOT_MAPPED, RECEIVED, number_of,
+use tributary_core::estimate::Estimate;
+use tributary_models::{
+    agreement::{self, KAPPA, Measure, Rated},
+    characteristics::{Characteristic, NOT_KNOWN, PERSONS},
+    participation::{
+        ALL_SITES, ANALYSED, CASES, EVENTS, FlowStep, NOT_MAPPED, RECEIVED, number_of,
+    },
 };
 
-use super::{Block, Composed, Composer};
+use super::{Block, Composed, Composer, yearbook::distinct};
 use crate::{
     document::PrintTable,
     figure::{FlowBox, flow},
@@ -48,13 +52,7 @@ impl Composer<'_> {
         }
         let last = if has_cases { CASES } else { EVENTS };
         let mut printed = PrintTable::new(self.word("participation.caption_table")?, head);
-        let mut sites: Vec<&str> = Vec::new();
-        for line in &flow {
-            if !sites.contains(&line.site.as_str()) {
-                sites.push(&line.site);
-            }
-        }
-        for site in sites {
+        for site in distinct(flow.iter().map(|line| line.site.as_str())) {
             let step = |name: &str| number_of(&flow, site, name);
             let excluded = excluded_steps(&flow).into_iter().map(step).sum::<Option<f64>>();
             let numbers = [step(RECEIVED), step(NOT_MAPPED), excluded, step(ANALYSED), step(last)];
@@ -124,19 +122,12 @@ impl Composer<'_> {
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("characteristics") else { return Ok(Vec::new()) };
-        let mut groups: Vec<&str> = Vec::new();
-        let mut lines: Vec<(&str, &str)> = Vec::new();
-        for row in 0..table.rows.len() {
-            let group = table.text(row, "group");
-            if !groups.contains(&group) {
-                groups.push(group);
-            }
-            let line = (table.text(row, "variable"), table.text(row, "level"));
-            if !lines.contains(&line) {
-                lines.push(line);
-            }
+        let table: Vec<Characteristic> = estimate.rows();
+        if table.is_empty() {
+            return Ok(Vec::new());
         }
+        let groups = distinct(table.iter().map(|row| row.group.as_str()));
+        let lines = distinct(table.iter().map(|row| (row.variable.as_str(), row.level.as_deref())));
         let by = model.by.as_deref();
         let words = match by {
             Some("site") => self.word("characteristics.by_site")?,
@@ -153,85 +144,79 @@ impl Composer<'_> {
             PrintTable::new(self.say("characteristics.caption", &[("by", &words)])?, head);
         let mut headed = "";
         for (variable, level) in lines {
-            let at = |group: &&str| {
-                let fits = |row: &usize| {
-                    table.text(*row, "variable") == variable
-                        && table.text(*row, "level") == level
-                        && table.text(*row, "group") == *group
-                };
-                (0..table.rows.len()).find(fits)
-            };
-            let rows: Vec<Option<usize>> = groups.iter().map(at).collect();
+            let rows: Vec<Option<&Characteristic>> = groups
+                .iter()
+                .map(|group| {
+                    table.iter().find(|row| {
+                        row.variable == variable
+                            && row.level.as_deref() == level
+                            && row.group == *group
+                    })
+                })
+                .collect();
             let dictionary = &self.results.dictionary;
-            if variable == "persons" {
-                let cells = rows.iter().map(|row| self.count_cell(table, *row));
+            if variable == PERSONS {
+                let cells = rows.iter().map(|row| self.count_cell(*row));
                 printed.row(
                     "body",
                     std::iter::once(self.word("characteristics.persons")?).chain(cells).collect(),
                 );
-            } else if level.is_empty() {
+            } else if let Some(level) = level {
+                if headed != variable {
+                    printed.row("group", vec![dictionary.label(variable).to_owned()]);
+                    headed = variable;
+                }
+                let label = match dictionary.get(variable) {
+                    Some(v) if level != NOT_KNOWN => v.level_label(level).to_owned(),
+                    _ => self.word("characteristics.not known")?,
+                };
+                let cells = rows.iter().map(|row| self.count_cell(*row));
+                printed.row("indent", std::iter::once(label).chain(cells).collect());
+            } else {
                 let unit = dictionary.get(variable).and_then(|v| v.unit.as_deref());
                 let label = match unit {
                     Some(unit) => format!("{}, {unit}", dictionary.label(variable)),
                     None => dictionary.label(variable).to_owned(),
                 };
                 printed.row("group", vec![label]);
-                let mean =
-                    rows.iter().map(|row| self.pair_cell(table, *row, ["mean", "std_dev"], None));
-                let mean: Vec<String> =
-                    std::iter::once(self.word("characteristics.mean_sd")?).chain(mean).collect();
-                let median = rows
-                    .iter()
-                    .map(|row| self.pair_cell(table, *row, ["median", "q1"], Some("q3")));
-                let median: Vec<String> = std::iter::once(self.word("characteristics.median_iqr")?)
-                    .chain(median)
-                    .collect();
-                printed.row("indent", mean);
-                printed.row("indent", median);
-            } else {
-                if headed != variable {
-                    printed.row("group", vec![dictionary.label(variable).to_owned()]);
-                    headed = variable;
-                }
-                let label = match dictionary.get(variable) {
-                    Some(v) if level != "not known" => v.level_label(level).to_owned(),
-                    _ => self.word("characteristics.not known")?,
-                };
-                let cells = rows.iter().map(|row| self.count_cell(table, *row));
-                printed.row("indent", std::iter::once(label).chain(cells).collect());
+                let mean = self.word("characteristics.mean_sd")?;
+                let means = rows.iter().map(|row| self.mean_cell(*row));
+                printed.row("indent", std::iter::once(mean).chain(means).collect());
+                let median = self.word("characteristics.median_iqr")?;
+                let medians = rows.iter().map(|row| self.median_cell(*row));
+                printed.row("indent", std::iter::once(median).chain(medians).collect());
             }
         }
         Ok(vec![Block::Table(printed)])
     }
 
     /// "1,572 (39.0%)", or a dash where the count is hidden.
-    fn count_cell(&self, table: &Table, row: Option<usize>) -> String {
-        let Some(row) = row else { return "–".into() };
-        let Some(n) = table.number(row, "n") else { return "–".into() };
-        match table.number(row, "percent") {
-            Some(percent) => {
+    fn count_cell(&self, row: Option<&Characteristic>) -> String {
+        match row.map_or((None, None), |row| (row.n, row.percent)) {
+            (Some(n), Some(percent)) => {
                 format!("{} ({}%)", self.locale.count(n), self.locale.decimals(percent, 1))
             }
-            None => self.locale.count(n),
+            (Some(n), None) => self.locale.count(n),
+            (None, _) => "–".into(),
         }
     }
 
-    fn pair_cell(
-        &self,
-        table: &Table,
-        row: Option<usize>,
-        columns: [&str; 2],
-        third: Option<&str>,
-    ) -> String {
-        let number = |column: &str| row.and_then(|row| table.number(row, column));
-        let digits = usize::from(third.is_none());
-        match (number(columns[0]), number(columns[1]), third.map(number)) {
-            (Some(a), Some(b), None) => {
-                format!("{} ({})", self.locale.decimals(a, digits), self.locale.decimals(b, digits))
+    /// "5.3 (2.1)".
+    fn mean_cell(&self, row: Option<&Characteristic>) -> String {
+        match row.and_then(|row| row.mean.zip(row.std_dev)) {
+            Some((mean, sd)) => {
+                format!("{} ({})", self.locale.decimals(mean, 1), self.locale.decimals(sd, 1))
             }
-            (Some(a), Some(b), Some(Some(c))) => {
-                let [a, b, c] = [a, b, c].map(|x| self.half(x));
-                format!("{a} ({})", self.locale.span(&b, &c))
+            None => "–".into(),
+        }
+    }
+
+    /// "5 (3 to 7.5)".
+    fn median_cell(&self, row: Option<&Characteristic>) -> String {
+        match row.map(|row| [row.median, row.q1, row.q3]) {
+            Some([Some(median), Some(low), Some(high)]) => {
+                let [median, low, high] = [median, low, high].map(|x| self.half(x));
+                format!("{median} ({})", self.locale.span(&low, &high))
             }
             _ => "–".into(),
         }
@@ -248,40 +233,22 @@ impl Composer<'_> {
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
-        let (Some(counts), Some(measures)) = (estimate.table("counts"), estimate.table("measures"))
-        else {
+        let (counts, measures): (Vec<Rated>, Vec<Measure>) = (estimate.rows(), estimate.rows());
+        let Some(options) = model.options_as::<agreement::Options>() else {
             return Ok(Vec::new());
         };
-        let options = self.results.model(&model.id).map(|m| &m.options);
-        let named = |option: &str| {
-            options.and_then(|o| o.get(option)).and_then(|v| v.as_str()).unwrap_or_default()
-        };
-        let (rating, reference, positive) =
-            (named("rating"), named("reference"), named("positive"));
+        let (rating, reference) = (options.rating.as_str(), options.reference.as_str());
         let dictionary = &self.results.dictionary;
         let label = |name: &str, level: &str| {
             dictionary.get(name).map_or(level, |v| v.level_label(level)).to_owned()
         };
-        let mut groups: Vec<&str> = Vec::new();
-        let mut levels: Vec<&str> = Vec::new();
-        for row in 0..counts.rows.len() {
-            for (list, column) in [(&mut groups, "group"), (&mut levels, "reference")] {
-                let found = counts.text(row, column);
-                if !list.contains(&found) {
-                    list.push(found);
-                }
-            }
-        }
+        let groups = distinct(counts.iter().map(|row| row.group.as_str()));
+        let levels = distinct(counts.iter().map(|row| row.reference.as_str()));
         let values =
             [("rating", dictionary.label(rating)), ("reference", dictionary.label(reference))];
         let by_site = groups.len() > 1;
         let cell = |group: &str, a: &str, b: &str| {
-            let fits = |row: &usize| {
-                counts.text(*row, "group") == group
-                    && counts.text(*row, "rating") == a
-                    && counts.text(*row, "reference") == b
-            };
-            (0..counts.rows.len()).find(fits).and_then(|row| counts.number(row, "n"))
+            counts.iter().find(|r| r.group == group && r.rating == a && r.reference == b)?.n
         };
         let shown = |n: Option<f64>| n.map_or_else(|| "–".to_owned(), |n| self.locale.count(n));
         let mut blocks = Vec::new();
@@ -307,11 +274,11 @@ impl Composer<'_> {
                 for a in &levels {
                     cells.extend(levels.iter().map(|b| shown(cell(group, a, b))));
                 }
-                let row = (0..measures.rows.len()).find(|&r| {
-                    measures.text(r, "group") == *group && measures.text(r, "measure") == "kappa"
-                });
-                cells
-                    .extend(row.map_or_else(Vec::new, |row| self.estimate_cells(measures, row, 2)));
+                let row = measures.iter().find(|r| r.group == *group && r.measure == KAPPA);
+                if let Some(row) = row {
+                    let numbers = [row.estimate, row.conf_low, row.conf_high];
+                    cells.extend(self.interval_cells(numbers, row.status, 2)?);
+                }
                 printed.row(if *group == "all" { "total" } else { "body" }, cells);
             }
             blocks.push(Block::Table(printed));
@@ -345,17 +312,16 @@ impl Composer<'_> {
         let mut head = self.words(&["columns.measure", "columns.estimate"])?;
         head.push(self.say("columns.ci", &[("level", "95%")])?);
         head.push(self.word("columns.fraction")?);
-        let positive = label(rating, positive);
+        let positive = label(rating, options.positive.as_deref().unwrap_or_default());
         let values =
             [("rating", values[0].1), ("reference", values[1].1), ("positive", positive.as_str())];
         let mut printed = PrintTable::new(self.say("agreement.caption_measures", &values)?, head);
-        for row in 0..measures.rows.len() {
-            let measure = measures.text(row, "measure");
-            let mut cells = vec![self.word(&format!("agreement.{measure}"))?];
-            let digits = if measure == "kappa" { 2 } else { 3 };
-            cells.extend(self.estimate_cells(measures, row, digits));
-            let of = [measures.number(row, "numerator"), measures.number(row, "denominator")];
-            cells.push(match of {
+        for row in &measures {
+            let mut cells = vec![self.word(&format!("agreement.{}", row.measure))?];
+            let digits = if row.measure == KAPPA { 2 } else { 3 };
+            let numbers = [row.estimate, row.conf_low, row.conf_high];
+            cells.extend(self.interval_cells(numbers, row.status, digits)?);
+            cells.push(match [row.numerator, row.denominator] {
                 [Some(a), Some(b)] => {
                     format!("{} / {}", self.locale.count(a), self.locale.count(b))
                 }
@@ -365,19 +331,6 @@ impl Composer<'_> {
         }
         blocks.push(Block::Table(printed));
         Ok(blocks)
-    }
-
-    /// Estimate and interval, or the status in their place.
-    pub(super) fn estimate_cells(&self, table: &Table, row: usize, digits: usize) -> Vec<String> {
-        let number = |column: &str| table.number(row, column);
-        let show = |x: f64| self.locale.decimals(x, digits);
-        match (number("estimate"), number("conf_low"), number("conf_high")) {
-            (Some(x), Some(low), Some(high)) => {
-                vec![show(x), self.locale.span(&show(low), &show(high))]
-            }
-            (Some(x), _, _) => vec![show(x), String::new()],
-            _ => vec!["–".into(), self.status(table, row).unwrap_or_default()],
-        }
     }
 
     /// Label of a variable inside a sentence.

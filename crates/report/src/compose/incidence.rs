@@ -1,9 +1,22 @@
 //! Pages of incidence: the yearbook table, curves over age and calendar time, the Lexis map.
 
-use tributary_core::estimate::{Estimate, Table};
+use tributary_core::{
+    estimate::{Estimate, Number, Row, Shown, Table},
+    rows,
+};
+use tributary_models::{
+    age_period_cohort::{AgeEffect, CohortEffect, LexisRate, PeriodEffect},
+    incidence_rates::{ALL_AGES, AgeRate, StandardisedRate, UnknownAge},
+    joinpoint::SeriesYear,
+    prevalence::{ALL, Prevalent},
+    projection::{PROJECTED, ProjectedCases, ProjectedRate},
+    quality_indicators::{IndicatorShare, MortalityRatio},
+    rate_trend::YearRate,
+    site_rates::SiteRate,
+};
 use tributary_stats::between::funnel_limits;
 
-use super::{Block, Composed, Composer};
+use super::{Block, Composed, Composer, yearbook::distinct};
 use crate::{
     figure::{
         ForestPlot, ForestRow, HeatMap, LinePlot, LinePoint, Series, forest, heat, lines,
@@ -19,63 +32,74 @@ const LONGEST: usize = 24;
 /// Most lines in one figure.
 const MOST_LINES: usize = 6;
 
+/// Tables that a page or a figure lays out, or that are in the table files only.
+const LAID_OUT: [&str; 10] = [
+    AgeRate::TABLE,
+    UnknownAge::TABLE,
+    Prevalent::TABLE,
+    ProjectedCases::TABLE,
+    LexisRate::TABLE,
+    AgeEffect::TABLE,
+    PeriodEffect::TABLE,
+    CohortEffect::TABLE,
+    IndicatorShare::TABLE,
+    MortalityRatio::TABLE,
+];
+
+rows! {
+    /// What a row of [`YearRate`], [`SeriesYear`] or [`ProjectedRate`] tells of a year: the rate that was seen, and that of a model.
+    struct DrawnYear in "series" {
+        group: String,
+        sex: String,
+        year: Number,
+        source: String,
+        rate: Number,
+        conf_low: Number,
+        conf_high: Number,
+        modelled: Number,
+    }
+
+    /// A row of [`AgeEffect`], [`PeriodEffect`] or [`CohortEffect`].
+    struct DrawnEffect in "effects" {
+        group: String,
+        sex: String,
+        age: Number,
+        period: Number,
+        cohort: Number,
+        rate: Number,
+        rate_ratio: Number,
+        conf_low: Number,
+        conf_high: Number,
+    }
+}
+
 impl Composer<'_> {
+    /// Each kind of table as it is laid out or drawn, then the other tables column by column.
     pub(super) fn incidence(
         &mut self,
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
-        let mut blocks = Vec::new();
-        match model.kind.as_str() {
-            "incidence_rates" => {
-                blocks.extend(self.yearbook(model, estimate)?);
-                blocks.extend(self.age_curve(model, estimate)?);
-                // The standardised rates stand in the yearbook; what is too long to read is in the table files.
-                let short =
-                    |name: &&str| estimate.table(name).is_some_and(|t| t.rows.len() <= LONGEST);
-                let rest: Vec<&str> =
-                    ["cumulative", "sex_ratio"].into_iter().filter(short).collect();
-                blocks.extend(self.further_tables(model, estimate, &rest)?);
-                return Ok(blocks);
+        let mut blocks = self.yearbook(model, estimate)?;
+        let in_yearbook = !blocks.is_empty();
+        blocks.extend(self.age_curve(model, estimate)?);
+        blocks.extend(self.series_figures(model, estimate)?);
+        blocks.extend(self.prevalence_tables(model, estimate)?);
+        blocks.extend(self.lexis_map(model, estimate)?);
+        blocks.extend(self.effect_figures(model, estimate)?);
+        blocks.extend(self.quality(model, estimate)?);
+        blocks.extend(self.ratios_figure(model, estimate)?);
+        blocks.extend(self.funnel_figure(model, estimate)?);
+        for table in &estimate.tables {
+            let name = table.name.as_str();
+            // The standardised rates stand in the yearbook; what is too long to read beside it is in the table files.
+            let told =
+                in_yearbook && (name == StandardisedRate::TABLE || table.rows.len() > LONGEST);
+            let printed = table.shown == Shown::Page && !LAID_OUT.contains(&name);
+            if printed && !told && !table.rows.is_empty() {
+                blocks.push(self.columns(model, table)?);
             }
-            "rate_trend" => blocks.extend(self.series_figure(model, estimate, "yearly")?),
-            "joinpoint" => blocks.extend(self.series_figure(model, estimate, "series")?),
-            "prevalence" => {
-                blocks.extend(self.prevalence_tables(model, estimate)?);
-                let rest = ["standardised_prevalence"];
-                blocks.extend(self.further_tables(model, estimate, &rest)?);
-                return Ok(blocks);
-            }
-            "projection" => {
-                blocks.extend(self.series_figure(model, estimate, "standardised_rates")?);
-                let tables = ["standardised_rates", "change", "base"];
-                blocks.extend(self.further_tables(model, estimate, &tables)?);
-                return Ok(blocks);
-            }
-            "age_period_cohort" => {
-                blocks.extend(self.lexis_map(model, estimate)?);
-                for (table, x) in [
-                    ("age_effects", "age"),
-                    ("period_effects", "period"),
-                    ("cohort_effects", "cohort"),
-                ] {
-                    blocks.extend(self.effect_figure(model, estimate, table, x)?);
-                }
-                blocks.extend(self.further_tables(
-                    model,
-                    estimate,
-                    &["drift", "models", "tests", "local_drifts"],
-                )?);
-                return Ok(blocks);
-            }
-            "quality_indicators" => return self.quality(model, estimate),
-            "site_rates" => {
-                blocks.extend(self.ratios_figure(model, estimate)?);
-                blocks.extend(self.funnel_figure(model, estimate)?);
-            }
-            _ => {}
         }
-        blocks.extend(self.further(model, estimate)?);
         Ok(blocks)
     }
 
@@ -112,36 +136,32 @@ impl Composer<'_> {
 
     /// All ages together by duration, and the ages of the longest duration; the rest is in the table file.
     fn prevalence_tables(&self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("prevalence") else { return Ok(Vec::new()) };
-        let rows = || 0..table.rows.len();
-        let longest = rows().filter_map(|r| table.number(r, "duration")).fold(0.0, f64::max);
-        let part = |name: &str, keep: &dyn Fn(usize) -> bool| {
-            let rows = rows().filter(|&r| keep(r)).map(|r| table.rows[r].clone()).collect();
-            Table { name: name.to_owned(), rows, ..table.clone() }
+        let rows: Vec<Prevalent> = estimate.rows();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let longest = rows.iter().filter_map(|r| r.duration).fold(0.0, f64::max);
+        let part = |name: &str, keep: &dyn Fn(&&Prevalent) -> bool| Table {
+            name: name.to_owned(),
+            ..Table::of(rows.iter().filter(keep).cloned())
         };
-        let all = part("prevalence", &|r| table.text(r, "age") == "all");
+        let all = part(Prevalent::TABLE, &|r| r.age == ALL);
         let ages = part("prevalence_by_age", &|r| {
-            table.number(r, "duration") == Some(longest)
-                && table.text(r, "age") != "all"
-                && table.text(r, "sex") == "all"
-                && table.number(r, "prevalent") != Some(0.0)
+            r.duration == Some(longest) && r.age != ALL && r.sex == ALL && r.prevalent != Some(0.0)
         });
         [all, ages].iter().map(|t| self.columns(model, t)).collect()
     }
 
     /// Rates by age: a line per sex, or per group where cases are split; the last period.
     fn age_curve(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(rates) = estimate.table("rates").filter(|t| !t.rows.is_empty()) else {
-            return Ok(Vec::new());
-        };
+        let rates: Vec<AgeRate> = estimate.rows();
+        let Some(period) = rates.last().map(|r| r.period.as_str()) else { return Ok(Vec::new()) };
         let split = model.by.is_some();
-        let period = rates.text(rates.rows.len() - 1, "period").to_owned();
         let mut marks: Vec<(f64, String)> = Vec::new();
         let mut series: Vec<(String, Series)> = Vec::new();
-        for row in 0..rates.rows.len() {
-            let age = rates.text(row, "age");
-            let (sex, group) = (rates.text(row, "sex"), rates.text(row, "group"));
-            if age == "all" || rates.text(row, "period") != period || (split && sex != "all") {
+        for row in &rates {
+            let age = row.age.as_str();
+            if age == ALL_AGES || row.period != period || (split && row.sex != "all") {
                 continue;
             }
             let place = match marks.iter().find(|(_, label)| label == age) {
@@ -152,12 +172,9 @@ impl Composer<'_> {
                 }
             };
             // A rate that is hidden is a gap, and not bridged.
-            let rate = rates.number(row, "rate").unwrap_or(f64::NAN);
-            let key = if split { group } else { sex }.to_owned();
-            let band = rates
-                .number(row, "conf_low")
-                .zip(rates.number(row, "conf_high"))
-                .filter(|_| !split);
+            let rate = row.rate.unwrap_or(f64::NAN);
+            let key = if split { &row.group } else { &row.sex }.to_owned();
+            let band = row.conf_low.zip(row.conf_high).filter(|_| !split);
             let point = (place, rate, band);
             match series.iter_mut().find(|(k, _)| *k == key) {
                 Some((_, s)) => s.points.push(point),
@@ -193,7 +210,7 @@ impl Composer<'_> {
             self.say("incidence.age_limits", &[("level", &self.level_words(model))])?
         };
         let caption =
-            self.say("incidence.age_caption", &[("period", &period), ("limits", &limits)])?;
+            self.say("incidence.age_caption", &[("period", period), ("limits", &limits)])?;
         let y_label = self.say("incidence.rate_label", &[("per", &per)])?;
         let x_label = self.head("age");
         Ok(vec![self.line_block(
@@ -244,45 +261,34 @@ impl Composer<'_> {
         self.place(format!("{}.{name}", model.id), lines(&plot), caption, alt)
     }
 
-    /// Observed rates by year as dots; of joinpoint models the modelled ones as lines. One figure per group and sex.
-    fn series_figure(
-        &mut self,
-        model: &ModelResult,
-        estimate: &Estimate,
-        name: &str,
-    ) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table(name) else { return Ok(Vec::new()) };
-        let mut figures: Vec<(String, Vec<Series>)> = Vec::new();
-        let line = if model.kind == "projection" { "projected" } else { "modelled" };
+    /// Observed rates by year as dots, modelled ones as lines. One figure per group and sex.
+    fn series_figures(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let tables = [YearRate::TABLE, SeriesYear::TABLE, ProjectedRate::TABLE];
+        let tables = tables.into_iter().filter_map(|name| estimate.table(name));
+        let rows: Vec<DrawnYear> = tables.flat_map(Table::rows_of).collect();
+        // What lies ahead was not observed: its interval belongs to the line.
+        let is_ahead = |row: &DrawnYear| row.source == PROJECTED;
+        let line = if rows.iter().any(is_ahead) { "projected" } else { "modelled" };
         let (observed, modelled) =
             (self.word("incidence.observed")?, self.word(&format!("incidence.{line}"))?);
-        for row in 0..table.rows.len() {
-            let key = format!("{}|{}", table.text(row, "group"), table.text(row, "sex"));
-            if !figures.iter().any(|(k, _)| *k == key) {
-                let empty = |label: &String, dots| Series {
-                    label: label.clone(),
-                    points: Vec::new(),
-                    numbers: Vec::new(),
-                    dots,
-                };
-                figures.push((key.clone(), vec![empty(&observed, true), empty(&modelled, false)]));
-            }
-            let Some((_, series)) = figures.iter_mut().find(|(k, _)| *k == key) else { continue };
-            let Some(year) = table.number(row, "year") else { continue };
-            let number = |c: &str| table.number(row, c);
-            let band = number("conf_low").zip(number("conf_high"));
-            // What lies ahead was not observed: its interval belongs to the line.
-            let ahead = table.text(row, "source") == "projected";
-            if let Some(rate) = number("rate").filter(|_| !ahead) {
-                series[0].points.push((year, rate, band));
-            }
-            if let Some(rate) = number("modelled") {
-                series[1].points.push((year, rate, band.filter(|_| ahead)));
-            }
-        }
         let mut blocks = Vec::new();
-        for (i, (key, series)) in figures.into_iter().enumerate() {
-            let series: Vec<Series> = series.into_iter().filter(|s| s.points.len() > 1).collect();
+        let whose = distinct(rows.iter().map(|row| (row.group.as_str(), row.sex.as_str())));
+        for (i, (group, sex)) in whose.into_iter().enumerate() {
+            let (mut dots, mut line) = (Vec::new(), Vec::new());
+            for row in rows.iter().filter(|row| row.group == group && row.sex == sex) {
+                let Some(year) = row.year else { continue };
+                let (band, ahead) = (row.conf_low.zip(row.conf_high), is_ahead(row));
+                dots.extend(row.rate.filter(|_| !ahead).map(|rate| (year, rate, band)));
+                line.extend(row.modelled.map(|rate| (year, rate, band.filter(|_| ahead))));
+            }
+            let drawn = |label: &String, points, dots| Series {
+                label: label.clone(),
+                points,
+                numbers: Vec::new(),
+                dots,
+            };
+            let mut series = vec![drawn(&observed, dots, true), drawn(&modelled, line, false)];
+            series.retain(|s| s.points.len() > 1);
             let all = || series.iter().flat_map(|s| &s.points);
             let top = all().map(|p| p.2.map_or(p.1, |b| b.1)).fold(0.0, f64::max);
             let years = all()
@@ -291,7 +297,6 @@ impl Composer<'_> {
             if series.is_empty() || top <= 0.0 {
                 continue;
             }
-            let (group, sex) = key.split_once('|').unwrap_or((&key, "all"));
             let who = self.who(model, sex)?;
             let whose = match self.group(model, model.by.as_deref(), group)? {
                 group if group.to_lowercase() == who => group,
@@ -308,27 +313,36 @@ impl Composer<'_> {
         Ok(blocks)
     }
 
-    /// An effect of an age–period–cohort model over its axis, with its band; the first group and both sexes.
+    /// Effects of an age–period–cohort model over their axes.
+    fn effect_figures(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
+        let mut blocks = Vec::new();
+        for (name, axes) in [
+            (AgeEffect::TABLE, ["age", "rate"]),
+            (PeriodEffect::TABLE, ["period", "rate_ratio"]),
+            (CohortEffect::TABLE, ["cohort", "rate_ratio"]),
+        ] {
+            if let Some(table) = estimate.table(name).filter(|t| t.rows.len() > 1) {
+                blocks.extend(self.effect_figure(model, name, axes, &table.rows_of())?);
+            }
+        }
+        Ok(blocks)
+    }
+
+    /// An effect with its band; of the first group and both sexes.
     fn effect_figure(
         &mut self,
         model: &ModelResult,
-        estimate: &Estimate,
         name: &str,
-        x: &str,
-    ) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table(name).filter(|t| t.rows.len() > 1) else {
-            return Ok(Vec::new());
+        [x, y]: [&str; 2],
+        rows: &[DrawnEffect],
+    ) -> Composed<Option<Block>> {
+        let of_first = |r: &&DrawnEffect| r.group == rows[0].group && r.sex == rows[0].sex;
+        let point = |r: &DrawnEffect| {
+            let (x, y) = (r.age.or(r.period).or(r.cohort)?, r.rate.or(r.rate_ratio)?);
+            Some((x, y, r.conf_low.zip(r.conf_high)))
         };
-        let value = if x == "age" { "rate" } else { "rate_ratio" };
-        let (group, sex) = (table.text(0, "group").to_owned(), table.text(0, "sex").to_owned());
-        let points: Vec<LinePoint> = (0..table.rows.len())
-            .filter(|&r| table.text(r, "group") == group && table.text(r, "sex") == sex)
-            .filter_map(|r| {
-                let number = |c: &str| table.number(r, c);
-                Some((number(x)?, number(value)?, number("conf_low").zip(number("conf_high"))))
-            })
-            .collect();
-        let Some((first, last)) = points.first().zip(points.last()) else { return Ok(Vec::new()) };
+        let points: Vec<LinePoint> = rows.iter().filter(of_first).filter_map(point).collect();
+        let Some((first, last)) = points.first().zip(points.last()) else { return Ok(None) };
         let marks = spaced_marks(first.0, last.0, 8);
         // Bands of the outermost cohorts are so wide that they would hide the rest.
         let highest = points.iter().map(|p| p.1).fold(0.0, f64::max);
@@ -338,21 +352,18 @@ impl Composer<'_> {
             vec![Series { label: String::new(), points, numbers: Vec::new(), dots: false }];
         let caption =
             self.say(&format!("incidence.{name}"), &[("level", &self.level_words(model))])?;
-        let words = [self.head(x), self.head(value), caption];
-        Ok(vec![self.line_block(model, name, series, marks, (0.0, 1.05 * top), words)])
+        let words = [self.head(x), self.head(y), caption];
+        Ok(Some(self.line_block(model, name, series, marks, (0.0, 1.05 * top), words)))
     }
 
     fn lexis_map(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("lexis").filter(|t| t.rows.len() > 3) else {
+        let rows: Vec<LexisRate> = estimate.rows();
+        if rows.len() <= 3 {
             return Ok(Vec::new());
-        };
-        let (group, sex) = (table.text(0, "group").to_owned(), table.text(0, "sex").to_owned());
-        let cells: Vec<(f64, f64, Option<f64>)> = (0..table.rows.len())
-            .filter(|&r| table.text(r, "group") == group && table.text(r, "sex") == sex)
-            .filter_map(|r| {
-                Some((table.number(r, "period")?, table.number(r, "age")?, table.number(r, "rate")))
-            })
-            .collect();
+        }
+        let of_first = |r: &&LexisRate| r.group == rows[0].group && r.sex == rows[0].sex;
+        let of_first = rows.iter().filter(of_first);
+        let cells = of_first.filter_map(|r| Some((r.period?, r.age?, r.rate))).collect();
         let map = HeatMap {
             cells,
             x_label: self.head("year"),
@@ -367,28 +378,28 @@ impl Composer<'_> {
 
     /// Observed over expected cases of each site.
     fn ratios_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("sites").filter(|t| t.rows.len() > 1) else {
+        let sites: Vec<SiteRate> = estimate.rows();
+        if sites.len() < 2 {
             return Ok(Vec::new());
-        };
+        }
         let mut rows = Vec::new();
-        for row in 0..table.rows.len() {
-            let number = |c: &str| table.number(row, c).filter(|x| *x > 0.0);
-            let effect = number("ratio").zip(number("ratio_low")).zip(number("ratio_high"));
-            let effect = effect.map(|((r, low), high)| [r, low, high].map(f64::ln));
+        for site in sites {
+            let positive = |x: Number| x.filter(|x| *x > 0.0).map(f64::ln);
+            let effect = positive(site.ratio).zip(positive(site.ratio_low));
+            let effect =
+                effect.zip(positive(site.ratio_high)).map(|((r, low), high)| [r, low, high]);
             let text = match effect {
                 Some(e) => self.locale.with_interval(e.map(f64::exp)),
-                None => self.status(table, row)?,
+                None => self.status_words(site.status)?,
             };
             rows.push(ForestRow {
-                label: table.text(row, "site").to_owned(),
+                label: site.site,
                 effect,
                 weight: None,
                 pooled: false,
                 prediction: None,
                 text,
-                second: table
-                    .number(row, "cases")
-                    .map_or_else(String::new, |n| self.locale.count(n)),
+                second: site.cases.map_or_else(String::new, |n| self.locale.count(n)),
             });
         }
         let label = self.head("ratio");
@@ -412,10 +423,9 @@ impl Composer<'_> {
 
     /// Funnel of the sites: ratio against expected cases, with the limits within which chance alone would keep them.
     fn funnel_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
-        let Some(table) = estimate.table("sites") else { return Ok(Vec::new()) };
-        let points: Vec<LinePoint> = (0..table.rows.len())
-            .filter_map(|r| Some((table.number(r, "expected")?, table.number(r, "ratio")?, None)))
-            .collect();
+        let sites: Vec<SiteRate> = estimate.rows();
+        let points: Vec<LinePoint> =
+            sites.iter().filter_map(|site| Some((site.expected?, site.ratio?, None))).collect();
         let most = points.iter().map(|p| p.0).fold(0.0, f64::max);
         if points.len() < FEWEST_IN_FUNNEL || most <= 0.0 {
             return Ok(Vec::new());

@@ -197,7 +197,7 @@ impl Composer<'_> {
     }
 
     /// Estimate and interval, or the status in their place.
-    fn interval_cells(
+    pub(super) fn interval_cells(
         &self,
         numbers: [Number; 3],
         status: Status,
