@@ -354,7 +354,9 @@ impl<'a> Pattern<'a> {
             }
             for (side, sign) in [(0, -1), (1, 1)] {
                 let least = self.witness[&i][side].distance + 1;
-                let aim = Aim { of: &item.of, sign, reach: reach(item), least, thorough: true };
+                // The ends of a companion are told, but nothing depends on them.
+                let thorough = item.need.is_some();
+                let aim = Aim { of: &item.of, sign, reach: reach(item), least, thorough };
                 let found = view.extreme(aim, work);
                 self.lend(&found.change);
             }

@@ -54,7 +54,8 @@ pub struct Certificate {
     pub item: ItemId,
     /// Why it is hidden.
     pub why: Why,
-    /// Both ends belong to tables of non-negative integers that agree with everything shown, so that no attacker can exclude them.
+    /// Both ends belong to tables of non-negative integers that agree with everything shown, so that no attacker can exclude them. Of
+    /// a companion they may lie inside what he is left with, since integers are not searched for on its behalf.
     pub bounds: Bounds,
     /// Whether the bounds are wide enough for the item's floor. It is false only where numbers that are public already give it away.
     pub holds: bool,
