@@ -79,7 +79,7 @@
 //! # Sources
 //!
 //! Cox (1980) on complementary suppression; Kelly, Golden & Assad (1992), *Networks* 22; Willenborg & de Waal (2001); Fischetti & Salazar
-//! (2001), *Management Science* 47, from which the example in the tests is taken; Hundepool et al. (2012), *Statistical Disclosure
+//! (2001), *Management Science* 47; Hundepool et al. (2012), *Statistical Disclosure
 //! Control*.
 
 #![warn(missing_docs)]

@@ -1,7 +1,6 @@
-//! A published example, and one case for each kind of item.
+//! An example solved by hand, and one case for each kind of item.
 //!
-//! R's `sdcTable` and `GaussSuppression` are not among Debian's packages: their worked example, the table of Willenborg & de Waal
-//! that Fischetti & Salazar solve, stands here with the bounds of the paper.
+//! R's `sdcTable` and `GaussSuppression` are not among Debian's packages, so that their outputs are not compared.
 
 use tributary_disclosure::{
     Bounds, Certificate, Fact, Item, ItemId, Protection, Rules, System, SystemError, Why, protect,
@@ -16,13 +15,15 @@ fn run(system: &System) -> Protection {
 }
 
 #[test]
-fn investment_by_activity_and_region_of_fischetti_and_salazar() {
-    // Fischetti & Salazar (2001), table 1: rows are activities I to III, columns regions A to C; the cell of II and C is sensitive.
+fn investment_by_activity_and_region_is_hidden_as_by_hand() {
+    // A small table as those with which the literature introduces cell suppression: rows are activities I to III, columns regions A to
+    // C; the cell of II and C is sensitive. By hand: it needs a rectangle, and of the four that hold it the companions weigh
+    // 8 + 17 + 12 = 37, 8 + 20 + 10 = 38, 19 + 32 + 12 = 63 and 19 + 50 + 10 = 79. In the first the cell can fall by 17 and rise by 8.
     let counts = [20, 50, 10, 8, 19, 22, 17, 32, 12];
     let mut system = System::new(counts);
     let mut ids = Vec::new();
     for (cell, &count) in counts.iter().enumerate() {
-        // Their loss is the value hidden.
+        // The loss is the value hidden.
         let item = Item::count(format!("cell {cell}"), [cell]).weight(count);
         let item = if cell == 5 { item.dominated(10) } else { item };
         ids.push(system.add(item).unwrap());
@@ -35,7 +36,6 @@ fn investment_by_activity_and_region_of_fischetti_and_salazar() {
     }
     let protection = run(&system);
     let hidden: Vec<usize> = (0..9).filter(|c| !protection.shows(ids[*c])).collect();
-    // Their optimum, and the bounds that they print for the sensitive cell.
     assert_eq!(hidden, [3, 5, 6, 8]);
     assert_eq!(protection.loss(&system), 22 + 8 + 17 + 12);
     let found = certificate(&protection, ids[5]);
