@@ -114,19 +114,17 @@ fn answer(
         let spec = plan.spec.models.iter().find(|m| m.id == asked.model).unwrap();
         let model = models::find(&spec.kind).unwrap();
         let columns = model.needs(&spec.options).unwrap().into_iter().map(|need| {
-            let column = match need.kind {
+            let variable = plan.study.dictionary.get(&need.name).unwrap();
+            let column = match variable.column_kind().unwrap() {
                 ColumnKind::Real => Column::Real(vec![1.0; ROWS]),
                 ColumnKind::Day => {
                     Column::Day((0..ROWS as i32).map(|i| Some(100 + 37 * i)).collect())
                 }
                 ColumnKind::Flag => Column::Flag((0..ROWS).map(|i| Some(i % 3 == 0)).collect()),
-                ColumnKind::Category => {
-                    let levels = plan.study.dictionary.get(&need.name).unwrap().levels.clone();
-                    Column::Category {
-                        codes: (0..ROWS as u32).map(|i| Some(i % 23)).collect(),
-                        levels,
-                    }
-                }
+                ColumnKind::Category => Column::Category {
+                    codes: (0..ROWS as u32).map(|i| Some(i % 23)).collect(),
+                    levels: variable.levels.clone(),
+                },
             };
             (need.name, column)
         });

@@ -12,7 +12,7 @@ use crate::{
     model::Exchanges,
     models::{self, MODELS},
     plan::Plan,
-    spec::{AnalysisSpec, Study},
+    spec::{AnalysisSpec, DataKind, Study},
 };
 
 /// Files that people write.
@@ -33,6 +33,11 @@ pub(super) enum SchemaFile {
 pub(super) fn check(spec: &Path) -> anyhow::Result<Ending> {
     let plan = read::plan(spec)?;
     say!("{}: {} models, specification {}", spec.display(), plan.spec.models.len(), plan.hash);
+    if plan.study.data == DataKind::Public {
+        say!(
+            "the study declares its data public: the grain of the dictionary is not applied to this analysis"
+        );
+    }
     say_exchanges(&plan);
     Ok(Ending::Done)
 }

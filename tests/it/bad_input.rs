@@ -335,7 +335,7 @@ fn conditions_are_held_against_the_dictionary_and_the_allow_list() {
 #[test]
 fn a_population_with_nobody_stops_the_run() {
     let study = Study::new();
-    study.edit("wilms.toml", "ages = { to = 19 }", "ages = { from = 90 }");
+    study.edit("wilms.toml", "ages = { to = 19 }", "ages = { from = 20 }");
     study.fails(&["no record at any site meets the conditions of the population"]);
 }
 
@@ -516,7 +516,7 @@ fn an_unknown_field_of_any_table_is_named_with_the_nearest_known_one() {
     // The rest of an analysis.
     let cox = find("cox").unwrap().card().example;
     let whole = format!(
-        "{HEAD}window = {{ date = \"incidence_date\", from = \"1980-01-01\", to = \"1990-01-01\" }}\n\
+        "{HEAD}window = {{ date = \"incidence_date\", from = \"1980-01-01\", to = \"1989-12-31\" }}\n\
          [population]\nages = {{ from = 1, to = 9 }}\n[pooling]\nconfidence_level = 0.9\n[[model]]\n{cox}\
          [report]\nanswer = {{ model = \"cox\", term = \"stage=3\" }}\n\
          [[report.comparison]]\ntitle = \"T\"\nestimates = [{{ model = \"cox\", term = \"stage=3\", label = \"L\" }}]\n"

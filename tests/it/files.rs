@@ -18,6 +18,7 @@ id = "small"
 title = "Small"
 source = "invented"
 sites = ["S1"]
+data = "public"
 [policy]
 min_cell = 0
 complementary = false

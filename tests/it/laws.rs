@@ -174,11 +174,11 @@ fn a_site_without_anybody_answers_with_zeros() {
     let plan = examples(&open());
     let nobody = AnalysisSpec::parse(
         "nobody.toml",
-        "id = \"n\"\ntitle = \"n\"\nquestion = \"?\"\nstudy = \"wilms\"\nmodel = []\n[population]\nwhere = \"age_years > 100\"\n",
+        "id = \"n\"\ntitle = \"n\"\nquestion = \"?\"\nstudy = \"wilms\"\nmodel = []\n[population]\nwhere = \"age_years >= 20\"\n",
         &plan.study,
     )
     .unwrap();
-    let conditions = nobody.population.conditions(&plan.study.dictionary).unwrap();
+    let conditions = nobody.population.conditions(&plan.study).unwrap();
     let found = |kind: &str| tributary::models::find(kind).unwrap();
     let needs: Vec<ColumnNeed> =
         plan.spec.models.iter().flat_map(|m| found(&m.kind).needs(&m.options).unwrap()).collect();

@@ -25,7 +25,7 @@ pub const HEAD: &str = "id = \"a\"\ntitle = \"A\"\nquestion = \"Q?\"\nstudy = \"
 
 /// What the examples of the cards leave out, so that every number of a model's options has a place.
 const MORE: &[(&str, &str)] = &[
-    ("characteristics", "classes.age_years = { from = 0, to = 20, width = 1 }"),
+    ("characteristics", "classes.age_years = { from = 5, to = 14, width = 5 }"),
     (
         "survival_lexis",
         "approaches = [{ name = \"period\", diagnosed = [1980, 1999], followed = [1985, 1999], early_years = 1, early_followed = [1986, 1999] }]",
@@ -39,7 +39,7 @@ const MORE: &[(&str, &str)] = &[
     ("joinpoint", "averages = [[2000, 2009]]\ninterval = \"empirical_quantile\"\ndraws = 100"),
     (
         "cox",
-        "splines.age_years = [1, 4, 8]\nproportional_hazards = \"none\"\ntime_bands_years = [1]\ntime_varying = [\"stage\"]",
+        "splines.age_years = [1, 5, 10]\nproportional_hazards = \"none\"\ntime_bands_years = [1]\ntime_varying = [\"stage\"]",
     ),
     ("prevalence", "population_years = [2008, 2009]"),
     ("net_survival", "age_from = [0, 5]\nage_weights = [1, 1]"),
@@ -49,7 +49,7 @@ const MORE: &[(&str, &str)] = &[
     ("royston_parmar", "time_varying = [\"x_hist_central\"]"),
     (
         "poisson",
-        "covariates = [\"x_hist_central\", \"age_years\"]\nsplines.age_years = [1, 4, 8]\nmax_evaluations = 60",
+        "covariates = [\"x_hist_central\", \"age_years\"]\nsplines.age_years = [1, 5, 10]\nmax_evaluations = 60",
     ),
 ];
 
@@ -155,7 +155,7 @@ pub fn places(table: &mut Value, path: &[String], at: &str) -> Vec<String> {
     if name == "*" {
         if table.is_null() {
             *table = if at.ends_with("splines") {
-                serde_json::json!({ "age_years": [1, 4, 8] })
+                serde_json::json!({ "age_years": [1, 5, 10] })
             } else {
                 serde_json::json!([1])
             };

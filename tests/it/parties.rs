@@ -49,7 +49,7 @@ pub struct Parties {
 fn study(sites: usize, min_sites: usize) -> String {
     let codes: Vec<String> = (0..sites).map(|k| format!("\"S{k}\"")).collect();
     format!(
-        "id = \"powers\"\ntitle = \"Powers\"\nsource = \"made\"\nsites = [{}]\n[policy]\nmin_sites = {min_sites}\nmin_persons = 0\nmin_events = 0\nmin_cell = 0\nzero_is_safe = true\ncomplementary = false\nmax_parameters_per_event = 100.0\n\
+        "id = \"powers\"\ntitle = \"Powers\"\nsource = \"made\"\nsites = [{}]\ndata = \"public\"\n[policy]\nmin_sites = {min_sites}\nmin_persons = 0\nmin_events = 0\nmin_cell = 0\nzero_is_safe = true\ncomplementary = false\nmax_parameters_per_event = 100.0\n\
          [dictionary.patient]\ntype = \"text\"\nlabel = \"Patient\"\nidentifier = true\n\
          [dictionary.time]\ntype = \"days\"\nlabel = \"Time\"\nunit = \"days\"\nrange = [0, 9000]\nrequired = true\n\
          [dictionary.event]\ntype = \"flag\"\nlabel = \"Event\"\nrequired = true\n\

@@ -170,7 +170,7 @@ impl Frame {
 }
 
 fn study(dictionary: &str) -> Study {
-    let head = "id = \"test\"\ntitle = \"Test\"\nsource = \"-\"\nsites = []\n[policy]\nmin_sites = 1\nmin_persons = 0\nmin_events = 0\nmin_cell = 0\nmax_parameters_per_event = 100.0\nmax_rounds = 200\n";
+    let head = "id = \"test\"\ntitle = \"Test\"\nsource = \"-\"\nsites = []\ndata = \"public\"\n[policy]\nmin_sites = 1\nmin_persons = 0\nmin_events = 0\nmin_cell = 0\nmax_parameters_per_event = 100.0\nmax_rounds = 200\n";
     Study::parse("study.toml", &format!("{head}{dictionary}")).unwrap_or_else(|e| panic!("{e}"))
 }
 

@@ -181,13 +181,13 @@ fn a_mistake_in_a_table_that_models_share_is_told_once_and_in_that_table() {
         ("incidence", "age_end", json!(1)),
         ("incidence", "years", json!([2009, 2000])),
         ("population", "where", json!("stagee = '1'")),
-        ("population", "ages", json!({ "from": 5, "to": 2 })),
+        ("population", "ages", json!({ "from": 5, "to": 4 })),
         ("population", "agess", json!({ "to": 2 })),
     ];
     // What some models cannot use is shown in the table as well, and never at the head of a model.
     let limits = [
         ("followup", "entry", json!("followup_days")),
-        ("followup", "window", window("1980-01-01", "1990-01-01")),
+        ("followup", "window", window("1980-01-01", "1989-12-31")),
         ("incidence", "ages", json!([0])),
         ("incidence", "years", json!([2000, 2000])),
         ("incidence", "year", json!("age_months")),

@@ -34,7 +34,7 @@ impl Folder {
     pub fn new(dictionary: &str, columns: &[&str], analysis: &str, cases: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let study = format!(
-            "id = \"t\"\ntitle = \"T\"\nsource = \"Invented.\"\nsites = [\"S1\"]\n{POLICY}{dictionary}"
+            "id = \"t\"\ntitle = \"T\"\nsource = \"Invented.\"\nsites = [\"S1\"]\ndata = \"public\"\n{POLICY}{dictionary}"
         );
         let this = Self { folder };
         fs::create_dir_all(this.path("sites/S1")).unwrap();

@@ -46,6 +46,7 @@ fn the_model_of_the_tutorial_pools_to_events_over_person_years() {
     assert_eq!(followup.zero, ZeroRule::HalfDay);
     let context = Context {
         dictionary: &frame.study.dictionary,
+        data: frame.study.data,
         followup: Some(&followup),
         incidence: None,
         confidence_level: ConfidenceLevel::default(),

@@ -9,6 +9,6 @@ for (s in list(c(1993, 2002), c(2003, 2012))) { i <- y >= s[1] & y <= s[2]; D <-
   add(nm, "all", "cases", sum(D)); add(nm, "all", "crude", 1e5 * sum(D) / sum(Y)); a <- ageadjust.direct(D, Y, stdpop = segi); for (x in c("adj.rate", "lci", "uci")) add(nm, "world", x, 1e5 * a[[x]]); add(nm, "0-74", "cumulative", 100 * sum(5 * D[1:15] / Y[1:15])) }
 z <- expand.grid(b = 1:18, y = 1993:2012); z$D <- mapply(function(b, t) sum(band(age) == b & y == t), z$b, z$y); z$Y <- mapply(function(b, t) sum(p$meanpop[band(p$agegroup) == b & p$year == t]), z$b, z$y); z <- z[z$b %in% z$b[z$D > 0], ]
 g <- glm(D ~ 0 + factor(b) + y + offset(log(Y)), poisson, z, control = glm.control(epsilon = 1e-14, maxit = 100)); add("trend", "poisson", "percent", 100 * expm1(coef(g)["y"]))
-index <- as.Date("2012-12-31"); alive <- !(d$status > 0 & as.Date(d$ex_date) < index) & dx < index
-for (n in c(5, 10, 20)) { first <- seq(index, by = paste0("-", n, " years"), length.out = 2)[2]; k <- sum(alive & dx >= first); add("prevalence", n, "n", k); add("prevalence", n, "rate", 1e5 * k / sum(p$meanpop[p$year == 2012])) }
+index <- as.Date("2012-01-01"); alive <- !(d$status > 0 & as.Date(d$ex_date) < index) & dx < index
+for (n in c(5, 10, 20)) { first <- seq(index, by = paste0("-", n, " years"), length.out = 2)[2]; k <- sum(alive & dx >= first); add("prevalence", n, "n", k); add("prevalence", n, "rate", 1e5 * k / (sum(p$meanpop[p$year %in% 2011:2012]) / 2)) }
 write.csv(do.call(rbind, R), "finland_reference.csv", row.names = FALSE, quote = FALSE)

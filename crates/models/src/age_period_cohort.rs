@@ -124,7 +124,7 @@ static CARD: ModelCard = ModelCard {
     exchanges: Exchanges::One,
     sources: "Holford 1983; Clayton & Schifflers 1987; Carstensen 2007; Rosenberg & Anderson 2011",
     example: "id = \"apc\"\nkind = \"age_period_cohort\"\nknots = [3, 3, 3]\n\
-              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 2, 3, 4, 5, 6, 7], age_end = 8, years = [2000, 2009] }\n",
+              incidence = { age = \"age_months\", year = \"incidence_date\", ages = [0, 1, 5, 10], age_end = 15, years = [2000, 2009] }\n",
 };
 
 impl Options {

@@ -7,14 +7,15 @@
 //! done*: minimum and maximum, which are single persons. *Sources*: SAMPL guidelines (Lang & Altman 2015); Hyndman & Fan
 //! (1996), type 2.
 
+mod classes;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnNeed, Places, SiteData},
     estimate::{Estimate, Exactness, Number, Status, Table},
-    limits,
     model::{Context, Exchanges, ModelCard, OneRound, Statistic},
     rows,
     spec::{Fault, VariableKind},
@@ -22,39 +23,11 @@ use tributary_core::{
 };
 use tributary_stats::{histogram, sum::neumaier};
 
+use classes::Classes;
+
 /// The model.
 #[derive(Debug)]
 pub struct Characteristics;
-
-/// Classes of a quantity.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Classes {
-    /// Lower edge of the first class.
-    #[schemars(with = "limits::Quantity")]
-    from: f64,
-    /// Largest value.
-    #[schemars(with = "limits::Quantity")]
-    to: f64,
-    /// Width; 1 keeps whole numbers apart, and then quantiles are exact.
-    #[schemars(with = "limits::Units")]
-    width: f64,
-}
-
-impl Classes {
-    fn discrete(&self) -> bool {
-        (self.width - 1.0).abs() < 1e-12
-    }
-
-    fn count(&self) -> usize {
-        // One more class so that `to` itself has one.
-        ((self.to - self.from) / self.width).floor() as usize + 1
-    }
-
-    fn middle(&self) -> f64 {
-        f64::midpoint(self.from, self.to)
-    }
-}
 
 /// Options of `characteristics`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -65,7 +38,7 @@ pub struct Options {
     /// Columns of the table: a variable, or `site` for one column per site.
     #[serde(default)]
     by: Option<String>,
-    /// Classes of quantities; from the dictionary (`range`, `class_width`) where absent.
+    /// Classes of quantities; from the dictionary where absent (`range` and `class_width`, else its grain).
     #[serde(default)]
     classes: BTreeMap<String, Classes>,
 }
@@ -98,8 +71,6 @@ enum Distribution {
     },
 }
 
-/// Most classes of a quantity.
-const MOST_CLASSES: usize = 100_000;
 /// Level of those whose level is not known.
 pub const NOT_KNOWN: &str = "not known";
 /// Stands for all persons of a group in the place of a variable.
@@ -229,12 +200,12 @@ impl OneRound for Characteristics {
             let Some(variable) = context.dictionary.get(name) else { continue };
             if matches!(variable.kind, Integer | Real | Days) && !options.classes.contains_key(name)
             {
-                match (variable.range, variable.class_width) {
-                    (Some([from, to]), Some(width)) => {
-                        options.classes.insert(name.clone(), Classes { from, to, width });
+                match Classes::of(variable) {
+                    Some(classes) => {
+                        options.classes.insert(name.clone(), classes);
                     }
-                    _ => {
-                        let hint = format!("classes.{name} = {{ from = 0, to = 20, width = 1 }}");
+                    None => {
+                        let hint = format!("classes.{name} = {{ cuts = [0, 5, 10, 15, 20] }}");
                         let message =
                             format!("`{name}` is a quantity: its distribution needs classes");
                         faults.push(Fault::new(&path, message).hint(hint));
@@ -242,21 +213,8 @@ impl OneRound for Characteristics {
                 }
             }
         }
-        for (name, classes) in &options.classes {
-            let wrong = if classes.to <= classes.from {
-                Some(("to", format!("no class lies between {} and {}", classes.from, classes.to)))
-            } else if classes.count() > MOST_CLASSES {
-                Some((
-                    "width",
-                    format!("{} classes, at most {MOST_CLASSES} are sent", classes.count()),
-                ))
-            } else {
-                None
-            };
-            if let Some((field, message)) = wrong {
-                faults.push(Fault::new(format!("/classes/{name}/{field}"), message));
-            }
-        }
+        let named = options.classes.iter();
+        faults.extend(named.filter_map(|(name, c)| c.fault(&format!("/classes/{name}"))));
         if let Some(by) = options.by.as_ref().filter(|by| *by != "site") {
             faults.extend(context.check_levels("/by", by));
         }
@@ -264,17 +222,15 @@ impl OneRound for Characteristics {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
+        let need = |name: &String| match options.classes.get(name) {
+            Some(classes) => {
+                let edges = Places::Values(classes.edges());
+                ColumnNeed::parted(name, edges, format!("/classes/{name}"))
+            }
+            None => ColumnNeed::levels(name),
+        };
         let by = options.by.iter().filter(|by| *by != "site");
-        options
-            .variables
-            .iter()
-            .chain(by)
-            .map(|name| {
-                let quantity = options.classes.contains_key(name);
-                let kind = if quantity { ColumnKind::Real } else { ColumnKind::Category };
-                ColumnNeed { name: name.clone(), kind }
-            })
-            .collect()
+        options.variables.iter().map(need).chain(by.map(ColumnNeed::levels)).collect()
     }
 
     fn visibility(&self, options: &Options) -> Visibility {
@@ -304,11 +260,8 @@ impl OneRound for Characteristics {
                 let mut terms = vec![[const { Vec::new() }; 2]; groups.len()];
                 for (row, x) in cohort.numbers(name)?.into_iter().enumerate() {
                     // The dictionary's range was held against every record; a value outside the classes is not counted.
-                    let class = ((x - classes.from) / classes.width).floor();
-                    if x.is_nan() || class < 0.0 || class >= n as f64 {
-                        continue;
-                    }
-                    counts[group[row] * n + class as usize] += 1.0;
+                    let Some(class) = classes.class_of(x) else { continue };
+                    counts[group[row] * n + class] += 1.0;
                     let centred = x - classes.middle();
                     terms[group[row]][0].push(centred);
                     terms[group[row]][1].push(centred * centred);
@@ -429,7 +382,7 @@ fn of_quantity(
     let counts: Option<Vec<f64>> = counts.iter().copied().collect();
     let quantile = |p: f64| {
         let counts = counts.as_deref()?;
-        histogram::quantile(counts, classes.from, classes.width, classes.discrete(), p)
+        histogram::quantile(counts, |class| classes.edge(class), classes.discrete(), p)
     };
     let status = match (&known, &counts) {
         (Some(_), Some(_)) if n == Some(0.0) => Status::NotIdentified,

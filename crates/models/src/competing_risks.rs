@@ -311,8 +311,8 @@ impl OneRound for CompetingRisks {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        let by = options.by.iter();
-        needs.extend(by.map(ColumnNeed::levels));
+        needs.extend(ColumnNeed::each(&options.followup.event, &options.causes, "/causes"));
+        needs.extend(options.by.iter().map(ColumnNeed::levels));
         needs
     }
 

@@ -178,8 +178,6 @@ impl Model for Cox {
         needs.extend(needs_of(&options.design[..options.base_terms()]));
         needs.extend(options.offset.iter().chain(&options.weights).map(ColumnNeed::number));
         needs.extend(options.strata.iter().map(ColumnNeed::levels));
-        needs.sort();
-        needs.dedup();
         needs
     }
 

@@ -218,8 +218,6 @@ impl Model for ExcessHazard {
         let mut needs = options.followup.needs();
         needs.extend(needs_of(&options.design));
         needs.extend(options.background.needs());
-        needs.sort();
-        needs.dedup();
         needs
     }
 

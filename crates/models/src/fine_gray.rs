@@ -194,6 +194,9 @@ impl Model for FineGray {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
+        let (event, cause) = (&options.followup.event, std::slice::from_ref(&options.cause));
+        needs.push(ColumnNeed::chosen(event, cause, "/cause"));
+        needs.push(ColumnNeed::chosen(event, &options.competing, "/competing"));
         needs.extend(needs_of(&options.design));
         needs
     }

@@ -159,8 +159,10 @@ impl Model for MeanCumulativeCount {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        let person = options.person.iter();
-        needs.extend(person.map(ColumnNeed::number));
+        let event = &options.followup.event;
+        needs.push(ColumnNeed::chosen(event, &options.recurrent, "/recurrent"));
+        needs.push(ColumnNeed::chosen(event, &options.terminal, "/terminal"));
+        needs.extend(options.person.iter().map(ColumnNeed::number));
         needs
     }
 

@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
@@ -145,9 +145,13 @@ impl OneRound for MultiState {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        needs.extend(options.state.iter().map(|name| need(name, ColumnKind::Category)));
-        needs.extend(options.person.iter().map(|name| need(name, ColumnKind::Real)));
+        needs.extend(ColumnNeed::each(
+            &options.followup.event,
+            &options.followup.event_is,
+            "/states",
+        ));
+        needs.extend(options.state.iter().map(ColumnNeed::levels));
+        needs.extend(options.person.iter().map(ColumnNeed::number));
         needs
     }
 

@@ -12,7 +12,7 @@ mod result;
 
 pub use self::options::Options;
 use tributary_core::{
-    cohort::{CohortError, ColumnNeed, SiteData, epoch_day},
+    cohort::{CohortError, ColumnNeed, Places, SiteData, epoch_day},
     estimate::Estimate,
     model::{Context, EventCounts, Exchanges, ModelCard, OneRound, Sums},
     spec::Fault,
@@ -129,10 +129,14 @@ impl OneRound for NetSurvival {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
-        let by = options.by.iter();
-        needs.extend(by.map(ColumnNeed::levels));
-        needs.sort();
-        needs.dedup();
+        needs.extend(options.by.iter().map(ColumnNeed::levels));
+        let age = &options.background.age;
+        let at = if options.standard.is_some() { "/standard" } else { "/age_from" };
+        needs.push(ColumnNeed::parted(age, Places::Ages(options.bands.clone()), at));
+        let closing = options.closing_date.as_deref().and_then(epoch_day);
+        // Followed to the end of that day.
+        let closing = Places::Days(closing.map(|day| day + 1).into_iter().collect());
+        needs.push(ColumnNeed::parted(&options.background.date, closing, "/closing_date"));
         needs
     }
 

@@ -86,10 +86,8 @@ impl Plan {
             visibility.insert(0, visible);
         }
         spec.models = ready;
-        let conditions = spec
-            .population
-            .conditions(&study.dictionary)
-            .map_err(|faults| source.faults(&faults))?;
+        let conditions =
+            spec.population.conditions(&study).map_err(|faults| source.faults(&faults))?;
         let hash = fingerprint(&(&study, &spec));
         Ok(Self { study, spec, conditions, hash, visibility })
     }
@@ -139,6 +137,7 @@ fn context_of<'a>(
 ) -> Context<'a> {
     Context {
         dictionary: &study.dictionary,
+        data: study.data,
         followup: spec.followup.as_ref(),
         incidence: spec.incidence.as_ref(),
         confidence_level: spec.pooling.confidence_level,

@@ -70,8 +70,6 @@ impl Model for Poisson {
         needs.extend(with_levels.map(|(name, _)| ColumnNeed::levels(name)));
         needs.extend(needs_of(&options.design));
         needs.extend(options.background.iter().flat_map(Background::needs));
-        needs.sort();
-        needs.dedup();
         needs
     }
 

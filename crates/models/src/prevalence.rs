@@ -11,9 +11,7 @@ mod tables;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{
-        CohortError, ColumnKind, ColumnNeed, Followup, Incidence, SiteData, Survival, epoch_day,
-    },
+    cohort::{CohortError, ColumnNeed, Followup, Incidence, Places, SiteData, Survival, epoch_day},
     estimate::{Estimate, Exactness, Notice, Status},
     limits::{self, ConfidenceLevel},
     model::{
@@ -278,8 +276,9 @@ impl Model for Prevalence {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        let by = options.by.as_deref();
-        needs.extend(options.incidence.needs(by, ColumnKind::Day, ColumnKind::Real));
+        needs.extend(options.incidence.needs(options.by.as_deref()));
+        let index = options.days().map(|(index, _)| vec![index]).unwrap_or_default();
+        needs.push(ColumnNeed::parted(&options.incidence.year, Places::Days(index), "/on"));
         needs
     }
 

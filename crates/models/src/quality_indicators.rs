@@ -8,7 +8,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, calendar_years, sex_position},
+    cohort::{CohortError, ColumnNeed, SiteData, calendar_years, sex_position},
     estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Context, Exchanges, ModelCard, OneRound, Sums, sex_levels},
@@ -205,14 +205,19 @@ impl OneRound for QualityIndicators {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let variables = options.indicators.iter().map(|i| &i.variable);
-        let variables = variables.chain(&options.by).chain(&options.sex);
-        let mut needs: Vec<ColumnNeed> = variables.map(|v| need(v, ColumnKind::Category)).collect();
-        needs.extend(options.mortality.iter().map(|m| need(&m.year, ColumnKind::Real)));
-        needs.extend(options.count.iter().map(|c| need(c, ColumnKind::Real)));
-        needs.sort();
-        needs.dedup();
+        let groups = options.by.iter().chain(&options.sex);
+        let mut needs: Vec<ColumnNeed> = groups.map(ColumnNeed::levels).collect();
+        needs.extend(options.indicators.iter().enumerate().map(|(i, indicator)| {
+            let at = format!("/indicators/{i}/levels");
+            ColumnNeed::chosen(&indicator.variable, &indicator.levels, at)
+        }));
+        needs.extend(
+            options
+                .mortality
+                .iter()
+                .map(|m| ColumnNeed::years(&m.year, m.years, "/mortality/years")),
+        );
+        needs.extend(options.count.iter().map(ColumnNeed::number));
         needs
     }
 

@@ -152,10 +152,7 @@ impl OneRound for StandardisedRatio {
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
         needs.extend(options.background.needs());
-        let by = options.by.iter();
-        needs.extend(by.map(ColumnNeed::levels));
-        needs.sort();
-        needs.dedup();
+        needs.extend(options.by.iter().map(ColumnNeed::levels));
         needs
     }
 

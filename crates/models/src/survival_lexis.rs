@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData, epoch_day},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData, epoch_day},
     estimate::{Beginning, Estimate, Exactness, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{Background, Context, Exchanges, ModelCard, OneRound, Sums},
@@ -212,10 +212,8 @@ impl OneRound for SurvivalLexis {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let mut needs = options.followup.needs();
-        needs.push(ColumnNeed { name: options.date.clone(), kind: ColumnKind::Day });
+        needs.push(ColumnNeed::years(&options.date, options.years, "/years"));
         needs.extend(options.background.iter().flat_map(Background::needs));
-        needs.sort();
-        needs.dedup();
         needs
     }
 

@@ -6,7 +6,7 @@ use tributary_core::{
     cohort::Followup,
     estimate::Estimate,
     run::{ModelRun, Outcome, Run},
-    spec::{Dictionary, ReportSpec},
+    spec::{DataKind, Dictionary, ReportSpec},
     summary::{Hidden, Policy, SiteId, Visibility},
 };
 use tributary_models::plan::Plan;
@@ -123,6 +123,9 @@ pub struct Provenance {
     pub engine_version: String,
     /// Day of the run.
     pub date: jiff::civil::Date,
+    /// Whose the data are: questions about public data were not held against the grain of the dictionary.
+    #[serde(default, skip_serializing_if = "DataKind::is_protected")]
+    pub data: DataKind,
     /// The study's disclosure rules.
     pub policy: Policy,
 }
@@ -205,6 +208,7 @@ impl Results {
                 engine: "tributary".into(),
                 engine_version: env!("CARGO_PKG_VERSION").into(),
                 date,
+                data: plan.study.data,
                 policy: plan.study.policy.clone(),
             },
         }
@@ -250,6 +254,7 @@ impl Results {
                 engine: "tributary".into(),
                 engine_version: env!("CARGO_PKG_VERSION").into(),
                 date,
+                data: DataKind::Public,
                 policy: Policy::open(),
             },
         }

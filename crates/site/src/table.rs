@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tributary_core::{
-    cohort::{Cohort, Column, ColumnKind, ColumnNeed, Flow, SiteData, SiteTables},
+    cohort::{Cohort, Column, ColumnNeed, Flow, SiteData, SiteTables},
     spec::{Condition, Dictionary, Scalar, day_number},
 };
 
@@ -141,14 +141,8 @@ impl Registry {
         let cohort = cohort.map_err(|error| SiteError::Cohort { site: site(), error })?;
         let cohort = cohort.of_persons(records.persons.as_ref().map(|p| p.pick(&rows)));
         debug_assert!(
-            needs.iter().all(|need| {
-                cohort.column(&need.name).is_ok_and(|c| {
-                    c.kind() == need.kind
-                        || need.kind == ColumnKind::Real
-                        || need.kind == ColumnKind::Category
-                })
-            }),
-            "models can use variables of the dictionary, each in its own type"
+            needs.iter().all(|need| cohort.column(&need.name).is_ok()),
+            "models use variables of the dictionary"
         );
         let flow = Flow { received: records.received as u64, excluded };
         Ok(SiteData { cohort, flow, tables: self.tables.clone() })

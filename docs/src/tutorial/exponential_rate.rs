@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, Followup, SiteData},
+    cohort::{CohortError, ColumnNeed, Followup, SiteData},
     estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::ConfidenceLevel,
     model::{Context, Exchanges, ModelCard, OneRound, Sums},
@@ -79,8 +79,7 @@ impl OneRound for ExponentialRate {
     }
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
-        let by = options.by.iter().cloned();
-        let by = by.map(|name| ColumnNeed { name, kind: ColumnKind::Category });
+        let by = options.by.iter().map(ColumnNeed::levels);
         options.followup.needs().into_iter().chain(by).collect()
     }
 

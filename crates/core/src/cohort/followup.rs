@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnKind, ColumnNeed};
+use super::{ColumnNeed, Places};
 use crate::limits::YearLength;
 
 /// What becomes of a follow-up of 0 days.
@@ -95,11 +95,21 @@ impl Followup {
 
     /// Columns that follow-up needs.
     pub fn needs(&self) -> Vec<ColumnNeed> {
-        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let event = if self.event_is.is_empty() { ColumnKind::Flag } else { ColumnKind::Category };
-        let mut needs = vec![need(&self.time, ColumnKind::Day), need(&self.event, event)];
-        needs.extend(self.entry.iter().map(|entry| need(entry, ColumnKind::Day)));
-        needs.extend(self.window.iter().map(|window| need(&window.date, ColumnKind::Day)));
+        let event = if self.event_is.is_empty() {
+            ColumnNeed::levels(&self.event)
+        } else {
+            ColumnNeed::chosen(&self.event, &self.event_is, "/followup/event_is")
+        };
+        let mut needs = vec![ColumnNeed::number(&self.time), event];
+        needs.extend(self.entry.iter().map(ColumnNeed::number));
+        if let Some(window) = &self.window {
+            let [from, end] = window.days().unwrap_or_default();
+            let parted = |day, field| {
+                let at = format!("/followup/window/{field}");
+                ColumnNeed::parted(&window.date, Places::Days(vec![day]), at)
+            };
+            needs.extend([parted(from, "from"), parted(end, "to")]);
+        }
         needs
     }
 }

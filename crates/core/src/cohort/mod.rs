@@ -1,12 +1,14 @@
 //! Rows of one site as plain columns, ready for a model. Neither serialisable nor clonable: rows do not travel.
 
 mod followup;
+mod need;
 mod persons;
 mod population;
 
 use std::{collections::BTreeMap, sync::Arc};
 
 pub use followup::{Followup, Survival, Window, ZeroRule, epoch_day};
+pub use need::{ColumnNeed, Places, Used};
 pub use persons::Persons;
 pub use population::{
     CountedRecord, Covered, DeathCell, Incidence, IncidenceCounts, PersonYears, PopulationCell,
@@ -87,27 +89,6 @@ pub enum ColumnKind {
     Flag,
     /// A level.
     Category,
-}
-
-/// A column that a model asks of each site.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ColumnNeed {
-    /// Variable of the dictionary.
-    pub name: String,
-    /// What it must hold.
-    pub kind: ColumnKind,
-}
-
-impl ColumnNeed {
-    /// A variable with levels.
-    pub fn levels(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: ColumnKind::Category }
-    }
-
-    /// A number.
-    pub fn number(name: impl Into<String>) -> Self {
-        Self { name: name.into(), kind: ColumnKind::Real }
-    }
 }
 
 /// A cohort that a model cannot use.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CohortError, ColumnKind, ColumnNeed, SiteData};
+use super::{CohortError, ColumnNeed, Places, SiteData};
 use crate::limits;
 
 /// Person-years of one sex, year and range of ages.
@@ -216,14 +216,17 @@ impl Incidence {
     }
 
     /// Columns that are needed; `by` splits the cases.
-    pub fn needs(&self, by: Option<&str>, year: ColumnKind, age: ColumnKind) -> Vec<ColumnNeed> {
-        let need = |name: &str, kind| ColumnNeed { name: name.to_owned(), kind };
-        let mut needs = vec![need(&self.age, age), need(&self.year, year)];
-        needs.extend(self.sex.iter().map(|sex| need(sex, ColumnKind::Category)));
-        needs.extend(self.count.iter().map(|count| need(count, ColumnKind::Real)));
-        needs.extend(by.map(|by| need(by, ColumnKind::Category)));
-        needs.sort();
-        needs.dedup();
+    pub fn needs(&self, by: Option<&str>) -> Vec<ColumnNeed> {
+        let ages = |ages: Vec<u32>| Places::Ages(ages.into_iter().map(f64::from).collect());
+        let mut needs = vec![
+            ColumnNeed::parted(&self.age, ages(self.ages.clone()), "/incidence/ages"),
+            ColumnNeed::years(&self.year, self.years, "/incidence/years"),
+        ];
+        let end = self.age_end.map(|end| ages(vec![end]));
+        needs.extend(end.map(|end| ColumnNeed::parted(&self.age, end, "/incidence/age_end")));
+        needs.extend(self.sex.iter().map(ColumnNeed::levels));
+        needs.extend(self.count.iter().map(ColumnNeed::number));
+        needs.extend(by.map(ColumnNeed::levels));
         needs
     }
 

@@ -8,7 +8,7 @@ use tributary_stats::spline::harrell;
 
 use super::Context;
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData},
+    cohort::{CohortError, ColumnNeed, Places, SiteData},
     spec::{Fault, VariableKind, suggestion},
 };
 
@@ -118,11 +118,18 @@ impl DesignTerm {
     }
 
     fn needs(&self, found: &mut Vec<ColumnNeed>) {
-        if self.product.is_empty() {
-            let kind = if self.level.is_some() { ColumnKind::Category } else { ColumnKind::Real };
-            found.push(ColumnNeed { name: self.variable.clone(), kind });
+        let name = &self.variable;
+        match (&self.level, &self.spline) {
+            _ if !self.product.is_empty() => {
+                self.product.iter().for_each(|factor| factor.needs(found));
+            }
+            (Some(_), _) => found.push(ColumnNeed::levels(name)),
+            (None, None) => found.push(ColumnNeed::number(name)),
+            (None, Some(spline)) => {
+                let knots = Places::Values(spline.knots.clone());
+                found.push(ColumnNeed::parted(name, knots, format!("/splines/{name}")));
+            }
         }
-        self.product.iter().for_each(|factor| factor.needs(found));
     }
 
     /// Value of the column for a patient with these values: numbers for quantities, levels for the rest.
@@ -147,7 +154,6 @@ impl DesignTerm {
 pub fn needs_of(terms: &[DesignTerm]) -> Vec<ColumnNeed> {
     let mut needs = Vec::new();
     terms.iter().for_each(|term| term.needs(&mut needs));
-    needs.sort();
     needs.dedup();
     needs
 }

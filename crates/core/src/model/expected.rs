@@ -6,7 +6,7 @@ use tributary_stats::life_table::{AGE_YEAR, BOTH, Person};
 
 use super::Context;
 use crate::{
-    cohort::{CohortError, ColumnKind, ColumnNeed, SiteData, Survival, sex_position},
+    cohort::{CohortError, ColumnNeed, SiteData, Survival, sex_position},
     spec::{Fault, VariableKind},
 };
 
@@ -58,10 +58,8 @@ impl Background {
 
     /// Columns it needs.
     pub fn needs(&self) -> Vec<ColumnNeed> {
-        let need = |name: &String, kind| ColumnNeed { name: name.clone(), kind };
-        let age = if self.age_unit == 1.0 { ColumnKind::Day } else { ColumnKind::Real };
-        let mut needs = vec![need(&self.age, age), need(&self.date, ColumnKind::Day)];
-        needs.extend(self.sex.iter().map(|sex| need(sex, ColumnKind::Category)));
+        let mut needs = vec![ColumnNeed::number(&self.age), ColumnNeed::number(&self.date)];
+        needs.extend(self.sex.iter().map(ColumnNeed::levels));
         needs
     }
 

@@ -42,7 +42,8 @@ use crate::{
     estimate::Estimate,
     limits::{ConfidenceLevel, YearLength},
     spec::{
-        Dictionary, Fault, MODEL_FIELDS, ModelSpec, VariableKind, followup_faults, schema_faults,
+        DataKind, Dictionary, Fault, MODEL_FIELDS, ModelSpec, VariableKind, followup_faults,
+        grain_faults, schema_faults,
     },
     summary::{Draft, LayoutError, Summary, Visibility},
 };
@@ -114,6 +115,8 @@ impl Exchanges {
 pub struct Context<'a> {
     /// The study's dictionary.
     pub dictionary: &'a Dictionary,
+    /// Whose the study's data are.
+    pub data: DataKind,
     /// The analysis's follow-up.
     pub followup: Option<&'a Followup>,
     /// The analysis's cells of incidence.
@@ -366,7 +369,11 @@ impl<M: Model> AnyModel for M {
         let schema = schemars::schema_for!(M::Options).to_value();
         let given = shared::fill(&mut options, &schema, context)?;
         let mut typed: M::Options = read(&options).map_err(whole)?;
-        let faults = Model::prepare(self, &mut typed, &Context { given: &given, ..*context });
+        let mut faults = Model::prepare(self, &mut typed, &Context { given: &given, ..*context });
+        if faults.is_empty() && context.data.is_protected() {
+            let needs = Model::needs(self, &typed);
+            faults.extend(grain_faults(&needs, &options, &given, context.dictionary));
+        }
         if faults.is_empty() { write(&typed).map_err(whole) } else { Err(faults) }
     }
 

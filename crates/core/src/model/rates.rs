@@ -4,9 +4,7 @@ use tributary_stats::{rate::WeightedRate, rate_ratio::Rate};
 
 use super::{Context, Sums};
 use crate::{
-    cohort::{
-        CohortError, ColumnKind, ColumnNeed, Incidence, IncidenceCounts, SiteData, sex_position,
-    },
+    cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData, sex_position},
     estimate::{Estimate, Notice, Status},
     spec::{Fault, VariableKind},
     summary::{Axis, LayoutError},
@@ -119,8 +117,7 @@ pub fn sex_levels(
 
 /// Columns that cells need.
 pub fn incidence_needs(cells: &Incidence, by: Option<&str>) -> Vec<ColumnNeed> {
-    // Kinds are those of the dictionary; the site hands over whatever kind a variable has.
-    cells.needs(by, ColumnKind::Real, ColumnKind::Real)
+    cells.needs(by)
 }
 
 /// Faults of periods: spans of years inside the cells' own.

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::{
     condition::Condition,
     dictionary::{Dictionary, VariableKind},
+    grain::condition_problems,
     shape::unknown_field,
     source::{Fault, Faults, Source, nearest, suggestion},
     study::Study,
@@ -50,16 +51,18 @@ pub struct Population {
 
 impl Population {
     /// All conditions a record must meet, in the order in which exclusions are counted.
-    pub fn conditions(&self, dictionary: &Dictionary) -> Result<Vec<Condition>, Vec<Fault>> {
+    pub fn conditions(&self, study: &Study) -> Result<Vec<Condition>, Vec<Fault>> {
+        let dictionary = &study.dictionary;
         let mut texts: Vec<(&str, String)> = Vec::new();
         if let Some(Range { from, to }) = &self.ages {
-            texts.extend(from.map(|from| ("ages", format!("age_years >= {from}"))));
-            texts.extend(to.map(|to| ("ages", format!("age_years <= {to}"))));
+            texts.extend(from.map(|from| ("ages/from", format!("age_years >= {from}"))));
+            texts.extend(to.map(|to| ("ages/to", format!("age_years <= {to}"))));
         }
         if let Some(Range { from, to }) = &self.years {
-            texts
-                .extend(from.map(|from| ("years", format!("incidence_date >= '{from:04}-01-01'"))));
-            texts.extend(to.map(|to| ("years", format!("incidence_date <= '{to:04}-12-31'"))));
+            let first = |from: i32| format!("incidence_date >= '{from:04}-01-01'");
+            let last = |to: i32| format!("incidence_date <= '{to:04}-12-31'");
+            texts.extend(from.map(|from| ("years/from", first(from))));
+            texts.extend(to.map(|to| ("years/to", last(to))));
         }
         if !self.sex.is_empty() {
             let codes: Vec<String> =
@@ -79,12 +82,18 @@ impl Population {
         );
         let mut faults: Vec<Fault> = reversed.collect();
         for (field, text) in texts {
-            match Condition::parse(&text, dictionary) {
-                Ok(parsed) => conditions.extend(parsed),
-                Err(problems) => faults.extend(problems.into_iter().map(|(message, hint)| {
-                    Fault::new(format!("/population/{field}"), message).hint(hint)
-                })),
-            }
+            let parsed = Condition::parse(&text, dictionary);
+            let problems = match &parsed {
+                Err(problems) => problems.clone(),
+                Ok(parsed) if study.data.is_protected() => {
+                    parsed.iter().flat_map(|one| condition_problems(one, dictionary)).collect()
+                }
+                Ok(_) => Vec::new(),
+            };
+            conditions.extend(parsed.unwrap_or_default());
+            faults.extend(problems.into_iter().map(|(message, hint)| {
+                Fault::new(format!("/population/{field}"), message).hint(hint)
+            }));
         }
         if faults.is_empty() { Ok(conditions) } else { Err(faults) }
     }
@@ -244,7 +253,7 @@ impl AnalysisSpec {
                 Fault::new("/study", message).hint(format!("write study = \"{}\"", study.id)),
             );
         }
-        faults.extend(file.population.conditions(&study.dictionary).err().unwrap_or_default());
+        faults.extend(file.population.conditions(study).err().unwrap_or_default());
         if let Some(followup) = &file.followup {
             faults.extend(followup_faults(followup, &study.dictionary, "/followup"));
         }

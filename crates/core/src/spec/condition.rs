@@ -39,13 +39,49 @@ enum Test {
     Or(Box<Self>, Box<Self>),
 }
 
+/// A comparison of a variable with literals.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Operator {
+pub(super) enum Operator {
     Equal,
     Less,
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+}
+
+/// A part of a condition that looks at one variable.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Leaf<'a> {
+    /// Comparison with a literal.
+    Compare { column: &'a str, operator: Operator, literal: &'a Scalar },
+    /// One of several literals.
+    In { column: &'a str, literals: &'a [Scalar] },
+    /// Those of whom it is not known. That it is known is no part to look at: who is selected by it is selected together with all
+    /// others of whom it is known.
+    Missing { column: &'a str },
+}
+
+impl<'a> Leaf<'a> {
+    /// The variable.
+    pub(super) fn column(&self) -> &'a str {
+        match self {
+            Self::Compare { column, .. } | Self::In { column, .. } | Self::Missing { column } => {
+                column
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        })
+    }
 }
 
 /// What is wrong with a condition, and what to do.
@@ -89,6 +125,13 @@ impl Condition {
         names
     }
 
+    /// The parts that look at one variable each.
+    pub(super) fn leaves(&self) -> Vec<Leaf<'_>> {
+        let mut leaves = Vec::new();
+        self.test.leaves(false, &mut leaves);
+        leaves
+    }
+
     /// Whether a record meets the condition; like SQL's WHERE, "not known" does not.
     pub fn holds(&self, value: &dyn Fn(&str) -> Scalar) -> bool {
         self.test.evaluate(value) == Some(true)
@@ -105,6 +148,22 @@ impl Test {
             Self::And(a, b) | Self::Or(a, b) => {
                 a.variables(names);
                 b.variables(names);
+            }
+        }
+    }
+
+    fn leaves<'a>(&'a self, is_negated: bool, leaves: &mut Vec<Leaf<'a>>) {
+        match self {
+            Self::Compare { column, operator, literal } => {
+                leaves.push(Leaf::Compare { column, operator: *operator, literal });
+            }
+            Self::In { column, literals } => leaves.push(Leaf::In { column, literals }),
+            Self::IsNull(_) if is_negated => {}
+            Self::IsNull(column) => leaves.push(Leaf::Missing { column }),
+            Self::Not(inner) => inner.leaves(!is_negated, leaves),
+            Self::And(a, b) | Self::Or(a, b) => {
+                a.leaves(is_negated, leaves);
+                b.leaves(is_negated, leaves);
             }
         }
     }

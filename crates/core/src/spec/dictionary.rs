@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::{Fault, suggestion};
+use super::{
+    grain::Grain,
+    source::{Fault, suggestion},
+    study::DataKind,
+};
 use crate::{cohort::ColumnKind, limits};
 
 /// What a variable holds.
@@ -41,6 +45,11 @@ pub enum Derivation {
 }
 
 impl Derivation {
+    /// Whether it is completed years.
+    pub(super) fn is_completed_years(&self) -> bool {
+        matches!(self, Self::CompletedYears(_))
+    }
+
     /// The two dates.
     pub fn dates(&self) -> &[String; 2] {
         match self {
@@ -80,6 +89,11 @@ pub struct Variable {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<limits::Units>")]
     pub class_width: Option<f64>,
+    /// How finely it may select and group: `{ cuts = [0, 1, 5, 10] }`, `{ ages = [0, 1, 5, 10] }`, `{ levels = [["1"], ["2", "3"]] }`,
+    /// `{ unit = "year" }`, `"covariate-only"` or `"never"`. Where absent: identifiers never, dates by year, ages in completed years in
+    /// five-year bands with 0 apart, other quantities covariate-only, categories and flags by level, open text not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grain: Option<Grain>,
     /// Unit in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -238,9 +252,14 @@ impl Dictionary {
         Err((message, format!("variables that fit: {}", names.join(", "))))
     }
 
-    pub(super) fn faults(&self, pointer: &str) -> Vec<Fault> {
+    pub(super) fn faults(&self, pointer: &str, data: DataKind) -> Vec<Fault> {
         let of = |(name, variable): (&String, &Variable)| {
-            variable.faults(&format!("{pointer}/{name}"), &self.variables)
+            let at = format!("{pointer}/{name}");
+            let mut faults = variable.faults(&at, &self.variables);
+            if faults.is_empty() {
+                faults.extend(variable.grain_faults(name, &at, data));
+            }
+            faults
         };
         let mut faults: Vec<Fault> = self.variables.iter().flat_map(of).collect();
         let marked: Vec<&str> = self.iter().filter(|(_, v)| v.patient).map(|(n, _)| n).collect();

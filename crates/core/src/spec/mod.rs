@@ -4,6 +4,7 @@
 mod analysis;
 mod condition;
 mod dictionary;
+mod grain;
 mod shape;
 mod source;
 mod study;
@@ -17,7 +18,8 @@ pub use analysis::{
 pub use condition::day_number;
 pub use condition::{Condition, Scalar};
 pub use dictionary::{Derivation, Dictionary, Variable, VariableKind};
+pub use grain::{Grain, GrainParts, GrainUnit, GrainWord, grain_faults};
 pub use shape::schema_faults;
 pub use source::suggestion;
 pub use source::{Fault, Faults, Source};
-pub use study::Study;
+pub use study::{DataKind, Study};

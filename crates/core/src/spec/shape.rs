@@ -95,6 +95,22 @@ impl Shape<'_> {
         }
     }
 
+    /// Whether the value at `pointer` is something else altogether than the form that has this error.
+    fn is_other(&self, pointer: &str, error: &ValidationError<'_>) -> bool {
+        let is_here = format!("{}{}", self.prefix, error.instance_path().as_str()) == pointer;
+        is_here
+            && match error.kind() {
+                ValidationErrorKind::Type { .. }
+                | ValidationErrorKind::Constant { .. }
+                | ValidationErrorKind::Enum { .. } => true,
+                ValidationErrorKind::AnyOf { context }
+                | ValidationErrorKind::OneOfNotValid { context } => {
+                    context.iter().all(|form| form.iter().any(|e| self.is_other(pointer, e)))
+                }
+                _ => false,
+            }
+    }
+
     /// Where one of several forms is wanted: what keeps the value from the form that it comes nearest to. Nothing if it comes
     /// near none.
     fn of_choices(
@@ -103,18 +119,10 @@ impl Shape<'_> {
         value: &Value,
         context: &[Vec<ValidationError<'static>>],
     ) -> Option<Vec<Fault>> {
-        let root = |e: &ValidationError<'_>| {
-            let here = format!("{}{}", self.prefix, e.instance_path().as_str()) == pointer;
-            let other = matches!(
-                e.kind(),
-                ValidationErrorKind::Type { .. }
-                    | ValidationErrorKind::Constant { .. }
-                    | ValidationErrorKind::Enum { .. }
-            );
-            here && other
-        };
-        let near: Vec<&Vec<ValidationError<'static>>> =
-            context.iter().filter(|errors| !errors.iter().any(root)).collect();
+        let near: Vec<&Vec<ValidationError<'static>>> = context
+            .iter()
+            .filter(|errors| !errors.iter().any(|e| self.is_other(pointer, e)))
+            .collect();
         if let [only] = near[..] {
             return Some(only.iter().flat_map(|e| self.faults(e)).collect());
         }

@@ -9,6 +9,24 @@ use super::{
 };
 use crate::summary::{Policy, SiteId};
 
+/// Whose the data of a study are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DataKind {
+    /// Persons', to be protected.
+    #[default]
+    Protected,
+    /// Anybody's: published data sets and invented ones. Nothing is too fine to be asked.
+    Public,
+}
+
+impl DataKind {
+    /// Whether questions are held against the grain.
+    pub fn is_protected(&self) -> bool {
+        *self == Self::Protected
+    }
+}
+
 /// File `study.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +39,9 @@ pub struct Study {
     pub source: String,
     /// Codes of the member sites.
     pub sites: Vec<String>,
+    /// Whose the data are; the grain of the dictionary holds unless they are public.
+    #[serde(default, skip_serializing_if = "DataKind::is_protected")]
+    pub data: DataKind,
     /// Disclosure rules.
     #[serde(default)]
     pub policy: Policy,
@@ -38,7 +59,7 @@ impl Study {
     pub fn parse(name: &str, text: &str) -> Result<Self, Faults> {
         let source = Source::parse(name, text)?;
         let study: Self = source.read(&Self::schema())?;
-        let mut faults = study.dictionary.faults("/dictionary");
+        let mut faults = study.dictionary.faults("/dictionary", study.data);
         for (i, code) in study.sites.iter().enumerate() {
             let pointer = format!("/sites/{i}");
             if let Err(error) = SiteId::new(code) {

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use tributary_core::{
     estimate::{Estimate, Notice, Status, Table},
     run::Outcome,
+    spec::DataKind,
     summary::SiteId,
 };
 
@@ -252,10 +253,15 @@ impl Composer<'_> {
         let provenance = &results.provenance;
         let sites: Vec<&str> = results.sites.iter().map(|s| s.as_str()).collect();
         let published = results.is_published();
+        let grain = match provenance.data {
+            DataKind::Protected => "provenance.grain-held",
+            DataKind::Public => "provenance.grain-lifted",
+        };
         let of_sites = [
             ("provenance.study", results.study.title.clone()),
             ("provenance.source", results.study.text.clone()),
             ("provenance.sites", sites.join(", ")),
+            ("provenance.grain", self.word(grain)?),
         ];
         let of_file = [("provenance.source", results.study.text.clone())];
         let facts = [
