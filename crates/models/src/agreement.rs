@@ -124,7 +124,7 @@ impl Statistic for Ratings {
         };
         let missing = summary.array("not_known")?.cells().iter().copied().sum();
         Ok(Self {
-            sites: array.levels("site").to_vec(),
+            sites: array.levels("site"),
             by_site,
             axes: [first.clone(), second.clone()],
             counts: array.cells().to_vec(),

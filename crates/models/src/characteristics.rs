@@ -149,7 +149,7 @@ impl Statistic for Distributions {
     fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let persons = summary.array("persons")?;
         let by_site = persons.rule() == Rule::Stack;
-        let groups = persons.levels(if by_site { "site" } else { "group" }).to_vec();
+        let groups = persons.levels(if by_site { "site" } else { "group" });
         let mut variables = Vec::new();
         for array in summary.arrays() {
             let counts = array.cells().to_vec();

@@ -198,10 +198,7 @@ impl Statistic for Answer {
             expected: summary.numbers("expected")?,
             covariance: summary.numbers("covariance")?,
         };
-        Ok(Self::Compared {
-            groups: summary.array("persons")?.levels("group").to_vec(),
-            comparison,
-        })
+        Ok(Self::Compared { groups: summary.array("persons")?.levels("group"), comparison })
     }
 }
 

@@ -102,7 +102,7 @@ impl Statistic for OwnEstimates {
         let array = summary.array("own_estimate")?;
         // A hidden estimate leaves its site without one.
         let cell = |i: usize| array.cells().get(i).copied().flatten();
-        let sites = array.levels("site").to_vec();
+        let sites = array.levels("site");
         let cells = (0..sites.len())
             .map(|s| match (cell(3 * s), cell(3 * s + 1), cell(3 * s + 2)) {
                 (Some(estimate), Some(variance), Some(outcome)) => [estimate, variance, outcome],

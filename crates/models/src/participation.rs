@@ -104,8 +104,8 @@ impl Statistic for Parts {
     fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let array = summary.array("records")?;
         Ok(Self {
-            sites: array.levels("site").to_vec(),
-            labels: array.levels("part").to_vec(),
+            sites: array.levels("site"),
+            labels: array.levels("part"),
             counts: array.cells().to_vec(),
             cases: summary.array("cases").ok().map(|array| array.cells().to_vec()),
         })

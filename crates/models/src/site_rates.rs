@@ -148,7 +148,7 @@ impl Statistic for Sites {
 
     fn from_summary((): &(), summary: &Summary) -> Result<Self, LayoutError> {
         let (cases, public) = (summary.array("cases")?, summary.array("population")?);
-        let sites = cases.levels("site").to_vec();
+        let sites = cases.levels("site");
         let at =
             |array: &Array, i: usize| array.cells().get(i).copied().flatten().unwrap_or(f64::NAN);
         let cells = (0..sites.len())

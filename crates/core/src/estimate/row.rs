@@ -125,6 +125,7 @@ macro_rules! rows {
         $(#[$about])*
         #[derive(Debug, Clone, PartialEq, Default)]
         #[allow(missing_docs, reason = "the names of columns are their documentation")]
+        #[allow(clippy::struct_field_names, reason = "fields bear the names of columns")]
         $vis struct $name { $($(#[$note])* $seen $field: $type),* }
 
         impl $crate::estimate::Row for $name {

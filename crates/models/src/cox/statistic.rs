@@ -123,7 +123,7 @@ impl Statistic<Params> for Answer {
             missing: total(2),
             never_at_risk: total(3),
         };
-        let terms = |name: &str| Ok::<_, LayoutError>(summary.array(name)?.levels("term").to_vec());
+        let terms = |name: &str| Ok::<_, LayoutError>(summary.array(name)?.levels("term"));
         Ok(match question {
             Params::Counts => Self::Counts {
                 totals,
