@@ -14,6 +14,7 @@ mod age_period_cohort;
 mod analyses; // the example analyses give their expected answers
 mod anything; // parsers given anything
 mod architecture; // the house plan is kept
+mod attacks; // what nobody finds out by ordinary questions
 mod bad_input; // what users get wrong is told clearly, and nothing is half-written
 mod by_file; // the protocol by file, and what a registry decides
 mod canary; // a number planted in one country is nowhere at hub and keyholder
@@ -29,6 +30,7 @@ mod fail_closed; // spoilt, forged and late answers; swapped keys
 mod federation; // hub, keyholder and agents over HTTP, from consent to report
 mod files; // what the files of registries hold
 mod gate; // policies only tighten; rows cannot be sent
+mod grain; // no model tells apart what the dictionary does not
 mod handbook; // the examples of the handbook work
 mod hub_api; // roles and tokens, idempotency, problems, limits
 mod incidence_data; // helper: cases and populations of the models of incidence and prevalence

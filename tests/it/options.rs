@@ -10,7 +10,7 @@ use tributary::{
     plan::Plan,
     run::Outcome,
     site::Registry,
-    spec::{AnalysisSpec, Study},
+    spec::{AnalysisSpec, DataKind, Study},
     summary::{Policy, SiteId},
 };
 
@@ -42,7 +42,7 @@ const MORE: &[(&str, &str)] = &[
         "splines.age_years = [1, 5, 10]\nproportional_hazards = \"none\"\ntime_bands_years = [1]\ntime_varying = [\"stage\"]",
     ),
     ("prevalence", "population_years = [2008, 2009]"),
-    ("net_survival", "age_from = [0, 5]\nage_weights = [1, 1]"),
+    ("net_survival", "age_from = [0, 5]\nage_weights = [1, 1]\nclosing_date = \"2009-12-31\""),
     ("log_rank", "trend = [0, 1]"),
     ("site_rates", "reference = [1e-5, 1e-5, 1e-5, 1e-5]\ndraws = 99"),
     ("age_period_cohort", "reference_cohort = 1995"),
@@ -206,7 +206,8 @@ fn without_null(value: &mut Value) {
 }
 
 fn open_study() -> Study {
-    Study { policy: Policy { min_sites: 1, ..Policy::open() }, ..study() }
+    let policy = Policy { min_sites: 1, ..Policy::open() };
+    Study { policy, data: DataKind::Public, ..study() }
 }
 
 fn deaths() -> Vec<DeathCell> {

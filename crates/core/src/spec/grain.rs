@@ -51,11 +51,15 @@ pub fn grain_faults(
     let of_need = |need: &ColumnNeed| {
         // A name that is no variable has a fault of its own.
         let variable = dictionary.get(&need.name)?;
+        let named = || place_of(&need.name, options, "");
+        // What an option does not say, it has from the variable.
+        let said = |at: &String| options.pointer(at).map(|_| at.clone());
         let (at, (message, hint)) = match &need.used {
-            Used::Number => (place_of(&need.name, options, ""), number_problem(need, variable)?),
-            Used::Levels => (place_of(&need.name, options, ""), levels_problem(need, variable)?),
+            Used::Number => (named(), number_problem(need, variable)?),
+            Used::Levels => (named(), levels_problem(need, variable)?),
             Used::Chosen { levels, at } => {
-                (Some(at.clone()), chosen_problem(&need.name, variable, levels)?)
+                let problem = chosen_problem(&need.name, variable, levels)?;
+                (said(at).or_else(named), problem)
             }
             Used::Parted { places, at } => {
                 let (first, problem) = parted_problem(&need.name, variable, places)?;
@@ -63,7 +67,7 @@ pub fn grain_faults(
                 let list = options.pointer(at).and_then(Value::as_array);
                 let is_member = list.is_some_and(|list| list.len() == places.len());
                 let at = if is_member { format!("{at}/{first}") } else { at.clone() };
-                (Some(at), problem)
+                (said(&at).or_else(named), problem)
             }
         };
         let at = at.unwrap_or_default();

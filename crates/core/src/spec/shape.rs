@@ -253,7 +253,7 @@ fn property_names(schema: &Value, schema_path: &str) -> Vec<String> {
 fn constants(schema: &Value, schema_path: &str) -> Vec<String> {
     let Some(node) = parent_of(schema, schema_path) else { return Vec::new() };
     let mut found = Vec::new();
-    collect_constants(schema, node, &mut found, 4);
+    collect_constants(schema, node, &mut found, 8);
     found
 }
 
