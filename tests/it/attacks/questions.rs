@@ -229,14 +229,13 @@ fn one_year_of_age_after_another_gives_no_rows() {
 fn classes_one_unit_wide_give_no_child_of_a_named_country() {
     let field = Field::new("wilms");
     let tables = |name: &str, values: RangeInclusive<i32>| -> String {
-        values
-            .map(|x| {
-                format!(
-                    "[[model]]\nid = \"c{x}\"\nkind = \"characteristics\"\nvariables = [\"{name}\"]\nby = \"site\"\n\
+        let table = |x: i32| {
+            format!(
+                "[[model]]\nid = \"c{x}\"\nkind = \"characteristics\"\nvariables = [\"{name}\"]\nby = \"site\"\n\
                      classes.{name} = {{ from = {x}, to = {x}.5, width = 1 }}\n"
-                )
-            })
-            .collect()
+            )
+        };
+        values.map(table).collect::<Vec<String>>().concat()
     };
     let mut held: BTreeMap<(String, String), f64> = BTreeMap::new();
     for (site, cells) in field.records(&["age_months"]) {
@@ -322,15 +321,14 @@ fn those_of_whom_something_is_not_known_are_not_a_country() {
 fn windows_a_month_apart_give_no_monthly_counts() {
     let field = Field::new("wilms");
     let windows = |ends: &[String]| -> String {
-        ends.iter()
-            .map(|end| {
-                let id = format!("w{}", end.replace('-', ""));
-                format!(
-                    "[[model]]\nid = \"{id}\"\nkind = \"participation\"\n[model.followup]\ntime = \"followup_days\"\nevent = \"relapse\"\n\
+        let window = |end: &String| {
+            let id = format!("w{}", end.replace('-', ""));
+            format!(
+                "[[model]]\nid = \"{id}\"\nkind = \"participation\"\n[model.followup]\ntime = \"followup_days\"\nevent = \"relapse\"\n\
                      window = {{ date = \"incidence_date\", from = \"1970-01-01\", to = \"{end}\" }}\n"
-                )
-            })
-            .collect()
+            )
+        };
+        ends.iter().map(window).collect::<Vec<String>>().concat()
     };
     let months: Vec<String> = (1982..1995)
         .flat_map(|year| (1..=12).map(move |month| jiff::civil::date(year, month, 1)))
