@@ -68,7 +68,7 @@ pub struct Options {
     patients: Vec<Patient>,
     /// Covariate whose levels have a standardised curve each: what survival would be had all patients that level.
     #[serde(default)]
-    standardise: Option<String>,
+    pub standardise: Option<String>,
     /// Times of the predictions, years.
     #[serde(default)]
     #[schemars(with = "Vec<limits::Years>")]

@@ -46,7 +46,7 @@ pub struct Options {
     /// Follow-up, the analysis's own if absent; its `event` says how follow-up ended.
     followup: Followup,
     /// Level of the event whose cumulative incidence is modelled.
-    cause: String,
+    pub cause: String,
     /// Levels of the event that rule it out; all others count as censored.
     competing: Vec<String>,
     /// Covariates.

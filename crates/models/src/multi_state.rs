@@ -36,7 +36,7 @@ pub struct Options {
     followup: Followup,
     /// Variable with the state of the sojourn; where absent every row is the stay in the first state.
     #[serde(default)]
-    state: Option<String>,
+    pub state: Option<String>,
     /// Whole number that sojourns of one patient share; each sojourn is a patient of its own where absent.
     #[serde(default)]
     person: Option<String>,

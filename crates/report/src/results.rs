@@ -76,8 +76,7 @@ pub struct ModelResult {
 impl ModelResult {
     /// Follow-up, of a model that has one.
     pub fn followup(&self) -> Option<Followup> {
-        let followup = self.options.get("followup").cloned();
-        followup.and_then(|followup| serde_json::from_value(followup).ok())
+        Followup::deserialize(self.options.get("followup")?).ok()
     }
 
     /// Days in a year of this model's times.
@@ -87,7 +86,7 @@ impl ModelResult {
 
     /// Options as the model reads them; none if they are another model's.
     pub fn options_as<O: DeserializeOwned>(&self) -> Option<O> {
-        serde_json::from_value(self.options.clone()).ok()
+        O::deserialize(&self.options).ok()
     }
 
     /// The estimate, if there is one.

@@ -5,7 +5,7 @@ use tributary_core::{
     estimate::{Estimate, Field, Role, Shown, Status, Table, Unit, Value},
     rows,
 };
-use tributary_models::cure::MEDIAN;
+use tributary_models::{cure::MEDIAN, multi_state};
 
 use super::{Block, Composed, Composer};
 use crate::{
@@ -179,7 +179,7 @@ impl Composer<'_> {
 
     /// Label of a level of the event, or of the state variable.
     pub(super) fn event_level(&self, model: &ModelResult, level: &str) -> String {
-        let state = model.options.get("state").and_then(|v| v.as_str()).map(str::to_owned);
+        let state = model.options_as::<multi_state::Options>().and_then(|options| options.state);
         let event = model.followup().map(|followup| followup.event);
         for variable in event.into_iter().chain(state) {
             if let Some(variable) = self.results.dictionary.get(&variable)

@@ -2,6 +2,7 @@
 
 use tributary_core::estimate::{Estimate, Number, Row, Status};
 use tributary_models::{
+    cox_patterns, fine_gray,
     kaplan_meier::{
         Bracket, Conditional, CurveRow, Followed, Landmark, LifeInterval, MINUS, MeanTime, Quantile,
     },
@@ -25,8 +26,8 @@ impl Composer<'_> {
 
     /// The same, or the cause where a model has one.
     pub(super) fn event_or_cause(&self, model: &ModelResult) -> String {
-        let cause = model.options.get("cause").and_then(|v| v.as_str());
-        cause.map_or_else(|| self.event(model), |cause| self.event_level(model, cause))
+        let of_cause = model.options_as::<fine_gray::Options>();
+        of_cause.map_or_else(|| self.event(model), |o| self.event_level(model, &o.cause))
     }
 
     /// Labels of variables that tell a death: survival free of them is survival.
@@ -189,9 +190,9 @@ impl Composer<'_> {
     /// A group, or the two whose difference a row is.
     pub(super) fn groups_compared(&self, model: &ModelResult, group: &str) -> Composed<String> {
         // Groups of standardised survival are levels of the variable that it is standardised over.
-        let standardised = || model.options.get("standardise").and_then(|v| v.as_str());
-        let by = model.by.as_deref().or_else(standardised);
-        let named = |group: &str| self.group(model, by, group);
+        let standardised = || model.options_as::<cox_patterns::Options>()?.standardise;
+        let by = model.by.clone().or_else(standardised);
+        let named = |group: &str| self.group(model, by.as_deref(), group);
         let words: Composed<Vec<String>> = group.split(MINUS).map(named).collect();
         Ok(words?.join(MINUS))
     }
