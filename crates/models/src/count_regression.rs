@@ -11,13 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Incidence, IncidenceCounts, SiteData},
-    estimate::{Estimate, Exactness, Notice, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
     limits::ConfidenceLevel,
     model::{
         Ascent, Context, Exchanges, FitError, Fitted, Model, ModelCard, Question, Round, Step,
         Sums, ascend, incidence_needs, left_out_cases, prepare_cells, rate_sums, refusal,
         summary_without_fit, unknown_age_cases,
     },
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -65,6 +66,29 @@ impl Site {
             Self::Fixed => SiteEffect::Fixed,
             Self::Random => SiteEffect::Random,
         }
+    }
+}
+
+rows! {
+    /// A parameter, with its rate ratio where it has one.
+    struct Coefficient in "coefficients" {
+        term: String,
+        estimate: Number,
+        std_error: Number,
+        rate_ratio: Number,
+        rate_ratio_low: Number,
+        rate_ratio_high: Number,
+        p_value: Number,
+        status: Status,
+    }
+
+    /// How much rates vary, within sites or between them.
+    struct Variation in "variation" {
+        quantity: String,
+        estimate: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
     }
 }
 
@@ -412,20 +436,9 @@ fn finish(
         }
     }
     fitted.tell_end(estimate, names);
-    let columns = [
-        "term",
-        "estimate",
-        "std_error",
-        "rate_ratio",
-        "rate_ratio_low",
-        "rate_ratio_high",
-        "p_value",
-        "status",
-    ];
-    let mut table = Table::new("coefficients", &columns);
     let z = normal_point(options.confidence_level.share());
-    for (j, name) in names.iter().enumerate() {
-        let mut row: Vec<Value> = vec![name.into()];
+    let coefficient = |(j, name): (usize, &String)| {
+        let term = name.clone();
         let none = match () {
             () if fitted.dropped.contains(&j) => Some(Status::NotIdentified),
             () if border.contains(&j) => Some(Status::Boundary),
@@ -433,40 +446,42 @@ fn finish(
             () => None,
         };
         if let Some(status) = none {
-            row.resize(columns.len() - 1, Value::None);
-            row.push(status.into());
-        } else {
-            let (b, se) = (fitted.theta[j], fitted.std_error(j));
-            let ratio = [0.0, -z, z].map(|k| (b + k * se).exp());
-            let is_ratio = !name.starts_with("log(") && !name.starts_with('(');
-            row.extend([b, se].map(Value::number));
-            row.extend(ratio.map(|x| if is_ratio { Value::number(x) } else { Value::None }));
-            let p = (is_ratio && se > 0.0).then(|| normal_two_sided(b / se));
-            row.extend([p.into(), Status::Ok.into()]);
+            return Coefficient { term, status, ..Coefficient::default() };
         }
-        table.push(row);
-    }
-    let mut variation =
-        Table::new("variation", &["quantity", "estimate", "conf_low", "conf_high", "status"]);
+        let (b, se) = (fitted.theta[j], fitted.std_error(j));
+        let is_ratio = !name.starts_with("log(") && !name.starts_with('(');
+        let ratio = |k: f64| is_ratio.then(|| (b + k * se).exp());
+        Coefficient {
+            term,
+            estimate: Some(b),
+            std_error: Some(se),
+            rate_ratio: ratio(0.0),
+            rate_ratio_low: ratio(-z),
+            rate_ratio_high: ratio(z),
+            p_value: (is_ratio && se > 0.0).then(|| normal_two_sided(b / se)),
+            status: Status::Ok,
+        }
+    };
+    estimate.tables.push(Table::of(names.iter().enumerate().map(coefficient)));
+    let mut variation = Vec::new();
     for (name, word) in [("log(dispersion)", "dispersion κ"), ("log(site sd)", "SD between sites")]
     {
         if let Some(j) = names.iter().position(|n| n == name).filter(|_| usable) {
             let (b, se) = (fitted.theta[j], fitted.std_error(j));
-            let mut row = vec![Value::from(word)];
-            if border.contains(&j) {
-                row.extend([0.0.into(), Value::None, Value::None, Status::Boundary.into()]);
+            let at = |k: f64| Some((b + k * se).exp());
+            let (status, [estimate, conf_low, conf_high]) = if border.contains(&j) {
+                (Status::Boundary, [Some(0.0), None, None])
             } else if fitted.running.contains(&j) {
-                row.extend([Value::None, Value::None, Value::None, fitted.status.into()]);
+                (fitted.status, [None; 3])
             } else {
-                row.extend([0.0, -z, z].map(|k| Value::number((b + k * se).exp())));
-                row.push(Status::Ok.into());
-            }
-            variation.push(row);
+                (Status::Ok, [0.0, -z, z].map(at))
+            };
+            let quantity = word.to_owned();
+            variation.push(Variation { quantity, estimate, conf_low, conf_high, status });
         }
     }
-    estimate.tables.push(table);
-    if !variation.rows.is_empty() {
-        estimate.tables.push(variation);
+    if !variation.is_empty() {
+        estimate.tables.push(Table::of(variation));
     }
     let levels = if options.site == Site::Fixed { followed as usize } else { 0 };
     estimate.tables.push(fitted.summary_with(events, events, levels));

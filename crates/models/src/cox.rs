@@ -10,12 +10,16 @@
 mod design;
 mod options;
 mod result;
+mod rows;
 mod statistic;
 
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-pub use self::options::Options;
+pub use self::{
+    options::Options,
+    rows::{ALL_TOGETHER, BaselineDay, HazardsTest, RobustTerm, Summary, Test},
+};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, SiteData},
     model::{

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Unit, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
@@ -23,11 +23,13 @@ use tributary_core::{
 };
 use tributary_stats::{
     cox::{DeathDay, Patterns, TieRule, Ties},
-    distribution::{chi_squared_upper, normal_point},
+    distribution::normal_point,
     event_table::{Rows, TimeGrid, event_table},
     matrix::{independent_columns, invert, quadratic_form},
     newton::{Evaluation, Next, newton},
 };
+
+use super::cox::{BaselineDay, Test};
 
 /// The model.
 #[derive(Debug)]
@@ -262,8 +264,7 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     if let Some((status, key)) = refused {
         let values = [("parameters", p.to_string()), ("events", events.to_string())];
         estimate.notice(Notice::new(status, key, &values));
-        terms.all(status);
-        estimate.tables.push(terms.table);
+        estimate.tables.push(terms.all_empty(status).table());
         estimate.tables.push(summary_without_fit(total, events, status));
         return Ok(estimate);
     }
@@ -306,13 +307,13 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
             Some(i) if usable && !fitted.running.contains(&i) => {
                 terms.wald(j, fitted.theta[i], fitted.std_error(i));
             }
-            Some(_) => terms.push(j, &[], fitted.status),
-            None => terms.push(j, &[], Status::NotIdentified),
+            Some(_) => terms.empty(j, fitted.status),
+            None => terms.empty(j, Status::NotIdentified),
         }
     }
-    estimate.tables.push(terms.table);
+    estimate.tables.push(terms.table());
     estimate.tables.push(fitted.summary(total, events));
-    estimate.tables.push(tests(&null, &fitted));
+    estimate.tables.push(Table::of(tests(&null, &fitted)));
     if fitted.status == Status::Ok && options.ties != Rule::Exact {
         let curves = Curves { options, patterns: &reduced, fitted: &fitted, active: &active };
         if !options.patients.is_empty() {
@@ -327,20 +328,17 @@ fn result(options: &Options, sums: &Sums, sites: usize) -> Result<Estimate, Layo
     Ok(estimate)
 }
 
-fn tests(null: &Evaluation, fitted: &Fitted) -> Table {
-    let mut table = Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
+fn tests(null: &Evaluation, fitted: &Fitted) -> [Test; 3] {
     let start = invert(&null.information);
     let df = start.rank as f64;
-    let mut push = |name: &str, statistic: Option<f64>| {
-        let p = statistic.map(|x| chi_squared_upper(x, df));
-        let status = if statistic.is_some() { Status::Ok } else { fitted.status };
-        table.push(vec![name.into(), statistic.into(), df.into(), p.into(), status.into()]);
-    };
-    push("likelihood ratio", Some(2.0 * (fitted.log_likelihood - null.log_likelihood)));
+    let likelihood_ratio = 2.0 * (fitted.log_likelihood - null.log_likelihood);
     let wald = quadratic_form(&fitted.theta, &invert(&fitted.covariance));
-    push("Wald", (fitted.status == Status::Ok).then_some(wald));
-    push("score", Some(quadratic_form(&null.score, &start)));
-    table
+    let wald = if fitted.status == Status::Ok { Ok(wald) } else { Err(fitted.status) };
+    [
+        Test::new("likelihood ratio", Ok(likelihood_ratio), df),
+        Test::new("Wald", wald, df),
+        Test::new("score", Ok(quadratic_form(&null.score, &start)), df),
+    ]
 }
 
 struct Curves<'a> {
@@ -444,16 +442,14 @@ impl Curves<'_> {
 
     /// Baseline of a patient with all covariates at their reference.
     fn baseline(&self) -> Table {
-        let mut table = Table::new("baseline", &["time", "cumulative_hazard", "survival"])
-            .unit("survival", Unit::Share)
-            .shown(Shown::File);
         let beta: Vec<f64> = self.fitted.theta.iter().copied().collect();
         let mut hazard = 0.0;
-        for [day, increment, _] in self.patterns.baseline(&beta, self.tie_rule()) {
+        let days = self.patterns.baseline(&beta, self.tie_rule()).into_iter();
+        let days = days.map(|[day, increment, _]| {
             hazard += increment;
-            table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
-        }
-        table
+            BaselineDay::new(day, hazard)
+        });
+        Table::of(days).shown(Shown::File)
     }
 }
 

@@ -11,13 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Shown, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Background, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model,
         ModelCard, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
         covariate_faults, needs_of,
     },
+    rows,
     spec::Fault,
 };
 use tributary_stats::{
@@ -31,6 +32,18 @@ use tributary_stats::{
 /// The model.
 #[derive(Debug)]
 pub struct ExcessHazard;
+
+rows! {
+    /// Excess hazard per person-year at one time, of a patient with all covariates at 0.
+    struct HazardAt in "excess_hazard" {
+        time_years: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+}
 
 /// Options of `excess_hazard`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -347,9 +360,6 @@ impl Model for ExcessHazard {
 
 /// Excess hazard per person-year of a patient with all covariates at 0, over follow-up.
 fn hazard(options: &Options, fitted: &Fitted) -> Table {
-    let columns = ["time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-    let mut table =
-        Table::new("excess_hazard", &columns).shown(Shown::Figure).drawn(&[], false, None);
     let z = normal_point(options.confidence_level.share());
     let varying = options.varying();
     let x = vec![0.0; options.design.len()];
@@ -360,18 +370,24 @@ fn hazard(options: &Options, fitted: &Fitted) -> Table {
     } else {
         (1..=60).map(|k| options.end() * f64::from(k) / 60.0).collect()
     };
-    for t in times {
+    let at = |t: f64| {
         let row = options.row(t, &x, &varying);
         let log_hazard = |theta: &[f64]| row.iter().zip(theta).map(|(z, b)| z * b).sum::<f64>();
         let (log, se) = fitted.delta(log_hazard);
-        let runs = fitted.runs(log_hazard);
-        let numbers = [log.exp(), log.exp() * se, (log - z * se).exp(), (log + z * se).exp()];
-        let mut cells = vec![Value::from(t)];
-        cells.extend(numbers.map(|x| if runs { Value::None } else { Value::number(x) }));
-        cells.push(if runs { Status::Monotone } else { Status::Ok }.into());
-        table.push(cells);
-    }
-    table
+        let time_years = Some(t);
+        if fitted.runs(log_hazard) {
+            return HazardAt { time_years, status: Status::Monotone, ..HazardAt::default() };
+        }
+        HazardAt {
+            time_years,
+            estimate: Some(log.exp()),
+            std_error: Some(log.exp() * se),
+            conf_low: Some((log - z * se).exp()),
+            conf_high: Some((log + z * se).exp()),
+            status: Status::Ok,
+        }
+    };
+    Table::of(times.into_iter().map(at)).shown(Shown::Figure).drawn(&[], false, None)
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -13,12 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table},
+    estimate::{Estimate, Exactness, FitRecord, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, FitError, Model, ModelCard, Round,
         Step, Sums, Terms, columns_of, followup_fault, needs_of, summary_without_fit,
     },
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -38,6 +39,19 @@ use super::competing_risks::{cause_of, followup_of_causes, placed};
 /// The model.
 #[derive(Debug)]
 pub struct FineGray;
+
+rows! {
+    /// Who is in the fit and how their follow-up ended, and how good it is.
+    struct Summary in "summary" {
+        n: Number,
+        n_event: Number,
+        n_competing: Number,
+        n_censor: Number,
+        log_likelihood_null: Number,
+        log_likelihood: Number,
+        status: Status,
+    }
+}
 
 /// Options of `fine_gray`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -341,8 +355,7 @@ impl Model for FineGray {
         if let Some((status, key)) = refused {
             let values = [("parameters", p.to_string()), ("events", events.to_string())];
             estimate.notice(Notice::new(status, key, &values));
-            terms.all(status);
-            estimate.tables.push(terms.table);
+            estimate.tables.push(terms.all_empty(status).table());
             estimate.tables.push(summary_without_fit(persons, events, status));
             return Ok(Step::Done(Box::new(estimate)));
         }
@@ -391,8 +404,7 @@ impl Model for FineGray {
             Next::NotConverged { .. } | Next::Try(_) => {
                 let status = Status::Nonconverged;
                 estimate.notice(Notice::new(status, "nonconverged", &[]));
-                terms.all(status);
-                estimate.tables.push(terms.table);
+                estimate.tables.push(terms.all_empty(status).table());
                 estimate.tables.push(summary_without_fit(persons, events, status));
                 return Ok(Step::Done(Box::new(estimate)));
             }
@@ -419,9 +431,18 @@ impl Model for FineGray {
         });
         let variance = Inverse { matrix: &inverse.matrix * middle * &inverse.matrix, ..inverse };
         terms.fitted(&kept, &evaluations[at].beta, &variance, &running);
-        estimate.tables.push(terms.table);
+        estimate.tables.push(terms.table());
         let status = if running.is_empty() { Status::Ok } else { Status::Monotone };
-        estimate.tables.push(summary(&evaluations, at, persons, events, &by_end, status));
+        let total = |end: &Vec<f64>| Some(end.iter().sum());
+        estimate.tables.push(Table::of([Summary {
+            n: Some(persons),
+            n_event: Some(events),
+            n_competing: total(&by_end[1]),
+            n_censor: total(&by_end[2]),
+            log_likelihood_null: Some(evaluations[0].log_likelihood),
+            log_likelihood: Some(evaluations[at].log_likelihood),
+            status,
+        }]));
         let condition = variance.condition;
         estimate.fit = Some(FitRecord {
             rounds: rounds.len(),
@@ -451,37 +472,6 @@ fn read_sums(pooled: &Sums, p: usize) -> Result<RiskSums, LayoutError> {
     let t = [vec![0.0; s[0].len()], vec![0.0; s[1].len()], vec![0.0; s[2].len()]];
     let untold = pooled.one("untold")?;
     Ok(RiskSums { p, deaths: get("deaths")?, sum_x: get("death_x")?, s, t, untold })
-}
-
-fn summary(
-    record: &[Evaluation],
-    at: usize,
-    persons: f64,
-    events: f64,
-    by_end: &[Vec<f64>],
-    status: Status,
-) -> Table {
-    let columns = [
-        "n",
-        "n_event",
-        "n_competing",
-        "n_censor",
-        "log_likelihood_null",
-        "log_likelihood",
-        "status",
-    ];
-    let mut table = Table::new("summary", &columns);
-    let total = |g: usize| by_end[g].iter().sum::<f64>();
-    table.push(vec![
-        persons.into(),
-        events.into(),
-        total(1).into(),
-        total(2).into(),
-        record[0].log_likelihood.into(),
-        record[at].log_likelihood.into(),
-        status.into(),
-    ]);
-    table
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

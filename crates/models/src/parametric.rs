@@ -11,13 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Status, Table, Value},
+    estimate::{Estimate, Exactness, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend, line, needs_of,
         patient_faults, predicted,
     },
+    rows,
     spec::Fault,
 };
 use tributary_stats::{
@@ -65,6 +66,16 @@ impl TimeUnit {
             Self::Years => year_days,
             Self::Days => 1.0,
         }
+    }
+}
+
+rows! {
+    /// Rate of the exponential model where nobody had the event.
+    struct RatePerYear in "rate_per_year" {
+        estimate: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
     }
 }
 
@@ -314,10 +325,12 @@ fn ratio(options: &Options) -> &'static str {
 fn rate_limit(options: &Options, start: &Start) -> Table {
     let years = start.person_days() / options.followup.year.days();
     let alpha = 0.5 * (1.0 - options.confidence_level.share());
-    let mut table = Table::new("rate_per_year", &["estimate", "conf_low", "conf_high", "status"]);
-    let high = if years > 0.0 { Value::number(-alpha.ln() / years) } else { Value::None };
-    table.push(vec![0.0.into(), 0.0.into(), high, Status::OneSided.into()]);
-    table
+    Table::of([RatePerYear {
+        estimate: Some(0.0),
+        conf_low: Some(0.0),
+        conf_high: (years > 0.0).then(|| -alpha.ln() / years),
+        status: Status::OneSided,
+    }])
 }
 
 fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &Start) {
@@ -336,19 +349,18 @@ fn tables(options: &Options, estimate: &mut Estimate, fitted: &Fitted, start: &S
                 Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
             for j in 0..p {
                 if start.is_dropped(j) {
-                    table.push(j, &[], Status::NotIdentified);
+                    table.empty(j, Status::NotIdentified);
                     continue;
                 }
                 if fitted.running.contains(&(j + 1)) {
-                    table.push(j, &[], Status::Monotone);
+                    table.empty(j, Status::Monotone);
                     continue;
                 }
                 let (b, se) = fitted
                     .delta(|theta| -theta[j + 1] / if weibull { theta[p + 1].exp() } else { 1.0 });
                 table.wald(j, b, se);
             }
-            table.table.name = "hazard_ratios".into();
-            estimate.tables.push(table.table);
+            estimate.tables.push(Table { name: "hazard_ratios".into(), ..table.table() });
         }
         let unit =
             options.followup.year.days() / options.time_unit.days(options.followup.year.days());

@@ -12,12 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, FitRecord, Notice, Status, Table},
+    estimate::{Estimate, Exactness, FitRecord, Notice, Number, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, Exchanges, FitError, Model, ModelCard, RegressionRows, Round,
-        Step, Sums, Terms, needs_of, summary_without_fit,
+        Step, Sums, Term, Terms, needs_of, summary_without_fit,
     },
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -45,6 +46,17 @@ enum Kind {
     Firth,
     /// −½ λ |β|², covariates as they are.
     Ridge,
+}
+
+rows! {
+    /// Who is in the fit, and how good it is.
+    struct Summary in "summary" {
+        n: Number,
+        n_event: Number,
+        parameters: Number,
+        penalised_log_likelihood: Number,
+        status: Status,
+    }
 }
 
 /// Options of `penalised_cox`.
@@ -117,6 +129,10 @@ static CARD: ModelCard = ModelCard {
 };
 
 impl Options {
+    fn terms(&self) -> Terms<'_> {
+        Terms::new(&self.design, "hazard_ratio", self.confidence_level.share())
+    }
+
     fn penalty(&self) -> Penalty {
         match self.penalty {
             Kind::Firth => Penalty::Firth,
@@ -238,13 +254,10 @@ impl Model for PenalisedCox {
         card_lines(&mut estimate, options);
         first.pooled.left_out_notices(&mut estimate);
         let p = options.design.len();
-        let mut terms =
-            Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
-        let mut refuse = |status: Status, key: &str, values: &[(&str, String)]| {
+        let refuse = |status: Status, key: &str, values: &[(&str, String)]| {
             let mut estimate = estimate.clone();
             estimate.notice(Notice::new(status, key, values));
-            terms.all(status);
-            estimate.tables.push(terms.table.clone());
+            estimate.tables.push(options.terms().all_empty(status).table());
             estimate.tables.push(summary_without_fit(persons, events, status));
             Ok(Step::Done(Box::new(estimate)))
         };
@@ -337,7 +350,7 @@ fn tables(
     [persons, events]: [f64; 2],
     found: &Found,
 ) {
-    let mut terms = Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
+    let mut terms = options.terms();
     let (at, converged) = match &found.next {
         Next::Converged { at, .. } => (*at, true),
         Next::Monotone { at, .. } | Next::NotConverged { at } => (*at, false),
@@ -347,36 +360,39 @@ fn tables(
     let status = if converged { Status::Ok } else { Status::Nonconverged };
     if converged {
         let inverse = invert(&best.information);
-        let nan = f64::NAN;
         for j in 0..options.design.len() {
             let Some(i) = found.kept.iter().position(|&k| k == j) else {
-                terms.push(j, &[], Status::NotIdentified);
+                terms.empty(j, Status::NotIdentified);
                 continue;
             };
             let (b, se) = (best.beta[i], inverse.matrix[(i, i)].max(0.0).sqrt());
-            let [low, high] = found.limits[i].map(|l| l.unwrap_or(nan));
+            let [conf_low, conf_high] = found.limits[i];
             let ratio = found.ratios[i].map(|r| r.max(0.0));
-            let z = ratio.map_or(nan, |r| r.sqrt().copysign(b));
-            let p = ratio.map_or(nan, |r| chi_squared_upper(r, 1.0));
-            let numbers = [b, se, z, p, low, high, b.exp(), low.exp(), high.exp()];
-            let status = if low.is_nan() || high.is_nan() { Status::OneSided } else { Status::Ok };
-            terms.push(j, &numbers, status);
+            let is_bounded = conf_low.is_some() && conf_high.is_some();
+            let numbers = Term {
+                estimate: Some(b),
+                std_error: Some(se),
+                statistic: ratio.map(|r| r.sqrt().copysign(b)),
+                p_value: ratio.map(|r| chi_squared_upper(r, 1.0)),
+                conf_low,
+                conf_high,
+                status: if is_bounded { Status::Ok } else { Status::OneSided },
+                ..Term::default()
+            };
+            terms.push(j, numbers);
         }
+        estimate.tables.push(terms.table());
     } else {
         estimate.notice(Notice::new(status, "nonconverged", &[]));
-        terms.all(status);
+        estimate.tables.push(terms.all_empty(status).table());
     }
-    estimate.tables.push(terms.table);
-    let columns = ["n", "n_event", "parameters", "penalised_log_likelihood", "status"];
-    let mut summary = Table::new("summary", &columns);
-    summary.push(vec![
-        persons.into(),
-        events.into(),
-        (found.kept.len() as f64).into(),
-        best.log_likelihood.into(),
-        status.into(),
-    ]);
-    estimate.tables.push(summary);
+    estimate.tables.push(Table::of([Summary {
+        n: Some(persons),
+        n_event: Some(events),
+        parameters: Some(found.kept.len() as f64),
+        penalised_log_likelihood: Some(best.log_likelihood),
+        status,
+    }]));
     estimate.fit = Some(FitRecord {
         rounds,
         log_likelihood: found.record.iter().map(|e| e.log_likelihood).collect(),

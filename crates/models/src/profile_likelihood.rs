@@ -14,12 +14,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
-        Columns, Context, DesignTerm, Exchanges, ModelCard, OneRound, Sums, Terms, columns_of,
-        needs_of,
+        Columns, Context, DesignTerm, Exchanges, ModelCard, OneRound, Sums, Term, Terms,
+        columns_of, needs_of,
     },
+    rows,
     spec::Fault,
     summary::{Axis, LayoutError},
 };
@@ -37,6 +38,36 @@ use super::log_rank::strata;
 /// The model.
 #[derive(Debug)]
 pub struct ProfileLikelihood;
+
+rows! {
+    /// Who is in the fit.
+    struct Summary in "summary" {
+        n: Number,
+        n_event: Number,
+        sites: Number,
+        sites_with_events: Number,
+        sites_informative: Number,
+        status: Status,
+    }
+
+    /// Mean effect, or standard deviation between sites.
+    struct Heterogeneity in "heterogeneity" {
+        quantity: String,
+        estimate: Number,
+        conf_low: Number,
+        conf_high: Number,
+        statistic: Number,
+        p_value: Number,
+        status: Status,
+    }
+
+    /// A point of the pooled likelihood of the effect, given the standard deviation between sites.
+    pub struct CurvePoint in "curve" {
+        pub tau: Number,
+        pub effect: Number,
+        pub log_likelihood: Number,
+    }
+}
 
 /// Options of `profile_likelihood`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -372,31 +403,34 @@ impl OneRound for ProfileLikelihood {
             };
             estimate.notice(Notice::new(status, key, &[]));
         }
-        let columns = ["n", "n_event", "sites", "sites_with_events", "sites_informative", "status"];
-        let mut summary = Table::new("summary", &columns);
-        summary.push(vec![
-            persons.into(),
-            events.into(),
-            sites[0].into(),
-            sites[1].into(),
-            sites[2].into(),
-            status.into(),
-        ]);
         estimate.tables.push(terms(options, &curves[0], &reading, status));
-        estimate.tables.push(summary);
+        estimate.tables.push(Table::of([Summary {
+            n: Some(persons),
+            n_event: Some(events),
+            sites: Some(sites[0]),
+            sites_with_events: Some(sites[1]),
+            sites_informative: Some(sites[2]),
+            status,
+        }]));
         if options.heterogeneity && status == Status::Ok {
             estimate.tables.push(heterogeneity(options, &curves));
         }
-        let mut drawn =
-            Table::new("curve", &["tau", "effect", "log_likelihood"]).shown(Shown::Figure);
+        let mut points = Vec::new();
         for (tau, curve) in options.taus().iter().zip(&curves) {
             for (x, point) in grid.iter().zip(&curve.points) {
-                drawn.push(vec![(*tau).into(), (*x).into(), (point[0] - reading.maximum).into()]);
+                points.push(CurvePoint::new(*tau, *x, point[0] - reading.maximum));
             }
         }
-        estimate.tables.push(drawn);
+        estimate.tables.push(Table::of(points).shown(Shown::Figure));
         estimate.tables.push(fine(options, &curves, &reading));
         Ok(estimate)
+    }
+}
+
+impl CurvePoint {
+    fn new(tau: f64, effect: f64, log_likelihood: f64) -> Self {
+        let [tau, effect, log_likelihood] = [tau, effect, log_likelihood].map(Some);
+        Self { tau, effect, log_likelihood }
     }
 }
 
@@ -404,8 +438,7 @@ impl OneRound for ProfileLikelihood {
 fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Table {
     const DEPTH: f64 = 6.0;
     const POINTS: usize = 2000;
-    let mut table =
-        Table::new("likelihood", &["tau", "effect", "log_likelihood"]).shown(Shown::Figure);
+    let mut points = Vec::new();
     for (tau, curve) in options.taus().iter().zip(curves) {
         if ![0.0, 0.3, 0.6].contains(tau) {
             continue;
@@ -415,41 +448,49 @@ fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Tab
         let high: Vec<usize> = (0..=POINTS).filter(|&k| value(k) > -DEPTH).collect();
         let stride = (high.len() / 200).max(1);
         for k in high.into_iter().step_by(stride) {
-            table.push(vec![(*tau).into(), at(k).into(), value(k).into()]);
+            points.push(CurvePoint::new(*tau, at(k), value(k)));
         }
     }
-    table
+    Table { name: "likelihood".into(), ..Table::of(points).shown(Shown::Figure) }
+}
+
+/// Whether an interval has both its limits.
+fn bounded(low: Option<f64>, high: Option<f64>) -> Status {
+    if low.is_some() && high.is_some() { Status::Ok } else { Status::OneSided }
 }
 
 /// The effect: likelihood-ratio interval and test; the standard error is that of the curvature.
 fn terms(options: &Options, curve: &LikelihoodCurve, reading: &Reading, status: Status) -> Table {
     let mut terms =
         Terms::new(&options.design[..1], "hazard_ratio", options.confidence_level.share());
-    let [low, high] = reading.limits;
+    let [conf_low, conf_high] = reading.limits;
     let ratio = 2.0 * (reading.maximum - curve.at(0.0)[0]);
     let p = chi_squared_upper(ratio.max(0.0), 1.0);
     match (reading.estimate, status) {
         (Some(b), Status::Ok) => {
-            let nan = f64::NAN;
-            let se = reading.std_error.unwrap_or(nan);
-            let [low, high] = [low.unwrap_or(nan), high.unwrap_or(nan)];
             let z = ratio.max(0.0).sqrt().copysign(b);
             let p = if z == 0.0 { 1.0 } else { normal_two_sided(z) };
-            let one_sided = low.is_nan() || high.is_nan();
-            let status = if one_sided { Status::OneSided } else { Status::Ok };
-            let numbers = [b, se, z, p, low, high, b.exp(), low.exp(), high.exp()];
-            terms.push(0, &numbers, status);
+            let numbers = Term {
+                estimate: Some(b),
+                std_error: reading.std_error,
+                statistic: Some(z),
+                p_value: Some(p),
+                conf_low,
+                conf_high,
+                status: bounded(conf_low, conf_high),
+                ..Term::default()
+            };
+            terms.push(0, numbers);
         }
         (_, Status::Monotone) => {
-            let nan = f64::NAN;
-            let [low, high] = [low.unwrap_or(nan), high.unwrap_or(nan)];
+            let (statistic, p_value) = (Some(ratio.max(0.0).sqrt()), Some(p));
             let numbers =
-                [nan, nan, ratio.max(0.0).sqrt(), p, low, high, nan, low.exp(), high.exp()];
-            terms.push(0, &numbers, Status::Monotone);
+                Term { statistic, p_value, conf_low, conf_high, status, ..Term::default() };
+            terms.push(0, numbers);
         }
-        _ => terms.push(0, &[], status),
+        _ => terms.empty(0, status),
     }
-    terms.table
+    terms.table()
 }
 
 /// Mean effect and between-site standard deviation by maximum likelihood over the grid of τ, refined by a parabola through its
@@ -490,33 +531,24 @@ fn heterogeneity(options: &Options, curves: &[LikelihoodCurve]) -> Table {
     let ratio = 2.0 * (top - profile[0]).max(0.0);
     // τ = 0 is on the border: half the mass of the null distribution is at 0.
     let p = if ratio > 0.0 { 0.5 * chi_squared_upper(ratio, 1.0) } else { 1.0 };
-    let mut table = Table::new(
-        "heterogeneity",
-        &["quantity", "estimate", "conf_low", "conf_high", "statistic", "p_value", "status"],
-    );
-    let status = |low: Option<f64>, high: Option<f64>| {
-        if low.is_some() && high.is_some() { Status::Ok } else { Status::OneSided }
+    let mean = Heterogeneity {
+        quantity: "mean".into(),
+        estimate: Some(mu),
+        conf_low: mu_low,
+        conf_high: mu_high,
+        status: bounded(mu_low, mu_high),
+        ..Heterogeneity::default()
     };
-    table.push(vec![
-        "mean".into(),
-        mu.into(),
-        mu_low.into(),
-        mu_high.into(),
-        Value::None,
-        Value::None,
-        status(mu_low, mu_high).into(),
-    ]);
-    let tau_status = if tau <= 1e-6 { Status::Boundary } else { status(tau_low, tau_high) };
-    table.push(vec![
-        "tau".into(),
-        tau.into(),
-        tau_low.into(),
-        tau_high.into(),
-        ratio.into(),
-        p.into(),
-        tau_status.into(),
-    ]);
-    table
+    let between = Heterogeneity {
+        quantity: "tau".into(),
+        estimate: Some(tau),
+        conf_low: tau_low,
+        conf_high: tau_high,
+        statistic: Some(ratio),
+        p_value: Some(p),
+        status: if tau <= 1e-6 { Status::Boundary } else { bounded(tau_low, tau_high) },
+    };
+    Table::of([mean, between])
 }
 
 /// Piecewise parabola in τ² through three neighbouring grid points: log-likelihoods are smooth in τ².

@@ -12,13 +12,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData},
-    estimate::{Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Ascent, Columns, Context, DesignTerm, Exchanges, FitError, Fitted, Model, ModelCard,
         Patient, Question, RegressionRows, Round, Start, Step, Sums, Terms, ascend,
         covariate_faults, line, needs_of, patient_faults, predicted,
     },
+    rows,
     spec::Fault,
 };
 use tributary_stats::{
@@ -31,6 +32,27 @@ use tributary_stats::{
 /// The model.
 #[derive(Debug)]
 pub struct RoystonParmar;
+
+rows! {
+    /// A knot of the baseline.
+    struct Knot in "knots" {
+        knot: Number,
+        log_years: Number,
+        years: Number,
+    }
+
+    /// Ratio of cumulative hazards at one time for a unit of a term that varies with time.
+    struct VaryingEffect in "time_varying" {
+        term: String,
+        time_years: Number,
+        estimate: Number,
+        std_error: Number,
+        cumulative_hazard_ratio: Number,
+        cumulative_hazard_ratio_low: Number,
+        cumulative_hazard_ratio_high: Number,
+        status: Status,
+    }
+}
 
 /// Options of `royston_parmar`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -345,11 +367,12 @@ fn tables(
     let terms = Terms::new(&all, "hazard_ratio", options.confidence_level.share());
     told.tell(estimate, &all, terms, |j| (told.theta[j], told.std_error(j)));
     estimate.tables.push(fitted.summary(start.persons, start.events));
-    let mut table = Table::new("knots", &["knot", "log_years", "years"]).shown(Shown::File);
-    for (k, knot) in knots.iter().enumerate() {
-        table.push(vec![((k + 1) as f64).into(), (*knot).into(), knot.exp().into()]);
-    }
-    estimate.tables.push(table);
+    let rows = knots.iter().enumerate().map(|(k, knot)| Knot {
+        knot: Some((k + 1) as f64),
+        log_years: Some(*knot),
+        years: Some(knot.exp()),
+    });
+    estimate.tables.push(Table::of(rows).shown(Shown::File));
     if told.is_usable() {
         let log_hazard = |theta: &[f64], x: &[f64], years: f64| {
             let z = shape.row(years.ln(), x, false);
@@ -376,17 +399,7 @@ fn tables(
 /// Ratio of cumulative hazards at each reporting time for a unit of a time-varying covariate.
 fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usize) -> Table {
     let n = options.time_varying_knots + 1;
-    let columns = [
-        "term",
-        "time_years",
-        "estimate",
-        "std_error",
-        "cumulative_hazard_ratio",
-        "cumulative_hazard_ratio_low",
-        "cumulative_hazard_ratio_high",
-        "status",
-    ];
-    let mut table = Table::new("time_varying", &columns);
+    let mut rows = Vec::new();
     let z = normal_point(options.confidence_level.share());
     for (v, &j) in shape.varying.iter().enumerate() {
         for &years in &options.times_years {
@@ -403,15 +416,20 @@ fn varying_effects(options: &Options, fitted: &Fitted, shape: &Shape<'_>, m: usi
                 () => Status::Ok,
             };
             let (b, se) = fitted.delta(effect);
-            let numbers = [b, se, b.exp(), (b - z * se).exp(), (b + z * se).exp()];
-            let mut row = vec![options.design[j].name().into(), years.into()];
-            let is_known = status == Status::Ok;
-            row.extend(numbers.map(|x| if is_known { Value::number(x) } else { Value::None }));
-            row.push(status.into());
-            table.push(row);
+            let known = |x: f64| (status == Status::Ok).then_some(x);
+            rows.push(VaryingEffect {
+                term: options.design[j].name(),
+                time_years: Some(years),
+                estimate: known(b),
+                std_error: known(se),
+                cumulative_hazard_ratio: known(b.exp()),
+                cumulative_hazard_ratio_low: known((b - z * se).exp()),
+                cumulative_hazard_ratio_high: known((b + z * se).exp()),
+                status,
+            });
         }
     }
-    table
+    Table::of(rows)
 }
 
 fn card_lines(estimate: &mut Estimate, options: &Options) {

@@ -187,6 +187,20 @@ impl Table {
         self
     }
 
+    /// The same with another name of a column and of its limits: one that depends on the question.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &str) -> Self {
+        for field in &mut self.columns {
+            for name in std::iter::once(&mut field.name).chain(&mut field.of) {
+                let end = name.strip_prefix(from).filter(|e| ["", "_low", "_high"].contains(e));
+                if let Some(end) = end {
+                    *name = format!("{to}{end}");
+                }
+            }
+        }
+        self
+    }
+
     /// The rows as structs; a column that the table does not have is empty.
     pub fn rows_of<R: Row>(&self) -> Vec<R> {
         let at: Vec<Option<usize>> = R::COLUMNS.iter().map(|c| self.position(c.name)).collect();
@@ -240,6 +254,16 @@ mod tests {
         let table = Table::of([line()]);
         assert_eq!(table.rows_of::<Line>(), [Line { estimate: None, ..line() }]);
         assert_eq!(table.columns[3].unit, Unit::Share);
+    }
+
+    #[test]
+    fn a_column_is_renamed_with_its_limits() {
+        let table = Table::of([line()]).renamed("estimate", "survival");
+        assert_eq!(table.columns[2].name, "survival");
+        assert_eq!(table.columns[3].name, "conf_low");
+        assert_eq!(table.columns[3].of.as_deref(), Some("survival"));
+        let own = Table::new("ratios", &["ratio", "ratio_low"]).renamed("ratio", "odds_ratio");
+        assert_eq!(own, Table::new("ratios", &["odds_ratio", "odds_ratio_low"]));
     }
 
     #[test]

@@ -9,7 +9,22 @@ use tributary_stats::{
 };
 
 use super::{DesignTerm, Terms};
-use crate::estimate::{Estimate, FitRecord, Notice, Status, Table, Value};
+use crate::{
+    estimate::{Estimate, FitRecord, Notice, Number, Status, Table},
+    rows,
+};
+
+rows! {
+    /// Who is in a fit, and how good it is.
+    pub struct FitSummary in "summary" {
+        pub n: Number,
+        pub n_event: Number,
+        pub parameters: Number,
+        pub log_likelihood: Number,
+        pub aic: Number,
+        pub status: Status,
+    }
+}
 
 /// How a fit ended.
 #[derive(Debug, Clone)]
@@ -198,15 +213,15 @@ impl Fitted {
         self.tell_end(estimate, &names);
         for j in 0..all.len() {
             if self.dropped.contains(&j) {
-                terms.push(j, &[], Status::NotIdentified);
+                terms.empty(j, Status::NotIdentified);
             } else if !self.is_usable() || self.running.contains(&j) {
-                terms.push(j, &[], self.status);
+                terms.empty(j, self.status);
             } else {
                 let (b, se) = of(j);
                 terms.wald(j, b, se);
             }
         }
-        estimate.tables.push(terms.table);
+        estimate.tables.push(terms.table());
     }
 
     /// Says in the estimate how the fit ended, and which terms were dropped.
@@ -234,17 +249,14 @@ impl Fitted {
     /// The same where sites have so many parameters of their own together, at their best for the common ones.
     pub fn summary_with(&self, persons: f64, events: f64, besides: usize) -> Table {
         let p = (self.theta.len() - self.dropped.len() + besides) as f64;
-        let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
-        let mut table = Table::new("summary", &columns);
-        table.push(vec![
-            persons.into(),
-            events.into(),
-            p.into(),
-            self.log_likelihood.into(),
-            (2.0 * p - 2.0 * self.log_likelihood).into(),
-            self.status.into(),
-        ]);
-        table
+        Table::of([FitSummary {
+            n: Some(persons),
+            n_event: Some(events),
+            parameters: Some(p),
+            log_likelihood: Some(self.log_likelihood),
+            aic: Some(2.0 * p - 2.0 * self.log_likelihood),
+            status: self.status,
+        }])
     }
 }
 
@@ -263,9 +275,6 @@ pub fn tell_dropped(estimate: &mut Estimate, names: &[String], dropped: &[usize]
 
 /// Table `summary` where nothing was fitted.
 pub fn summary_without_fit(persons: f64, events: f64, status: Status) -> Table {
-    let columns = ["n", "n_event", "parameters", "log_likelihood", "aic", "status"];
-    let mut table = Table::new("summary", &columns);
-    let none = || Value::None;
-    table.push(vec![persons.into(), events.into(), none(), none(), none(), status.into()]);
-    table
+    let (n, n_event) = (Some(persons), Some(events));
+    Table::of([FitSummary { n, n_event, status, ..FitSummary::default() }])
 }

@@ -196,13 +196,12 @@ impl Start {
         estimate: &mut Estimate,
         (status, key): (Status, &str),
         parameters: usize,
-        mut terms: Terms<'_>,
+        terms: Terms<'_>,
     ) {
         let values = [("parameters", parameters.to_string()), ("events", self.events.to_string())];
         estimate.notice(Notice::new(status, key, &values));
-        terms.all(status);
         let summary = summary_without_fit(self.persons, self.events, status);
-        estimate.tables.extend([terms.table, summary]);
+        estimate.tables.extend([terms.all_empty(status).table(), summary]);
     }
 
     /// Days of the events, once per event, in order; day 0 as half a day.

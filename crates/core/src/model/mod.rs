@@ -16,7 +16,7 @@ mod terms;
 pub use design::{Columns, DesignTerm, SplineColumn, columns_of, covariate_faults, needs_of};
 pub use event_counts::{EventCounts, GroupCounts};
 pub use expected::Background;
-pub use fitted::{Fitted, summary_without_fit, tell_dropped};
+pub use fitted::{FitSummary, Fitted, summary_without_fit, tell_dropped};
 pub use likelihood::{
     Ascent, Question, RegressionRows, Start, ascend, ascend_with, is_beyond, line, refusal,
     telling_columns,
@@ -29,7 +29,7 @@ pub use rates::{
     tell_cases, unknown_age_cases, with_printed,
 };
 pub use sums::Sums;
-pub use terms::Terms;
+pub use terms::{Term, Terms};
 
 use std::sync::Arc;
 

@@ -6,75 +6,110 @@ use tributary_stats::{
 };
 
 use super::DesignTerm;
-use crate::estimate::{Status, Table, Value};
+use crate::{
+    estimate::{Number, Role, Status, Table},
+    rows,
+};
+
+rows! {
+    /// A coefficient, with exp of it where the term has a ratio. In the table the columns of the ratio are called by its kind, such
+    /// as `hazard_ratio`.
+    pub struct Term in "terms" {
+        pub term: String,
+        pub variable: String,
+        pub level: Option<String>,
+        pub reference: Option<String>,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub statistic: Number,
+        pub p_value: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub ratio: Number,
+        pub ratio_low: Number,
+        pub ratio_high: Number,
+        pub status: Status,
+    }
+}
+
+impl Term {
+    /// What the table calls the ratio: the last of its columns that have limits.
+    pub fn ratio_of(table: &Table) -> &str {
+        let upper = table.columns.iter().rfind(|c| c.role == Role::Upper);
+        upper.and_then(|c| c.of.as_deref()).unwrap_or("ratio")
+    }
+
+    /// Rows of a table of coefficients, whatever it calls their ratio.
+    pub fn read(table: &Table) -> Vec<Self> {
+        table.clone().renamed(Self::ratio_of(table), "ratio").rows_of()
+    }
+
+    /// A row of numbers from an estimate and its standard error; the limits lie `point` standard errors around it.
+    pub fn wald(estimate: f64, std_error: f64, point: f64, p_value: impl Fn(f64) -> f64) -> Self {
+        let statistic = estimate / std_error;
+        Self {
+            estimate: Some(estimate),
+            std_error: Some(std_error),
+            statistic: Some(statistic),
+            p_value: Some(p_value(statistic)),
+            conf_low: Some(estimate - point * std_error),
+            conf_high: Some(estimate + point * std_error),
+            ..Self::default()
+        }
+    }
+}
 
 /// Table of coefficients under construction.
 #[derive(Debug)]
 pub struct Terms<'a> {
-    /// The table.
-    pub table: Table,
+    rows: Vec<Term>,
     design: &'a [DesignTerm],
+    ratio: &'a str,
     level: f64,
 }
 
 impl<'a> Terms<'a> {
-    /// An empty table; `ratio` names the columns of exp(estimate), such as `hazard_ratio`; they are empty for terms without a ratio.
-    pub fn new(design: &'a [DesignTerm], ratio: &str, level: f64) -> Self {
-        let (low, high) = (format!("{ratio}_low"), format!("{ratio}_high"));
-        let columns = [
-            "term",
-            "variable",
-            "level",
-            "reference",
-            "estimate",
-            "std_error",
-            "statistic",
-            "p_value",
-            "conf_low",
-            "conf_high",
-            ratio,
-            &low,
-            &high,
-            "status",
-        ];
-        Self { table: Table::new("terms", &columns), design, level }
+    /// No rows yet; `ratio` names the columns of exp(estimate), such as `hazard_ratio`.
+    pub fn new(design: &'a [DesignTerm], ratio: &'a str, level: f64) -> Self {
+        Self { rows: Vec::new(), design, ratio, level }
     }
 
-    /// A row: estimate, standard error, statistic, p-value, limits, ratio with limits, which terms without a ratio do not
-    /// show; as many as there are.
-    pub fn push(&mut self, j: usize, numbers: &[f64], status: Status) {
+    /// The table.
+    pub fn table(self) -> Table {
+        Table::of(self.rows).renamed("ratio", self.ratio)
+    }
+
+    /// Adds the row of term `j`: these numbers, and their ratio where the term has one.
+    pub fn push(&mut self, j: usize, numbers: Term) {
         let term = &self.design[j];
-        let text = |t: &Option<String>| t.as_ref().map_or(Value::None, Value::from);
-        let mut row = vec![
-            term.name().into(),
-            (&term.variable).into(),
-            text(&term.level),
-            text(&term.reference),
-        ];
-        let shown = if term.has_ratio() { 9 } else { 6 };
-        row.extend(numbers.iter().take(shown).map(|&x| Value::number(x)));
-        row.resize(self.table.columns.len() - 1, Value::None);
-        row.push(status.into());
-        self.table.push(row);
+        let ratio = |x: Number| x.filter(|_| term.has_ratio()).map(f64::exp);
+        self.rows.push(Term {
+            term: term.name(),
+            variable: term.variable.clone(),
+            level: term.level.clone(),
+            reference: term.reference.clone(),
+            ratio: ratio(numbers.estimate),
+            ratio_low: ratio(numbers.conf_low),
+            ratio_high: ratio(numbers.conf_high),
+            ..numbers
+        });
     }
 
-    /// All rows without numbers.
-    pub fn all(&mut self, status: Status) {
-        (0..self.design.len()).for_each(|j| self.push(j, &[], status));
+    /// Adds the row of term `j` without numbers.
+    pub fn empty(&mut self, j: usize, status: Status) {
+        self.push(j, Term { status, ..Term::default() });
     }
 
-    /// A row from an estimate with its standard error.
+    /// The same with rows of all terms, without numbers.
+    #[must_use]
+    pub fn all_empty(mut self, status: Status) -> Self {
+        (0..self.design.len()).for_each(|j| self.empty(j, status));
+        self
+    }
+
+    /// Adds the row of term `j` from an estimate with its standard error.
     pub fn wald(&mut self, j: usize, estimate: f64, std_error: f64) {
-        let z = normal_point(self.level);
-        self.limits(j, estimate, std_error, [estimate - z * std_error, estimate + z * std_error]);
-    }
-
-    /// A row from an estimate with its standard error and limits.
-    pub fn limits(&mut self, j: usize, b: f64, se: f64, [low, high]: [f64; 2]) {
-        let statistic = b / se;
-        let p = normal_two_sided(statistic);
-        let numbers = [b, se, statistic, p, low, high, b.exp(), low.exp(), high.exp()];
-        self.push(j, &numbers, Status::Ok);
+        self.push(j, Term::wald(estimate, std_error, normal_point(self.level), normal_two_sided));
     }
 
     /// Coefficients at the maximum; those that run to infinity have no Wald interval. `active` are the positions of the terms
@@ -82,8 +117,8 @@ impl<'a> Terms<'a> {
     pub fn fitted(&mut self, active: &[usize], beta: &[f64], inverse: &Inverse, running: &[usize]) {
         for j in 0..self.design.len() {
             match active.iter().position(|&k| k == j) {
-                None => self.push(j, &[], Status::NotIdentified),
-                Some(i) if running.contains(&i) => self.push(j, &[], Status::Monotone),
+                None => self.empty(j, Status::NotIdentified),
+                Some(i) if running.contains(&i) => self.empty(j, Status::Monotone),
                 Some(i) => self.wald(j, beta[i], inverse.matrix[(i, i)].max(0.0).sqrt()),
             }
         }

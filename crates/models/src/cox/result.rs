@@ -2,20 +2,19 @@
 
 use nalgebra::{DMatrix, DVector};
 use tributary_core::{
-    estimate::{Estimate, Exactness, FitRecord, Notice, Shown, Status, Table, Unit, Value},
-    model::Terms,
+    estimate::{Estimate, Exactness, FitRecord, Notice, Shown, Status, Table},
+    model::{Term, Terms},
 };
 use tributary_stats::{
     cox::{Trend, packed},
-    distribution::{
-        chi_squared_upper, normal_point, normal_two_sided, student_point, student_two_sided,
-    },
+    distribution::{normal_point, normal_two_sided, student_point, student_two_sided},
     matrix::{Inverse, invert, quadratic_form},
     newton::{Evaluation, Next},
 };
 
 use super::{
     options::{Baseline, Options, TestBy, TieRule, TimeTransform, Variance, WeightType},
+    rows::{ALL_TOGETHER, BaselineDay, HazardsTest, RobustTerm, Summary, Test},
     statistic::{Meat, Totals},
 };
 
@@ -68,36 +67,21 @@ impl Outcome {
         }
         let mut fit =
             FitRecord { rounds, log_likelihood: Vec::new(), converged: false, condition: None };
-        let mut summary = Table::new(
-            "summary",
-            &["n", "n_event", "log_likelihood_null", "log_likelihood", "status"],
-        );
+        let mut summary = Summary { n: Some(persons), n_event: Some(events), ..Summary::default() };
         let mut terms =
             Terms::new(&options.design, "hazard_ratio", options.confidence_level.share());
         match self {
             Self::NoEvents => {
                 estimate.notice(Notice::new(Status::NoEvents, "no-events", &[]));
-                summary.push(vec![
-                    persons.into(),
-                    events.into(),
-                    Value::None,
-                    Value::None,
-                    Status::NoEvents.into(),
-                ]);
-                terms.all(Status::NoEvents);
+                summary.status = Status::NoEvents;
+                terms = terms.all_empty(Status::NoEvents);
             }
             Self::TooFewEvents => {
                 let p = options.design.len().to_string();
                 let values = [("parameters", p), ("events", events.to_string())];
                 estimate.notice(Notice::new(Status::NotIdentified, "too-few-events", &values));
-                summary.push(vec![
-                    persons.into(),
-                    events.into(),
-                    Value::None,
-                    Value::None,
-                    Status::NotIdentified.into(),
-                ]);
-                terms.all(Status::NotIdentified);
+                summary.status = Status::NotIdentified;
+                terms = terms.all_empty(Status::NotIdentified);
             }
             Self::Fitted { record, active, next, trend, robust, baseline } => {
                 fit.log_likelihood = record.iter().map(|e| e.log_likelihood).collect();
@@ -107,15 +91,12 @@ impl Outcome {
                     Next::NotConverged { at } => (*at, Status::Nonconverged),
                     Next::Try(_) => (record.len() - 1, Status::Nonconverged),
                 };
-                summary.push(vec![
-                    persons.into(),
-                    events.into(),
-                    record[0].log_likelihood.into(),
-                    record[at].log_likelihood.into(),
-                    status.into(),
-                ]);
-                let mut tests =
-                    Table::new("tests", &["test", "statistic", "df", "p_value", "status"]);
+                summary = Summary {
+                    log_likelihood_null: Some(record[0].log_likelihood),
+                    log_likelihood: Some(record[at].log_likelihood),
+                    status,
+                    ..summary
+                };
                 let asked = match (&next, &robust) {
                     (
                         Next::Converged { inverse, .. } | Next::Monotone { inverse, .. },
@@ -123,12 +104,12 @@ impl Outcome {
                     ) => Some(Sandwich::asked(options, &active, inverse, meat, sites)),
                     _ => None,
                 };
-                match options.variance {
-                    Variance::Model => global_tests(&mut tests, &record, at, &next),
+                let tests = match options.variance {
+                    Variance::Model => global_tests(&record, at, &next).into(),
                     // Likelihood ratio and score test rest on the variance that was not asked for.
-                    Variance::Robust => robust_test(&mut tests, &record[at], &next, asked.as_ref()),
-                    Variance::Site => {}
-                }
+                    Variance::Robust => vec![robust_test(&record[at], &next, asked.as_ref())],
+                    Variance::Site => Vec::new(),
+                };
                 match &next {
                     Next::Converged { inverse, .. } => {
                         fit.converged = true;
@@ -149,7 +130,7 @@ impl Outcome {
                     }
                     Next::NotConverged { .. } | Next::Try(_) => {
                         estimate.notice(Notice::new(Status::Nonconverged, "nonconverged", &[]));
-                        terms.all(Status::Nonconverged);
+                        terms = terms.all_empty(Status::Nonconverged);
                     }
                 }
                 if active.len() < options.design.len() {
@@ -160,8 +141,8 @@ impl Outcome {
                     let values = [("terms", dropped.join(", "))];
                     estimate.notice(Notice::new(Status::NotIdentified, "terms-dropped", &values));
                 }
-                if !tests.rows.is_empty() {
-                    estimate.tables.push(tests);
+                if !tests.is_empty() {
+                    estimate.tables.push(Table::of(tests));
                 }
                 if let (Next::Converged { inverse, .. }, Some(meat)) = (&next, robust) {
                     if options.variance == Variance::Site && sites < FEWEST_SITES {
@@ -178,14 +159,8 @@ impl Outcome {
                     ));
                 }
                 if let Some(steps) = baseline {
-                    let columns = ["time", "cumulative_hazard", "survival"];
-                    let mut table = Table::new("baseline", &columns)
-                        .unit("survival", Unit::Share)
-                        .shown(Shown::File);
-                    for [day, hazard] in steps {
-                        table.push(vec![day.into(), hazard.into(), (-hazard).exp().into()]);
-                    }
-                    estimate.tables.push(table);
+                    let days = steps.into_iter().map(|[day, hazard]| BaselineDay::new(day, hazard));
+                    estimate.tables.push(Table::of(days).shown(Shown::File));
                 }
                 if let Some(trend) = trend {
                     estimate.tables.push(proportional_hazards(
@@ -197,8 +172,8 @@ impl Outcome {
                 }
             }
         }
-        estimate.tables.insert(0, terms.table);
-        estimate.tables.insert(1, summary);
+        estimate.tables.insert(0, terms.table());
+        estimate.tables.insert(1, Table::of([summary]));
         estimate.fit = Some(fit);
         estimate
     }
@@ -247,41 +222,38 @@ fn card_lines(estimate: &mut Estimate, options: &Options) {
     estimate.line("proportional-hazards", transform, &[]);
 }
 
-fn global_tests(table: &mut Table, record: &[Evaluation], at: usize, next: &Next) {
+fn global_tests(record: &[Evaluation], at: usize, next: &Next) -> [Test; 3] {
     let start = invert(&record[0].information);
     let likelihood_ratio = 2.0 * (record[at].log_likelihood - record[0].log_likelihood);
     let score = quadratic_form(&record[0].score, &start);
     let df = start.rank as f64;
-    let mut push = |name: &str, statistic: Option<f64>, status: Status| {
-        let p = statistic.map(|x| chi_squared_upper(x, df));
-        table.push(vec![name.into(), statistic.into(), df.into(), p.into(), status.into()]);
-    };
-    push("likelihood ratio", Some(likelihood_ratio), Status::Ok);
-    match next {
+    let wald = match next {
         Next::Converged { .. } => {
             let beta = DVector::from_row_slice(&record[at].beta);
-            let wald = (beta.transpose() * &record[at].information * &beta)[(0, 0)];
-            push("Wald", Some(wald), Status::Ok);
+            Ok((beta.transpose() * &record[at].information * &beta)[(0, 0)])
         }
-        Next::Monotone { .. } => push("Wald", None, Status::Monotone),
-        Next::NotConverged { .. } | Next::Try(_) => push("Wald", None, Status::Nonconverged),
-    }
-    push("score", Some(score), Status::Ok);
+        Next::Monotone { .. } => Err(Status::Monotone),
+        Next::NotConverged { .. } | Next::Try(_) => Err(Status::Nonconverged),
+    };
+    [
+        Test::new("likelihood ratio", Ok(likelihood_ratio), df),
+        Test::new("Wald", wald, df),
+        Test::new("score", Ok(score), df),
+    ]
 }
 
 /// Wald test of all terms together by the variance that was asked for.
-fn robust_test(table: &mut Table, at: &Evaluation, next: &Next, asked: Option<&Sandwich>) {
-    let (statistic, df, status) = match (next, asked) {
+fn robust_test(at: &Evaluation, next: &Next, asked: Option<&Sandwich>) -> Test {
+    let (statistic, df) = match (next, asked) {
         (Next::Converged { .. }, Some(asked)) => {
             let inverse = invert(&asked.variance);
             let beta = DVector::from_row_slice(&at.beta);
-            (Some(quadratic_form(&beta, &inverse)), inverse.rank as f64, Status::Ok)
+            (Ok(quadratic_form(&beta, &inverse)), inverse.rank as f64)
         }
-        (Next::Monotone { .. }, _) => (None, at.beta.len() as f64, Status::Monotone),
-        _ => (None, at.beta.len() as f64, Status::Nonconverged),
+        (Next::Monotone { .. }, _) => (Err(Status::Monotone), at.beta.len() as f64),
+        _ => (Err(Status::Nonconverged), at.beta.len() as f64),
     };
-    let p = statistic.map(|x| chi_squared_upper(x, df));
-    table.push(vec!["Wald".into(), statistic.into(), df.into(), p.into(), status.into()]);
+    Test::new("Wald", statistic, df)
 }
 
 /// Fewest sites for a variance over sites.
@@ -350,19 +322,15 @@ fn told(
     let point = asked.point(options.confidence_level.share());
     for j in 0..options.design.len() {
         match active.iter().position(|&k| k == j) {
-            None => terms.push(j, &[], Status::NotIdentified),
-            Some(i) if running.contains(&i) => terms.push(j, &[], Status::Monotone),
+            None => terms.empty(j, Status::NotIdentified),
+            Some(i) if running.contains(&i) => terms.empty(j, Status::Monotone),
             Some(i) if asked.too_few => {
-                let (b, none) = (beta[i], f64::NAN);
-                let numbers = [b, none, none, none, none, none, b.exp()];
-                terms.push(j, &numbers, Status::KTooSmall);
+                let (estimate, status) = (Some(beta[i]), Status::KTooSmall);
+                terms.push(j, Term { estimate, status, ..Term::default() });
             }
             Some(i) => {
-                let (b, se) = (beta[i], asked.std_error(i));
-                let (low, high) = (b - point * se, b + point * se);
-                let p = asked.p_value(b / se);
-                let numbers = [b, se, b / se, p, low, high, b.exp(), low.exp(), high.exp()];
-                terms.push(j, &numbers, Status::Ok);
+                let p_value = |statistic| asked.p_value(statistic);
+                terms.push(j, Term::wald(beta[i], asked.std_error(i), point, p_value));
             }
         }
     }
@@ -377,19 +345,7 @@ fn sandwich(
     meat: &Meat,
     sites: usize,
 ) -> Table {
-    let columns = [
-        "term",
-        "variance",
-        "estimate",
-        "std_error",
-        "statistic",
-        "df",
-        "p_value",
-        "conf_low",
-        "conf_high",
-        "status",
-    ];
-    let mut table = Table::new("robust", &columns);
+    let mut rows = Vec::new();
     let df = sites.saturating_sub(1) as f64;
     let level = options.confidence_level.share();
     let choices: &[(&str, &Vec<f64>, Option<f64>)] = match options.variance {
@@ -402,21 +358,29 @@ fn sandwich(
         let found = Sandwich::of(active, inverse, cells, *df);
         for (i, &j) in active.iter().enumerate() {
             let (b, se) = (at.beta[i], found.std_error(i));
-            let mut row = vec![options.design[j].name().into(), (*name).into(), b.into()];
+            let told = RobustTerm {
+                term: options.design[j].name(),
+                variance: (*name).to_owned(),
+                estimate: Some(b),
+                ..RobustTerm::default()
+            };
             if options.variance == Variance::Site && sites < FEWEST_SITES {
-                row.resize(columns.len() - 1, Value::None);
-                row.push(Status::KTooSmall.into());
-                table.push(row);
+                rows.push(RobustTerm { status: Status::KTooSmall, ..told });
                 continue;
             }
-            let z = b / se;
-            let (point, p) = (found.point(level), found.p_value(z));
-            row.extend([se.into(), z.into(), (*df).into(), p.into()]);
-            row.extend([(b - point * se).into(), (b + point * se).into(), Status::Ok.into()]);
-            table.push(row);
+            let point = found.point(level);
+            rows.push(RobustTerm {
+                std_error: Some(se),
+                statistic: Some(b / se),
+                df: *df,
+                p_value: Some(found.p_value(b / se)),
+                conf_low: Some(b - point * se),
+                conf_high: Some(b + point * se),
+                ..told
+            });
         }
     }
-    table
+    Table::of(rows)
 }
 
 /// Score test of g(t)·x beside x (Grambsch & Therneau 1994, exact form): by covariate, and for all together.
@@ -426,8 +390,7 @@ fn proportional_hazards(
     active: &[usize],
     trend: &Trend,
 ) -> Table {
-    let mut table =
-        Table::new("proportional_hazards", &["variable", "statistic", "df", "p_value", "status"]);
+    let mut rows = Vec::new();
     let p = active.len();
     let cell = |cells: &[f64], a: usize, b: usize| {
         let (i, j) = (active[a].max(active[b]), active[a].min(active[b]));
@@ -448,24 +411,10 @@ fn proportional_hazards(
             let inverse = invert(&matrix);
             let df = q as f64;
             if q == 0 || inverse.rank < p + q {
-                table.push(vec![
-                    variable.into(),
-                    Value::None,
-                    df.into(),
-                    Value::None,
-                    Status::NotIdentified.into(),
-                ]);
-                return;
+                rows.push(Test::new(variable, Err(Status::NotIdentified), df));
+            } else {
+                rows.push(Test::new(variable, Ok(quadratic_form(&u, &inverse)), df));
             }
-            let statistic = quadratic_form(&u, &inverse);
-            let p_value = chi_squared_upper(statistic, df);
-            table.push(vec![
-                variable.into(),
-                statistic.into(),
-                df.into(),
-                p_value.into(),
-                Status::Ok.into(),
-            ]);
         };
     if options.proportional_hazards_by == TestBy::Term {
         for (j, term) in options.design.iter().enumerate() {
@@ -481,6 +430,6 @@ fn proportional_hazards(
             push(variable, &chosen);
         }
     }
-    push("all together", &(0..p).collect::<Vec<_>>());
-    table
+    push(ALL_TOGETHER, &(0..p).collect::<Vec<_>>());
+    Table::of(rows.into_iter().map(HazardsTest::from))
 }

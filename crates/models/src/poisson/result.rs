@@ -1,12 +1,43 @@
 //! Tables of a Poisson regression of rates: terms, crude rates, and, with quantities, rates of a patient at the reference.
 
 use tributary_core::{
-    estimate::{Estimate, Notice, Status, Table, Value},
+    estimate::{Estimate, Notice, Number, Status, Table},
     model::{DesignTerm, Fitted, Terms, is_beyond, summary_without_fit, tell_dropped},
+    rows,
 };
 use tributary_stats::distribution::{garwood, normal_point};
 
 use super::{Counts, Options, options::Outcome, rounds::Start};
+
+rows! {
+    /// Crude rate of a band of follow-up.
+    struct Rate in "rates" {
+        band: String,
+        n_event: Number,
+        person_years: Number,
+        expected: Number,
+        rate_per_1000: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Rate of a band for a patient at the reference; its column is called by the outcome.
+    struct ReferenceRate in "reference_rates" {
+        band: String,
+        rate: Number,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
+
+    /// Value of a covariate at the reference: a level, or the mean of a quantity.
+    struct ReferenceValue in "reference_values" {
+        variable: String,
+        level: Option<String>,
+        mean: Number,
+    }
+}
 
 /// What the tables are of.
 pub(super) struct Shown<'a> {
@@ -23,10 +54,8 @@ pub(super) fn refuse(
     values: &[(&str, String)],
 ) {
     let all = shown.options.all_terms();
-    let mut terms = shown.terms(&all);
-    terms.all(status);
     estimate.notice(Notice::new(status, key, values));
-    estimate.tables.push(terms.table);
+    estimate.tables.push(shown.terms(&all).all_empty(status).table());
     estimate.tables.push(summary_without_fit(shown.persons, shown.events(), status));
     estimate.tables.push(shown.rates());
 }
@@ -57,14 +86,14 @@ impl Shown<'_> {
         for j in 0..all.len() {
             match self.status(fitted, j) {
                 Status::Ok => terms.wald(j, fitted.theta[j], fitted.std_error(j)),
-                status => terms.push(j, &[], status),
+                status => terms.empty(j, status),
             }
         }
         if self.options.outcome == Outcome::Excess && short > 0 {
             let values = [("n", short.to_string())];
             estimate.notices.push(Notice::new(Status::Ok, "fewer-than-expected", &values));
         }
-        estimate.tables.push(terms.table);
+        estimate.tables.push(terms.table());
         estimate.tables.push(fitted.summary(self.persons, self.events()));
         estimate.tables.push(self.rates());
         estimate.fit = Some(fitted.record.clone());
@@ -84,39 +113,27 @@ impl Shown<'_> {
 
     /// Events, person-years and rate of each band, with exact limits.
     fn rates(&self) -> Table {
-        let columns = [
-            "band",
-            "n_event",
-            "person_years",
-            "expected",
-            "rate_per_1000",
-            "conf_low",
-            "conf_high",
-            "status",
-        ];
-        let mut table = Table::new("rates", &columns);
-        for (name, counts) in self.options.band_names().iter().zip(self.by_band) {
+        let rate = |(band, counts): (String, &Counts)| {
             let Counts { events: d, time: y, expected } = *counts;
             let [low, high] = garwood(d, self.options.confidence_level.share());
-            let per = |x: f64| if y > 0.0 { Value::number(1000.0 * x / y) } else { Value::None };
+            let per = |x: f64| (y > 0.0).then(|| 1000.0 * x / y);
             let status = match (y > 0.0, d > 0.0) {
                 (false, _) => Status::NoRiskSet,
                 (true, false) => Status::NoEvents,
                 _ => Status::Ok,
             };
-            let known = self.options.background.is_some();
-            table.push(vec![
-                name.into(),
-                d.into(),
-                y.into(),
-                if known { expected.into() } else { Value::None },
-                per(d),
-                per(low),
-                per(high),
-                status.into(),
-            ]);
-        }
-        table
+            Rate {
+                band,
+                n_event: Some(d),
+                person_years: Some(y),
+                expected: self.options.background.is_some().then_some(expected),
+                rate_per_1000: per(d),
+                conf_low: per(low),
+                conf_high: per(high),
+                status,
+            }
+        };
+        Table::of(self.options.band_names().into_iter().zip(self.by_band).map(rate))
     }
 
     /// Rates of the bands that the model gives a patient at the reference levels and the means of the quantities, and a table of
@@ -127,21 +144,18 @@ impl Shown<'_> {
             Outcome::Excess => ("excess_rate_per_1000", 1000.0),
             Outcome::Relative => ("relative_rate", 1.0),
         };
-        let columns = ["band", column, "conf_low", "conf_high", "status"];
-        let mut rates = Table::new("reference_rates", &columns);
-        let mut at = Table::new("reference_values", &["variable", "level", "mean"]);
         let values = self.options.reference_values(&start.centre);
-        for name in &self.options.covariates {
-            let value = &values[name];
-            let level = value.as_str().map_or(Value::None, Value::from);
-            at.push(vec![name.into(), level, value.as_f64().into()]);
-        }
+        let at = self.options.covariates.iter().map(|name| ReferenceValue {
+            variable: name.clone(),
+            level: values[name].as_str().map(str::to_owned),
+            mean: values[name].as_f64(),
+        });
         let design = &self.options.design;
         let x: Vec<f64> = design.iter().map(|term| term.value(&values).unwrap_or(0.0)).collect();
         let bands = self.by_band.len();
         let beyond = is_beyond(&x, &start.centre, &start.kept);
         let z = normal_point(self.options.confidence_level.share());
-        for (band, name) in self.options.band_names().iter().enumerate() {
+        let rate = |(band, name): (usize, String)| {
             // What multiplies the parameters of this band and of the covariates that were kept.
             let of = |j: usize| match j.checked_sub(bands) {
                 None => f64::from(u8::from(j == band)),
@@ -156,23 +170,22 @@ impl Shown<'_> {
                 .map(|(j, _)| self.status(fitted, *j))
                 .find(|status| *status != Status::Ok)
                 .unwrap_or(status);
-            let mut row: Vec<Value> = vec![name.into()];
-            if status == Status::Ok {
-                let log: f64 = parts.iter().map(|(j, z)| z * fitted.theta[*j]).sum();
-                let mut variance = 0.0_f64;
-                for (j, a) in &parts {
-                    for (k, b) in &parts {
-                        variance += a * b * fitted.covariance[(*j, *k)];
-                    }
-                }
-                let half = z * variance.max(0.0).sqrt();
-                row.extend([log, log - half, log + half].map(|log| (per * log.exp()).into()));
-            } else {
-                row.extend([Value::None, Value::None, Value::None]);
+            if status != Status::Ok {
+                return ReferenceRate { band: name, status, ..ReferenceRate::default() };
             }
-            row.push(status.into());
-            rates.push(row);
-        }
-        [rates, at]
+            let log: f64 = parts.iter().map(|(j, z)| z * fitted.theta[*j]).sum();
+            let mut variance = 0.0_f64;
+            for (j, a) in &parts {
+                for (k, b) in &parts {
+                    variance += a * b * fitted.covariance[(*j, *k)];
+                }
+            }
+            let half = z * variance.max(0.0).sqrt();
+            let [rate, conf_low, conf_high] =
+                [log, log - half, log + half].map(|log| Some(per * log.exp()));
+            ReferenceRate { band: name, rate, conf_low, conf_high, status }
+        };
+        let rates = Table::of(self.options.band_names().into_iter().enumerate().map(rate));
+        [rates.renamed("rate", column), Table::of(at)]
     }
 }
