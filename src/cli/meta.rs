@@ -11,7 +11,7 @@ use crate::{
     estimate::{Estimate, Status, Table, Value},
     limits::ConfidenceLevel,
     meta::{
-        Covariances, Dataset, Method, Options, Prediction, TestRule, analyse,
+        Covariances, Dataset, Method, Options, Pooled, Prediction, TestRule, analyse,
         dose::{self, Doses},
         text_of,
     },
@@ -406,7 +406,7 @@ fn print(format: Format, estimate: &Estimate) -> anyhow::Result<()> {
             say!("{}", serde_json::to_string_pretty(&whole)?);
         }
         Format::Csv => {
-            if let Some(table) = estimate.table("pooled") {
+            if let Some(table) = estimate.table_of::<Pooled>() {
                 say!("{}", String::from_utf8(table_csv(table))?.trim_end());
             }
         }

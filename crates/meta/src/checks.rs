@@ -1,6 +1,9 @@
 //! What single studies do, and whether small ones differ from large ones.
 
-use tributary_core::estimate::{Estimate, Notice, Shown, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Notice, Number, Shown, Status, Table},
+    rows,
+};
 use tributary_stats::{
     meta_diagnostics::{
         Asymmetry, Without, all_subsets, begg, cumulative, egger, harbord, influence,
@@ -12,6 +15,68 @@ use tributary_stats::{
 use super::{
     DataError, Dataset, Effect, Method, Options, TestRule, regression::estimator_of, two_arm_tables,
 };
+
+rows! {
+    /// The average effect without one study, or with the studies up to one.
+    struct Average in "leave_one_out" {
+        study: String,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        tau2: Number,
+        i2: Number,
+        q: Number,
+        test: String,
+    }
+
+    /// What one study does to the average effect.
+    pub struct Influence in "influence" {
+        pub study: String,
+        pub rstudent: Number,
+        pub dffits: Number,
+        pub cook: Number,
+        pub cov_ratio: Number,
+        pub hat: Number,
+        pub q_share: Number,
+        pub change: Number,
+    }
+
+    /// A quantile over all subsets of the studies.
+    struct SubsetQuantile in "all_subsets" {
+        quantile: Number,
+        estimate: Number,
+        i2: Number,
+    }
+
+    /// How many subsets of the studies have about this effect and I².
+    pub struct SubsetCell in "subset_density" {
+        pub estimate: Number,
+        pub i2: Number,
+        pub subsets: Number,
+    }
+
+    /// A test of asymmetry.
+    struct AsymmetryTest in "asymmetry" {
+        test: String,
+        statistic: Number,
+        df: Number,
+        p_value: Number,
+        limit: Number,
+        limit_std_error: Number,
+    }
+
+    /// The effect with the studies that seem to be missing.
+    struct Filled in "trim_and_fill" {
+        method: String,
+        side: String,
+        missing: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+    }
+}
 
 /// Fewest studies for a test of asymmetry.
 const FEWEST: usize = 10;
@@ -30,7 +95,8 @@ pub(super) fn add(
     let rule = options.first_test();
     if own.len() >= 3 {
         let rows = leave_one_out(&y, &v, estimator, rule.test(), options.level);
-        estimate.tables.push(without_table("leave_one_out", &names, &rows));
+        let rows = names.iter().zip(&rows).map(|(study, w)| Average::new(study, w, rule));
+        estimate.tables.push(Table::of(rows).without(&["test"]));
         estimate.tables.push(influence_table(&names, &y, &v, estimator));
     }
     if let Some(column) = &options.order {
@@ -42,14 +108,11 @@ pub(super) fn add(
         });
         let pick = |x: &[f64]| order.iter().map(|&i| x[i]).collect::<Vec<f64>>();
         let rows = cumulative(&pick(&y), &pick(&v), estimator, rule.test(), options.level);
-        let names: Vec<&str> = order.iter().map(|&i| names[i]).collect();
-        let mut table = without_table("cumulative_analysis", &names, &rows);
-        table.columns.push("test".into());
-        for (i, row) in table.rows.iter_mut().enumerate() {
+        let rows = order.iter().zip(&rows).enumerate().map(|(i, (&study, w))| {
             // Of one or two effects t says nothing.
-            row.push(if i < 2 { TestRule::Z } else { rule }.word().into());
-        }
-        estimate.tables.push(table);
+            Average::new(names[study], w, if i < 2 { TestRule::Z } else { rule })
+        });
+        estimate.tables.push(Table { name: "cumulative_analysis".into(), ..Table::of(rows) });
     }
     if own.len() >= 4 {
         subsets(&y, &v, estimate);
@@ -66,50 +129,53 @@ pub(super) fn add(
 
 /// Trim and fill about the common effect, and about the average effect of the analysis.
 fn filled(y: &[f64], v: &[f64], methods: &[Method], level: f64) -> Table {
-    let columns = ["method", "side", "missing", "estimate", "std_error", "conf_low", "conf_high"];
-    let mut table = Table::new("trim_and_fill", &columns);
     let own = methods.iter().copied().find(|m| m.estimator().is_some()).unwrap_or(Method::Reml);
     let mut about = vec![Method::Common, own];
     about.dedup();
-    for method in about {
+    let row = |method: Method| {
         let estimator = method.estimator().unwrap_or(Tau2Estimator::Common);
-        let Some(found) = trim_and_fill(y, v, estimator, level) else { continue };
+        let found = trim_and_fill(y, v, estimator, level)?;
         let side = if found.right { "right" } else { "left" };
-        let mut row: Vec<Value> =
-            vec![method.word().into(), side.into(), (found.missing as f64).into()];
-        let f = found.filled;
-        row.extend([f.estimate, f.std_error, f.limits.0, f.limits.1].map(Value::number));
-        table.push(row);
-    }
-    table
+        Some(Filled {
+            method: method.word().to_owned(),
+            side: side.to_owned(),
+            missing: Some(found.missing as f64),
+            estimate: Some(found.filled.estimate),
+            std_error: Some(found.filled.std_error),
+            conf_low: Some(found.filled.limits.0),
+            conf_high: Some(found.filled.limits.1),
+        })
+    };
+    Table::of(about.into_iter().filter_map(row))
 }
 
-fn without_table(name: &str, studies: &[&str], rows: &[Without]) -> Table {
-    let columns = ["study", "estimate", "std_error", "conf_low", "conf_high", "tau2", "i2", "q"];
-    let mut table = Table::new(name, &columns);
-    for (study, w) in studies.iter().zip(rows) {
-        let mut row = vec![Value::from(*study)];
-        let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
-        row.extend(
-            [w.estimate, w.std_error, w.limits.0, w.limits.1, w.tau2, w.i2, w.q].map(finite),
-        );
-        table.push(row);
+impl Average {
+    fn new(study: &str, w: &Without, rule: TestRule) -> Self {
+        Self {
+            study: study.to_owned(),
+            estimate: Some(w.estimate),
+            std_error: Some(w.std_error),
+            conf_low: Some(w.limits.0),
+            conf_high: Some(w.limits.1),
+            tau2: Some(w.tau2),
+            i2: Some(w.i2),
+            q: Some(w.q),
+            test: rule.word().to_owned(),
+        }
     }
-    table
 }
 
 fn influence_table(studies: &[&str], y: &[f64], v: &[f64], estimator: Tau2Estimator) -> Table {
-    let columns = ["study", "rstudent", "dffits", "cook", "cov_ratio", "hat", "q_share", "change"];
-    let mut table = Table::new("influence", &columns);
-    for (study, f) in studies.iter().zip(influence(y, v, estimator)) {
-        let mut row = vec![Value::from(*study)];
-        let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
-        row.extend(
-            [f.rstudent, f.dffits, f.cook, f.cov_ratio, f.hat, f.q_share, f.change].map(finite),
-        );
-        table.push(row);
-    }
-    table
+    Table::of(studies.iter().zip(influence(y, v, estimator)).map(|(study, f)| Influence {
+        study: (*study).to_owned(),
+        rstudent: Some(f.rstudent),
+        dffits: Some(f.dffits),
+        cook: Some(f.cook),
+        cov_ratio: Some(f.cov_ratio),
+        hat: Some(f.hat),
+        q_share: Some(f.q_share),
+        change: Some(f.change),
+    }))
 }
 
 /// Quantiles of the pooled effect and I² over all subsets.
@@ -118,16 +184,16 @@ fn subsets(y: &[f64], v: &[f64], estimate: &mut Estimate) {
     if found.is_empty() {
         return;
     }
-    let mut table = Table::new("all_subsets", &["quantile", "estimate", "i2"]);
     let mut effects: Vec<f64> = found.iter().map(|f| f.0).collect();
     let mut shares: Vec<f64> = found.iter().map(|f| f.1).collect();
     effects.sort_by(f64::total_cmp);
     shares.sort_by(f64::total_cmp);
-    for q in [0.0, 0.025, 0.25, 0.5, 0.75, 0.975, 1.0] {
+    let quantile = |q: f64| {
         let at = (q * (effects.len() - 1) as f64).round() as usize;
-        table.push([q, effects[at], shares[at]].map(Value::number).into());
-    }
-    estimate.tables.push(table);
+        let [quantile, estimate, i2] = [q, effects[at], shares[at]].map(Some);
+        SubsetQuantile { quantile, estimate, i2 }
+    };
+    estimate.tables.push(Table::of([0.0, 0.025, 0.25, 0.5, 0.75, 0.975, 1.0].map(quantile)));
     estimate.tables.push(density(&found));
 }
 
@@ -145,14 +211,12 @@ fn density(subsets: &[(f64, f64)]) -> Table {
         let up = ((i2 * UP as f64) as usize).min(UP - 1);
         counts[up * ACROSS + across] += 1;
     }
-    let mut table =
-        Table::new("subset_density", &["estimate", "i2", "subsets"]).shown(Shown::Figure);
-    for (at, n) in counts.into_iter().enumerate() {
-        let estimate = low + width * ((at % ACROSS) as f64 + 0.5);
-        let i2 = ((at / ACROSS) as f64 + 0.5) / UP as f64;
-        table.push([estimate, i2, f64::from(n)].map(Value::number).into());
-    }
-    table
+    let cells = counts.into_iter().enumerate().map(|(at, n)| SubsetCell {
+        estimate: Some(low + width * ((at % ACROSS) as f64 + 0.5)),
+        i2: Some(((at / ACROSS) as f64 + 0.5) / UP as f64),
+        subsets: Some(f64::from(n)),
+    });
+    Table::of(cells).shown(Shown::Figure)
 }
 
 fn asymmetry(
@@ -162,28 +226,24 @@ fn asymmetry(
     estimator: Tau2Estimator,
     estimate: &mut Estimate,
 ) {
-    let columns = ["test", "statistic", "df", "p_value", "limit", "limit_std_error"];
-    let mut table = Table::new("asymmetry", &columns);
-    let mut push = |name: &str, found: Option<Asymmetry>| {
-        if let Some(a) = found {
-            let df = if a.df.is_finite() { Value::number(a.df) } else { Value::None };
-            let mut row: Vec<Value> = vec![name.into(), a.statistic.into(), df, a.p_value.into()];
-            row.push(a.limit.map(|l| l.0).into());
-            row.push(a.limit.map(|l| l.1).into());
-            table.push(row);
-        }
-    };
-    push("Egger", egger(y, v, estimator));
-    push("Begg", begg(y, v));
+    let mut found = vec![("Egger", egger(y, v, estimator)), ("Begg", begg(y, v))];
     let tables = two_arm_tables(effects);
-    let mut wanted = 2;
     if tables.len() >= FEWEST {
-        push("Harbord", harbord(&tables));
-        push("Peters", peters(&tables));
-        wanted = 4;
+        found.extend([("Harbord", harbord(&tables)), ("Peters", peters(&tables))]);
     }
-    if table.rows.len() < wanted {
+    if found.iter().any(|(_, test)| test.is_none()) {
         estimate.notices.push(Notice::new(Status::NotIdentified, "asymmetry-same-errors", &[]));
     }
-    estimate.tables.push(table);
+    let row = |(test, found): (&str, Option<Asymmetry>)| {
+        let found = found?;
+        Some(AsymmetryTest {
+            test: test.to_owned(),
+            statistic: Some(found.statistic),
+            df: Some(found.df),
+            p_value: Some(found.p_value),
+            limit: found.limit.map(|l| l.0),
+            limit_std_error: found.limit.map(|l| l.1),
+        })
+    };
+    estimate.tables.push(Table::of(found.into_iter().filter_map(row)));
 }

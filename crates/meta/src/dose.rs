@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
-use tributary_core::estimate::{Estimate, Notice, Shown, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Notice, Number, Shown, Status, Table},
+    rows,
+};
 use tributary_stats::{
     distribution::{chi_squared_upper, normal_point, quantile, student_point},
     dose_response::{Design, Group, covariance, gls},
@@ -17,6 +20,37 @@ use tributary_stats::{
 use super::{
     DataError, Dataset, Kind, Options, outcomes::at_border, regression::estimator_of, sheet::Sheet,
 };
+
+rows! {
+    /// Slope of a study.
+    struct StudySlope in "study_slopes" {
+        study: String,
+        groups: Number,
+        slope: Number,
+        std_error: Number,
+        q: Number,
+        q_df: Number,
+    }
+
+    /// Ratio at a dose, along a line or a spline.
+    pub struct DoseRatio in "dose_response" {
+        pub form: String,
+        pub dose: Number,
+        pub ratio: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+    }
+
+    /// A coefficient of the spline, or the test that it is a line.
+    struct SplineTerm in "dose_spline" {
+        term: String,
+        estimate: Number,
+        std_error: Number,
+        statistic: Number,
+        df: Number,
+        p_value: Number,
+    }
+}
 
 /// A study with its groups.
 #[derive(Debug, Clone)]
@@ -205,28 +239,32 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
     let all = doses.all();
     let (reference, last) = (all[0], all[all.len() - 1]);
     let fits = doses.studies.iter().map(|s| (s, s.coefficients(|d| vec![d])));
-    let mut stage =
-        Table::new("study_slopes", &["study", "groups", "slope", "std_error", "q", "q_df"]);
-    for (study, found) in fits.clone() {
-        let Some((slope, variance, q)) = found else { continue };
-        let df = study.groups.len() as f64 - 1.0;
-        let numbers = [study.groups.len() as f64, slope[0], variance[(0, 0)].sqrt(), q, df];
-        stage.push(
-            std::iter::once(study.name.as_str().into()).chain(numbers.map(Value::number)).collect(),
-        );
-    }
-    estimate.tables.push(stage);
-    let columns = ["form", "dose", "ratio", "conf_low", "conf_high"];
-    let mut table = Table::new("dose_response", &columns).shown(Shown::Figure);
+    estimate.tables.push(Table::of(fits.clone().filter_map(|(study, found)| {
+        let (slope, variance, q) = found?;
+        Some(StudySlope {
+            study: study.name.clone(),
+            groups: Some(study.groups.len() as f64),
+            slope: Some(slope[0]),
+            std_error: Some(variance[(0, 0)].sqrt()),
+            q: Some(q),
+            q_df: Some(study.groups.len() as f64 - 1.0),
+        })
+    })));
+    let mut rows = Vec::new();
     let grid: Vec<f64> =
         (0..=20).map(|i| reference + (last - reference) * f64::from(i) / 20.0).collect();
     let z = normal_point(options.level);
     let mut push = |form: &str, dose: f64, value: f64, (point, variance): (f64, f64)| {
         let around = point * variance.max(0.0).sqrt();
-        let ratios = [value, value - around, value + around].map(f64::exp);
-        table.push(
-            [form.into(), dose.into()].into_iter().chain(ratios.map(Value::number)).collect(),
-        );
+        let [ratio, conf_low, conf_high] =
+            [value, value - around, value + around].map(|x| Some(x.exp()));
+        rows.push(DoseRatio {
+            form: form.to_owned(),
+            dose: Some(dose),
+            ratio,
+            conf_low,
+            conf_high,
+        });
     };
     let (y, v): (Vec<f64>, Vec<f64>) =
         fits.filter_map(|(_, f)| f.map(|(b, v, _)| (b[0], v[(0, 0)]))).unzip();
@@ -267,7 +305,7 @@ pub fn add(doses: &Doses, options: &Options, n_knots: Option<usize>, estimate: &
     let values = [("dose", reference.to_string())];
     estimate.line("dose-reference", "lowest", &values);
     estimate.line("dose-covariance", "greenland-longnecker", &[]);
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of(rows).shown(Shown::Figure));
 }
 
 /// Curves of the studies that have enough groups, pooled by REML with unstructured variation.
@@ -295,19 +333,20 @@ fn spline_table(found: &MultivariateFit, places: &[f64]) -> Table {
     let variance = found.covariance.view((1, 1), (q - 1, q - 1)).into_owned();
     let inverse = invert(&variance);
     let statistic = (bends.transpose() * inverse.matrix * &bends)[(0, 0)];
-    let columns = ["term", "estimate", "std_error", "statistic", "df", "p_value"];
-    let mut table = Table::new("dose_spline", &columns);
-    for j in 0..q {
+    let coefficient = |j: usize| {
         let (b, v) = (found.coefficients[j], found.covariance[(j, j)]);
-        let name =
+        let term =
             if j == 0 { "dose".to_owned() } else { format!("spline term at {}", places[j - 1]) };
-        let mut row: Vec<Value> = vec![name.into(), b.into(), v.max(0.0).sqrt().into()];
-        row.resize(columns.len(), Value::None);
-        table.push(row);
-    }
+        let (estimate, std_error) = (Some(b), Some(v.max(0.0).sqrt()));
+        SplineTerm { term, estimate, std_error, ..SplineTerm::default() }
+    };
     let df = (q - 1) as f64;
-    let mut row: Vec<Value> = vec!["linear".into(), Value::None, Value::None];
-    row.extend([statistic, df, chi_squared_upper(statistic, df)].map(Value::number));
-    table.push(row);
-    table
+    let linear = SplineTerm {
+        term: "linear".into(),
+        statistic: Some(statistic),
+        df: Some(df),
+        p_value: Some(chi_squared_upper(statistic, df)),
+        ..SplineTerm::default()
+    };
+    Table::of((0..q).map(coefficient).chain([linear]))
 }

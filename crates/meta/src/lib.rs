@@ -14,10 +14,13 @@ mod sheet;
 mod stages;
 
 pub use applies::{check_named, check_tests};
+pub use checks::{Influence, SubsetCell};
 pub use covariance::Covariances;
 pub use data::{DataError, Dataset, Kind};
 pub use method::{Method, Prediction, TestRule};
-pub use pooled::{POOLED, heterogeneity_table, pooled_table, studies_table};
+pub use pooled::{
+    Pooled, StudyEffect, Variation, heterogeneity_table, pooled_table, studies_table,
+};
 pub use sheet::text_of;
 
 use std::collections::BTreeMap;

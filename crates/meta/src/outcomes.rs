@@ -1,7 +1,10 @@
 //! Several outcomes of each study, pooled together.
 
 use nalgebra::{DMatrix, DVector};
-use tributary_core::estimate::{Estimate, Exactness, Notice, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
+    rows,
+};
 use tributary_stats::{
     distribution::{chi_squared_upper, normal_point, normal_two_sided},
     multivariate_meta::{MultivariateFit, Structure, StudyOutcomes, fit},
@@ -9,6 +12,40 @@ use tributary_stats::{
 };
 
 use super::{DataError, Dataset, Effect, Method, Options, covariance::Covariances};
+
+rows! {
+    /// The pooled effect on an outcome, with the others and alone.
+    struct Outcome in "outcomes" {
+        outcome: String,
+        k: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        p_value: Number,
+        tau2: Number,
+        alone_estimate: Number,
+        alone_std_error: Number,
+        status: Status,
+    }
+
+    /// Between-study covariance of two outcomes.
+    struct Between in "between_studies" {
+        outcome: String,
+        with: String,
+        covariance: Number,
+        correlation: Number,
+    }
+
+    /// How good the fit is.
+    struct Fit in "fit" {
+        studies: Number,
+        log_likelihood: Number,
+        q: Number,
+        q_df: Number,
+        q_p_value: Number,
+    }
+}
 
 /// Outcome, effect and sampling variance.
 type Line = (usize, f64, f64);
@@ -100,55 +137,41 @@ impl Gathered<'_> {
         restricted: bool,
         level: f64,
     ) -> Table {
-        let columns = [
-            "outcome",
-            "k",
-            "estimate",
-            "std_error",
-            "conf_low",
-            "conf_high",
-            "p_value",
-            "tau2",
-            "alone_estimate",
-            "alone_std_error",
-            "status",
-        ];
-        let mut table = Table::new("outcomes", &columns);
         let z = normal_point(level);
-        for (j, outcome) in self.outcomes.iter().enumerate() {
+        let row = |(j, outcome): (usize, &&str)| {
             let (y, v) = self.of(j);
-            let mut row: Vec<Value> = vec![(*outcome).into(), (y.len() as f64).into()];
-            match fitted {
-                Some(f) => {
-                    let (b, se) = (f.coefficients[j], f.covariance[(j, j)].max(0.0).sqrt());
-                    row.extend([b, se, b - z * se, b + z * se].map(Value::number));
-                    row.push((se > 0.0).then(|| normal_two_sided(b / se)).into());
-                    row.push(f.psi[(j, j)].into());
-                }
-                None => row.resize(columns.len() - 3, Value::None),
-            }
+            let of =
+                |f: &MultivariateFit| (f.coefficients[j], f.covariance[(j, j)].max(0.0).sqrt());
+            let own = fitted.map(of);
             let by =
                 if restricted { Tau2Estimator::Reml } else { Tau2Estimator::MaximumLikelihood };
             let between = if y.len() >= 2 { tau2(&y, &v, by).value } else { 0.0 };
             let alone = pool(&y, &v, between, Test::Z, level);
-            row.extend([alone.estimate, alone.std_error].map(Value::number));
-            row.push(status.into());
-            table.push(row);
-        }
-        table
+            Outcome {
+                outcome: (*outcome).to_owned(),
+                k: Some(y.len() as f64),
+                estimate: own.map(|(b, _)| b),
+                std_error: own.map(|(_, se)| se),
+                conf_low: own.map(|(b, se)| b - z * se),
+                conf_high: own.map(|(b, se)| b + z * se),
+                p_value: own.filter(|(_, se)| *se > 0.0).map(|(b, se)| normal_two_sided(b / se)),
+                tau2: fitted.map(|f| f.psi[(j, j)]),
+                alone_estimate: Some(alone.estimate),
+                alone_std_error: Some(alone.std_error),
+                status,
+            }
+        };
+        Table::of(self.outcomes.iter().enumerate().map(row))
     }
 
     fn between(&self, f: &MultivariateFit) -> Table {
-        let columns = ["outcome", "with", "covariance", "correlation"];
-        let mut table = Table::new("between_studies", &columns);
-        for i in 0..self.outcomes.len() {
-            for j in 0..=i {
-                let names = [self.outcomes[i], self.outcomes[j]].map(Value::from);
-                let numbers = [f.psi[(i, j)].into(), correlation(f, i, j).into()];
-                table.push(names.into_iter().chain(numbers).collect());
-            }
-        }
-        table
+        let pairs = (0..self.outcomes.len()).flat_map(|i| (0..=i).map(move |j| (i, j)));
+        Table::of(pairs.map(|(i, j)| Between {
+            outcome: self.outcomes[i].to_owned(),
+            with: self.outcomes[j].to_owned(),
+            covariance: Some(f.psi[(i, j)]),
+            correlation: correlation(f, i, j),
+        }))
     }
 }
 
@@ -218,11 +241,14 @@ pub(super) fn analyse(
     };
     estimate.tables.push(gathered.estimates(fitted.as_ref(), status, restricted, options.level));
     if let Some(f) = fitted {
-        let columns = ["studies", "log_likelihood", "q", "q_df", "q_p_value"];
-        let mut summary = Table::new("fit", &columns);
-        let p = chi_squared_upper(f.q.0, f.q.1);
-        summary.push([k as f64, f.log_likelihood, f.q.0, f.q.1, p].map(Value::number).into());
-        estimate.tables.extend([gathered.between(&f), summary]);
+        let summary = Fit {
+            studies: Some(k as f64),
+            log_likelihood: Some(f.log_likelihood),
+            q: Some(f.q.0),
+            q_df: Some(f.q.1),
+            q_p_value: Some(chi_squared_upper(f.q.0, f.q.1)),
+        };
+        estimate.tables.extend([gathered.between(&f), Table::of([summary])]);
     }
     Ok(estimate)
 }

@@ -1,6 +1,9 @@
 //! The pooled effect by every method asked for, one row each.
 
-use tributary_core::estimate::{Estimate, Notice, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Notice, Number, Status, Table},
+    rows,
+};
 use tributary_stats::{
     bayes_random_effects::posterior,
     distribution::{chi_squared_upper, normal_point},
@@ -45,80 +48,113 @@ pub(super) fn usual_tests(k: usize) -> Vec<TestRule> {
     if k < 3 { vec![TestRule::Z] } else { vec![TestRule::HksjFloor] }
 }
 
-/// Columns of the table `pooled`.
-pub const POOLED: [&str; 22] = [
-    "method",
-    "test",
-    "k",
-    "estimate",
-    "std_error",
-    "conf_low",
-    "conf_high",
-    "pred_low",
-    "pred_high",
-    "tau2",
-    "q",
-    "q_df",
-    "q_p_value",
-    "i2",
-    "h2",
-    "statistic",
-    "p_value",
-    "tau2_std_error",
-    "back_estimate",
-    "back_low",
-    "back_high",
-    "status",
-];
-
-/// One row: estimate, limits and the rest by name.
-pub(super) struct Row {
-    pub(super) method: Method,
-    pub(super) test: &'static str,
-    pub(super) k: usize,
-    pub(super) effect: [Option<f64>; 4],
-    pub(super) prediction: [Option<f64>; 2],
-    pub(super) tau2: Option<f64>,
-    pub(super) tau2_std_error: Option<f64>,
-    pub(super) q: Option<[f64; 3]>,
-    pub(super) i2_h2: Option<(f64, f64)>,
-    pub(super) test_result: [Option<f64>; 2],
-    pub(super) status: Status,
-}
-
-impl Row {
-    pub(super) fn empty(method: Method, test: &'static str, k: usize, status: Status) -> Self {
-        Self {
-            method,
-            test,
-            k,
-            effect: [None; 4],
-            prediction: [None; 2],
-            tau2: None,
-            tau2_std_error: None,
-            q: None,
-            i2_h2: None,
-            test_result: [None; 2],
-            status,
-        }
+rows! {
+    /// The pooled effect by a method, with an interval and a test.
+    pub struct Pooled in "pooled" {
+        pub method: String,
+        pub test: String,
+        pub k: Number,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub pred_low: Number,
+        pub pred_high: Number,
+        pub tau2: Number,
+        pub q: Number,
+        pub q_df: Number,
+        pub q_p_value: Number,
+        pub i2: Number,
+        pub h2: Number,
+        pub statistic: Number,
+        pub p_value: Number,
+        pub tau2_std_error: Number,
+        pub back_estimate: Number,
+        pub back_low: Number,
+        pub back_high: Number,
+        pub status: Status,
     }
 
-    fn cells(self, back: &dyn Fn(f64) -> f64) -> Vec<Value> {
-        let [estimate, std_error, low, high] = self.effect;
-        let finite = |x: Option<f64>| Value::from(x.filter(|x| x.is_finite()));
-        let mut row: Vec<Value> =
-            vec![self.method.word().into(), self.test.into(), (self.k as f64).into()];
-        row.extend([estimate, std_error, low, high].map(finite));
-        row.extend(self.prediction.map(finite));
-        row.push(self.tau2.into());
-        row.extend((0..3).map(|i| Value::from(self.q.map(|q| q[i]))));
-        row.push(finite(self.i2_h2.map(|x| x.0)));
-        row.push(finite(self.i2_h2.map(|x| x.1)));
-        row.extend(self.test_result.map(finite));
-        row.push(self.tau2_std_error.into());
-        row.extend([estimate, low, high].map(|x| finite(x.filter(|x| x.is_finite()).map(back))));
-        row.push(self.status.into());
-        row
+    /// A study's own effect, and its weights.
+    pub struct StudyEffect in "studies" {
+        pub study: String,
+        pub estimate: Number,
+        pub std_error: Number,
+        pub conf_low: Number,
+        pub conf_high: Number,
+        pub weight_common: Number,
+        pub weight_random: Number,
+        pub status: Status,
+    }
+
+    /// How much studies differ: Q, τ² by REML with its Q-profile interval, I² and H².
+    pub struct Variation in "heterogeneity" {
+        pub q: Number,
+        pub q_df: Number,
+        pub q_p_value: Number,
+        pub tau2: Number,
+        pub tau2_std_error: Number,
+        pub tau2_low: Number,
+        pub tau2_high: Number,
+        pub i2: Number,
+        pub h2: Number,
+        pub status: Status,
+    }
+
+    /// τ² with limits by one method.
+    struct Tau2Interval in "tau2_intervals" {
+        method: String,
+        tau2: Number,
+        conf_low: Number,
+        conf_high: Number,
+    }
+
+    /// Posterior of one quantity.
+    struct Posterior in "posterior" {
+        quantity: String,
+        mean: Number,
+        std_dev: Number,
+        median: Number,
+        conf_low: Number,
+        conf_high: Number,
+    }
+}
+
+impl Pooled {
+    /// A row without numbers.
+    pub(super) fn empty(method: Method, test: &str, k: usize, status: Status) -> Self {
+        let (method, test) = (method.word().to_owned(), test.to_owned());
+        Self { method, test, k: Some(k as f64), status, ..Self::default() }
+    }
+
+    /// The same with estimate, standard error and limits.
+    pub(super) fn effect(self, numbers: [f64; 4]) -> Self {
+        let [estimate, std_error, conf_low, conf_high] = numbers.map(Some);
+        Self { estimate, std_error, conf_low, conf_high, ..self }
+    }
+
+    /// The effect with its limits.
+    pub fn interval(&self) -> Option<[f64; 3]> {
+        Some([self.estimate?, self.conf_low?, self.conf_high?])
+    }
+
+    /// Limits of the effect in a new study.
+    pub fn prediction(&self) -> Option<[f64; 2]> {
+        Some([self.pred_low?, self.pred_high?])
+    }
+
+    /// The same with the effect on the scale of the data as well.
+    fn back(self, back: impl Fn(f64) -> f64) -> Self {
+        let [back_estimate, back_low, back_high] = [self.estimate, self.conf_low, self.conf_high]
+            .map(|x| x.filter(|x| x.is_finite()).map(&back));
+        Self { back_estimate, back_low, back_high, ..self }
+    }
+}
+
+impl StudyEffect {
+    /// The effect with its limits.
+    pub fn interval(&self) -> Option<[f64; 3]> {
+        Some([self.estimate?, self.conf_low?, self.conf_high?])
     }
 }
 
@@ -131,10 +167,8 @@ pub fn pooled_table(
     effects: &[Effect],
     estimate: &mut Estimate,
 ) -> Table {
-    let mut table = Table::new("pooled", &POOLED);
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let harmonic = harmonic_n(effects);
-    let back_of = |x: f64| back(options.measure, x, harmonic);
     let named = methods.contains(&Method::Common) && !options.tests.is_empty();
     let mut rows = Vec::new();
     for &rule in if named { &options.tests[..] } else { &[TestRule::Z] } {
@@ -163,10 +197,7 @@ pub fn pooled_table(
             rows.push(row);
         }
     }
-    for row in rows {
-        table.push(row.cells(&back_of));
-    }
-    table
+    Table::of(rows.into_iter().map(|row| row.back(|x| back(options.measure, x, harmonic))))
 }
 
 /// Harmonic mean of the sample sizes, for the double arcsine.
@@ -203,12 +234,12 @@ pub(super) fn normal_row(
     (y, v): (&[f64], &[f64]),
     options: &Options,
     estimate: &mut Estimate,
-) -> Row {
+) -> Pooled {
     let (k, level) = (y.len(), options.level);
     let random = method != Method::Common;
     // With two studies t has one degree of freedom, and its interval says nothing.
     let Some(found) = found.filter(|_| rule == TestRule::Z || k >= 3) else {
-        return Row::empty(method, rule.word(), k, Status::KTooSmall);
+        return Pooled::empty(method, rule.word(), k, Status::KTooSmall);
     };
     if found.modes.len() > 1 {
         let modes: Vec<String> = found.modes.iter().map(|m| format!("{m:.4}")).collect();
@@ -246,41 +277,48 @@ pub(super) fn normal_row(
         (_, true, false) => Status::Boundary,
         _ => Status::Ok,
     };
-    Row {
-        effect: [p.estimate, p.std_error, p.confidence.0, p.confidence.1].map(Some),
-        prediction: [prediction.map(|i| i.0), prediction.map(|i| i.1)],
+    Pooled {
+        pred_low: prediction.map(|i| i.0),
+        pred_high: prediction.map(|i| i.1),
         tau2: Some(found.value),
         tau2_std_error: found.std_error,
-        q: q.map(|q| [q.q, q.df, q.p_value]),
-        i2_h2,
-        test_result: [Some(p.statistic), Some(p.p_value)],
-        ..Row::empty(method, rule.word(), k, status)
+        q: q.as_ref().map(|q| q.q),
+        q_df: q.as_ref().map(|q| q.df),
+        q_p_value: q.as_ref().map(|q| q.p_value),
+        i2: i2_h2.map(|i| i.0),
+        h2: i2_h2.map(|i| i.1),
+        statistic: Some(p.statistic),
+        p_value: Some(p.p_value),
+        ..Pooled::empty(method, rule.word(), k, status).effect([
+            p.estimate,
+            p.std_error,
+            p.confidence.0,
+            p.confidence.1,
+        ])
     }
 }
 
-fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Row {
+fn bayes_row(options: &Options, y: &[f64], v: &[f64]) -> Pooled {
     let Some(posterior) = posterior(y, v, options.prior(), None) else {
-        return Row::empty(Method::Bayes, "posterior", y.len(), Status::KTooSmall);
+        return Pooled::empty(Method::Bayes, "posterior", y.len(), Status::KTooSmall);
     };
     let mean = posterior.mean(options.level);
-    let prediction = posterior.prediction(options.level).interval;
-    Row {
-        effect: [mean.mean, mean.sd, mean.interval[0], mean.interval[1]].map(Some),
-        prediction: prediction.map(Some),
-        tau2: Some(posterior.tau(options.level).median.powi(2)),
-        ..Row::empty(Method::Bayes, "posterior", y.len(), Status::Ok)
-    }
+    let [pred_low, pred_high] = posterior.prediction(options.level).interval.map(Some);
+    let tau2 = Some(posterior.tau(options.level).median.powi(2));
+    let row = Pooled::empty(Method::Bayes, "posterior", y.len(), Status::Ok);
+    let row = row.effect([mean.mean, mean.sd, mean.interval[0], mean.interval[1]]);
+    Pooled { pred_low, pred_high, tau2, ..row }
 }
 
 /// Peto's odds ratio is one step from no effect, and biased where arms are of unequal size (Greenland & Salvan 1990).
-fn told_where_peto_fails(row: &Row, effects: &[Effect], estimate: &mut Estimate) {
+fn told_where_peto_fails(row: &Pooled, effects: &[Effect], estimate: &mut Estimate) {
     let tables = two_arm_tables(effects);
     let unequal = |t: &&Cells| {
         let (n1, n2) = (t[0] + t[1], t[2] + t[3]);
         n1.max(n2) > 2.0 * n1.min(n2)
     };
     let unequal = tables.iter().filter(unequal).count();
-    let Some(log) = row.effect[0] else { return };
+    let Some(log) = row.estimate else { return };
     if log.abs() > 1.0 {
         let values = [("ratio", format!("{:.2}", log.exp()))];
         estimate.notices.push(Notice::new(Status::Ok, "one-step-far", &values));
@@ -291,7 +329,7 @@ fn told_where_peto_fails(row: &Row, effects: &[Effect], estimate: &mut Estimate)
     }
 }
 
-fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
+fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Pooled {
     let tables = two_arm_tables(effects);
     let k = effects.len();
     let found: Option<Common> = match (method, options.measure) {
@@ -301,7 +339,7 @@ fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
         (_, Measure::OddsRatio) => two_by_two::odds_ratio(&tables),
         _ => rates_common(options.measure, effects),
     };
-    let Some(common) = found else { return Row::empty(method, "z", k, Status::NoEvents) };
+    let Some(common) = found else { return Pooled::empty(method, "z", k, Status::NoEvents) };
     let [low, high] = common.limits(options.level);
     // Q of Mantel and Haenszel's effect is that of the studies' own effects about it, with the cells that were asked for.
     let own: Vec<(f64, f64)> = effects.iter().filter_map(|e| e.effect).collect();
@@ -310,15 +348,22 @@ fn common_row(method: Method, options: &Options, effects: &[Effect]) -> Row {
         Method::Peto => common.q,
         _ => (own.len() > 1).then(|| (own.iter().map(about).sum(), own.len() as f64 - 1.0)),
     };
-    let q = q.map(|(q, df)| [q, df, chi_squared_upper(q, df)]);
     let z = common.estimate / common.std_error;
-    Row {
-        effect: [common.estimate, common.std_error, low, high].map(Some),
+    Pooled {
         tau2: Some(0.0),
-        q,
-        i2_h2: q.map(|[q, df, _]| (((q - df) / q).max(0.0), q / df)),
-        test_result: [Some(z), Some(common.p_value())],
-        ..Row::empty(method, "z", k, Status::Ok)
+        q: q.map(|(q, _)| q),
+        q_df: q.map(|(_, df)| df),
+        q_p_value: q.map(|(q, df)| chi_squared_upper(q, df)),
+        i2: q.map(|(q, df)| ((q - df) / q).max(0.0)),
+        h2: q.map(|(q, df)| q / df),
+        statistic: Some(z),
+        p_value: Some(common.p_value()),
+        ..Pooled::empty(method, "z", k, Status::Ok).effect([
+            common.estimate,
+            common.std_error,
+            low,
+            high,
+        ])
     }
 }
 
@@ -343,17 +388,6 @@ fn rates_common(measure: Measure, effects: &[Effect]) -> Option<Common> {
 
 /// Each study's own effect with its weights.
 pub fn studies_table(effects: &[Effect], level: f64) -> Table {
-    let columns = [
-        "study",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "weight_common",
-        "weight_random",
-        "status",
-    ];
-    let mut table = Table::new("studies", &columns);
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let weights = |tau2_value: f64| {
         if y.is_empty() { Vec::new() } else { pool(&y, &v, tau2_value, Test::Z, level).weights }
@@ -365,53 +399,52 @@ pub fn studies_table(effects: &[Effect], level: f64) -> Table {
         common.clone()
     };
     let z = normal_point(level);
-    let mut i = 0;
-    for effect in effects {
-        let mut row = vec![Value::from(&effect.study)];
-        if let Some((y, v)) = effect.effect {
-            let se = v.sqrt();
-            row.extend([y, se, y - z * se, y + z * se, common[i], random[i]].map(Value::from));
-            i += 1;
-        } else {
-            row.resize(columns.len() - 1, Value::None);
+    let mut weights = common.iter().zip(&random);
+    let row = |effect: &Effect| {
+        let (study, status) = (effect.study.clone(), effect.status);
+        let Some((y, v)) = effect.effect else {
+            return StudyEffect { study, status, ..StudyEffect::default() };
+        };
+        let se = v.sqrt();
+        // Weights are those of the studies that have an effect, in their order.
+        let weights = weights.next();
+        StudyEffect {
+            study,
+            estimate: Some(y),
+            std_error: Some(se),
+            conf_low: Some(y - z * se),
+            conf_high: Some(y + z * se),
+            weight_common: weights.map(|w| *w.0),
+            weight_random: weights.map(|w| *w.1),
+            status,
         }
-        row.push(effect.status.into());
-        table.push(row);
-    }
-    table
+    };
+    Table::of(effects.iter().map(row))
 }
 
 /// Q, τ² by REML with its Q-profile interval, I² and H² of at least two effects.
 pub fn heterogeneity_table(y: &[f64], v: &[f64], level: f64) -> Table {
-    let columns = [
-        "q",
-        "q_df",
-        "q_p_value",
-        "tau2",
-        "tau2_std_error",
-        "tau2_low",
-        "tau2_high",
-        "i2",
-        "h2",
-        "status",
-    ];
-    let mut table = Table::new("heterogeneity", &columns);
     let h = heterogeneity(y, v, level);
     let reml = tau2(y, v, Tau2Estimator::Reml);
     let (i2, h2) = i2_h2(v, reml.value);
     let status = if reml.value > 0.0 { Status::Ok } else { Status::Boundary };
     let (low, high) = h.tau2_confidence;
-    let mut row: Vec<Value> = [h.q, h.df, h.p_value, reml.value].map(Value::from).into();
-    row.push(reml.std_error.into());
-    row.extend([low, high, i2, h2].map(Value::from));
-    row.push(status.into());
-    table.push(row);
-    table
+    Table::of([Variation {
+        q: Some(h.q),
+        q_df: Some(h.df),
+        q_p_value: Some(h.p_value),
+        tau2: Some(reml.value),
+        tau2_std_error: reml.std_error,
+        tau2_low: Some(low),
+        tau2_high: Some(high),
+        i2: Some(i2),
+        h2: Some(h2),
+        status,
+    }])
 }
 
 /// Limits of τ²: by Q-profile, and by the profile of the likelihoods.
 pub(super) fn tau2_intervals(y: &[f64], v: &[f64], level: f64) -> Table {
-    let mut table = Table::new("tau2_intervals", &["method", "tau2", "conf_low", "conf_high"]);
     let reml = tau2(y, v, Tau2Estimator::Reml).value;
     let ml = tau2(y, v, Tau2Estimator::MaximumLikelihood).value;
     let rows = [
@@ -419,11 +452,12 @@ pub(super) fn tau2_intervals(y: &[f64], v: &[f64], level: f64) -> Table {
         ("profile likelihood, REML", reml, tau2_profile_limits(y, v, true, level)),
         ("profile likelihood, ML", ml, tau2_profile_limits(y, v, false, level)),
     ];
-    for (name, value, (low, high)) in rows {
-        let finite = |x: f64| if x.is_finite() { Value::number(x) } else { Value::None };
-        table.push(vec![name.into(), value.into(), finite(low), finite(high)]);
-    }
-    table
+    Table::of(rows.map(|(method, tau2, (low, high))| Tau2Interval {
+        method: method.to_owned(),
+        tau2: Some(tau2),
+        conf_low: Some(low),
+        conf_high: Some(high),
+    }))
 }
 
 /// The posterior: mean, τ, a new study, and each study shrunk.
@@ -438,20 +472,21 @@ pub(super) fn bayes_table(
     let own: Vec<&Effect> = effects.iter().filter(|e| e.effect.is_some()).collect();
     let (y, v): (Vec<f64>, Vec<f64>) = own.iter().filter_map(|e| e.effect).unzip();
     let posterior = posterior(&y, &v, options.prior(), None)?;
-    let mut table = Table::new(
-        "posterior",
-        &["quantity", "mean", "std_dev", "median", "conf_low", "conf_high"],
-    );
-    let mut push = |name: &str, s: tributary_stats::bayes_random_effects::Summary| {
-        let mut row = vec![Value::from(name)];
-        row.extend([s.mean, s.sd, s.median, s.interval[0], s.interval[1]].map(Value::number));
-        table.push(row);
+    let row = |quantity: &str, s: tributary_stats::bayes_random_effects::Summary| Posterior {
+        quantity: quantity.to_owned(),
+        mean: Some(s.mean),
+        std_dev: Some(s.sd),
+        median: Some(s.median),
+        conf_low: Some(s.interval[0]),
+        conf_high: Some(s.interval[1]),
     };
-    push("mean effect", posterior.mean(options.level));
-    push("between-study SD, τ", posterior.tau(options.level));
-    push("a new study", posterior.prediction(options.level));
-    for (i, effect) in own.iter().enumerate() {
-        push(&effect.study, posterior.shrunk(i, options.level));
-    }
-    Some(table)
+    let mut rows = vec![
+        row("mean effect", posterior.mean(options.level)),
+        row("between-study SD, τ", posterior.tau(options.level)),
+        row("a new study", posterior.prediction(options.level)),
+    ];
+    rows.extend(
+        own.iter().enumerate().map(|(i, e)| row(&e.study, posterior.shrunk(i, options.level))),
+    );
+    Some(Table::of(rows))
 }

@@ -1,6 +1,9 @@
 //! Rows of methods that take counts as they are: no study is left out because a cell is empty.
 
-use tributary_core::estimate::{Estimate, Notice, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Notice, Number, Status, Table},
+    rows,
+};
 use tributary_stats::{
     beta_binomial,
     distribution::{chi_squared_upper, normal_point, normal_two_sided},
@@ -9,7 +12,25 @@ use tributary_stats::{
     two_by_two::Conditional,
 };
 
-use super::{Effect, Method, Options, pooled::Row, two_arm_tables};
+use super::{Effect, Method, Options, pooled::Pooled, two_arm_tables};
+
+rows! {
+    /// Likelihood-ratio test of τ² = 0.
+    struct Tau2Test in "tau2_test" {
+        method: String,
+        statistic: Number,
+        p_value: Number,
+    }
+
+    /// Beta-binomial risk of an arm.
+    struct ArmRisk in "beta_binomial" {
+        arm: Number,
+        mean_risk: Number,
+        correlation: Number,
+        statistic: Number,
+        p_value: Number,
+    }
+}
 
 fn study_of(data: &StudyData) -> Option<Study> {
     match *data {
@@ -30,34 +51,37 @@ pub(super) fn glmm_row(
     options: &Options,
     effects: &[Effect],
     estimate: &mut Estimate,
-) -> Row {
+) -> Pooled {
     let studies: Vec<Study> = effects.iter().filter_map(|e| study_of(&e.data)).collect();
     let Some(fit) = random_effects_glmm::fit(&studies, model, options.nodes(), options.level)
     else {
         let status = if studies.len() < 2 { Status::KTooSmall } else { Status::Monotone };
-        return Row::empty(method, "profile", studies.len(), status);
+        return Pooled::empty(method, "profile", studies.len(), status);
     };
     if !fit.agrees {
         estimate.notice(Notice::new(Status::Nonconverged, "glmm-disagrees", &[]));
-        return Row::empty(method, "profile", studies.len(), Status::Nonconverged);
+        return Pooled::empty(method, "profile", studies.len(), Status::Nonconverged);
     }
     let ratio = 2.0 * (fit.log_likelihood - fit.without_heterogeneity).max(0.0);
     // Under no heterogeneity τ² is at its border with probability ½.
     let p = if ratio > 0.0 { 0.5 * chi_squared_upper(ratio, 1.0) } else { 1.0 };
-    let mut test = Table::new("tau2_test", &["method", "statistic", "p_value"]);
-    test.push(vec![method.word().into(), ratio.into(), p.into()]);
-    estimate.tables.push(test);
+    estimate.tables.push(Table::of([Tau2Test {
+        method: method.word().to_owned(),
+        statistic: Some(ratio),
+        p_value: Some(p),
+    }]));
     let z = fit.estimate / fit.std_error;
     let status = match (fit.profile.iter().all(|x| x.is_finite()), fit.tau2 > 0.0) {
         (false, _) => Status::OneSided,
         (true, false) => Status::Boundary,
         (true, true) => Status::Ok,
     };
-    Row {
-        effect: [fit.estimate, fit.std_error, fit.profile[0], fit.profile[1]].map(Some),
+    let row = Pooled::empty(method, "profile", studies.len(), status);
+    Pooled {
         tau2: Some(fit.tau2),
-        test_result: [Some(z), Some(normal_two_sided(z))],
-        ..Row::empty(method, "profile", studies.len(), status)
+        statistic: Some(z),
+        p_value: Some(normal_two_sided(z)),
+        ..row.effect([fit.estimate, fit.std_error, fit.profile[0], fit.profile[1]])
     }
 }
 
@@ -66,7 +90,7 @@ pub(super) fn beta_binomial_row(
     options: &Options,
     effects: &[Effect],
     estimate: &mut Estimate,
-) -> Row {
+) -> Pooled {
     let method = Method::BetaBinomial;
     let mut arms: [Vec<(f64, f64)>; 2] = [Vec::new(), Vec::new()];
     for effect in effects {
@@ -82,7 +106,7 @@ pub(super) fn beta_binomial_row(
     let k = arms[0].len();
     let used = if arms[1].is_empty() { &arms[..1] } else { &arms[..] };
     let Some(fit) = beta_binomial::fit(used) else {
-        return Row::empty(method, "z", k, Status::Monotone);
+        return Pooled::empty(method, "z", k, Status::Monotone);
     };
     let own = |m: f64| m * (1.0 - m);
     let (value, gradient): (f64, Vec<f64>) = match (options.measure, fit.means.as_slice()) {
@@ -96,45 +120,52 @@ pub(super) fn beta_binomial_row(
         (_, &[a, ..]) => {
             (a, std::iter::once(1.0).chain(fit.means.iter().skip(1).map(|_| 0.0)).collect())
         }
-        _ => return Row::empty(method, "z", k, Status::NotIdentified),
+        _ => return Pooled::empty(method, "z", k, Status::NotIdentified),
     };
     let (effect, std_error) = fit.effect(value, &gradient);
-    let mut table =
-        Table::new("beta_binomial", &["arm", "mean_risk", "correlation", "statistic", "p_value"]);
     let ratio = 2.0 * (fit.log_likelihood - fit.without_variation).max(0.0);
     // Under no variation the correlation is at its border with probability ½.
     let p = if ratio > 0.0 { 0.5 * chi_squared_upper(ratio, 1.0) } else { 1.0 };
-    for (arm, mean) in fit.means.iter().enumerate() {
-        let numbers = [(arm + 1) as f64, *mean, fit.correlation, ratio, p];
-        table.push(numbers.map(Value::number).into());
-    }
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of(fit.means.iter().enumerate().map(|(arm, mean)| ArmRisk {
+        arm: Some((arm + 1) as f64),
+        mean_risk: Some(*mean),
+        correlation: Some(fit.correlation),
+        statistic: Some(ratio),
+        p_value: Some(p),
+    })));
     let around = normal_point(options.level) * std_error;
     let z = effect / std_error;
     let inside = fit.correlation > 0.0 && fit.correlation < 0.99;
     let status = if inside { Status::Ok } else { Status::Boundary };
-    Row {
-        effect: [effect, std_error, effect - around, effect + around].map(Some),
-        test_result: [Some(z), Some(normal_two_sided(z))],
-        ..Row::empty(method, "z", k, status)
+    Pooled {
+        statistic: Some(z),
+        p_value: Some(normal_two_sided(z)),
+        ..Pooled::empty(method, "z", k, status).effect([
+            effect,
+            std_error,
+            effect - around,
+            effect + around,
+        ])
     }
 }
 
 /// The odds ratio given all margins, with exact limits; no normal standard error.
-pub(super) fn exact_row(options: &Options, effects: &[Effect], estimate: &mut Estimate) -> Row {
+pub(super) fn exact_row(options: &Options, effects: &[Effect], estimate: &mut Estimate) -> Pooled {
     let tables = two_arm_tables(effects);
     let Some(exact) = Conditional::new(&tables) else {
         estimate.notices.push(Notice::new(Status::NotIdentified, "no-exact-ratio", &[]));
-        return Row::empty(Method::Exact, "exact", tables.len(), Status::NotIdentified);
+        return Pooled::empty(Method::Exact, "exact", tables.len(), Status::NotIdentified);
     };
     let [low, high] = exact.limits(options.level, false);
     let mode = exact.estimate();
     let one_sided = !(mode.is_finite() && low.is_finite() && high.is_finite());
-    Row {
-        effect: [Some(mode), None, Some(low), Some(high)],
+    Pooled {
+        estimate: Some(mode),
+        conf_low: Some(low),
+        conf_high: Some(high),
         tau2: Some(0.0),
-        test_result: [None, Some(exact.p_value(false))],
-        ..Row::empty(
+        p_value: Some(exact.p_value(false)),
+        ..Pooled::empty(
             Method::Exact,
             "exact",
             tables.len(),

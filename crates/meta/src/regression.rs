@@ -1,7 +1,10 @@
 //! Moderators, subgroups and clusters.
 
 use nalgebra::{DMatrix, DVector};
-use tributary_core::estimate::{Estimate, Notice, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Notice, Number, Status, Table},
+    rows,
+};
 use tributary_stats::{
     distribution::{chi_squared_upper, normal_point, student_point},
     meta_regression::{Regression, two_sided},
@@ -9,6 +12,63 @@ use tributary_stats::{
 };
 
 use super::{DataError, Dataset, Effect, Method, Options, TestRule};
+
+rows! {
+    /// Coefficient of a moderator.
+    struct Coefficient in "coefficients" {
+        term: String,
+        estimate: Number,
+        std_error: Number,
+        statistic: Number,
+        p_value: Number,
+        conf_low: Number,
+        conf_high: Number,
+        permutation_p_value: Number,
+        robust_std_error: Number,
+        robust_df: Number,
+        robust_p_value: Number,
+        status: Status,
+    }
+
+    /// What the moderators explain, and what is left.
+    struct Explained in "regression" {
+        tau2: Number,
+        r2: Number,
+        i2: Number,
+        h2: Number,
+        q: Number,
+        q_df: Number,
+        q_p_value: Number,
+        moderators: Number,
+        moderators_df: Number,
+        moderators_p_value: Number,
+        status: Status,
+    }
+
+    /// The pooled effect in a subgroup.
+    struct Subgroup in "subgroups" {
+        subgroup: String,
+        k: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        tau2: Number,
+        i2: Number,
+        q: Number,
+        q_p_value: Number,
+        test: String,
+        status: Status,
+    }
+
+    /// Test of the difference between subgroups.
+    struct Between in "between_subgroups" {
+        variable: String,
+        statistic: Number,
+        df: Number,
+        p_value: Number,
+    }
+}
 
 /// The first method that estimates the between-study variance from effects and their errors, REML if none does.
 pub(super) fn method_of(methods: &[Method]) -> Method {
@@ -97,72 +157,50 @@ pub(super) fn add(
     if clusters.is_some() && robust.is_none() {
         estimate.notice(Notice::new(Status::KTooSmall, "too-few-clusters", &[]));
     }
-    let head = [
-        "term",
-        "estimate",
-        "std_error",
-        "statistic",
-        "p_value",
-        "conf_low",
-        "conf_high",
-        "permutation_p_value",
-        "robust_std_error",
-        "robust_df",
-        "robust_p_value",
-        "status",
-    ];
-    let mut table = Table::new("coefficients", &head);
     let point = if fit.df.is_finite() {
         student_point(options.level, fit.df)
     } else {
         normal_point(options.level)
     };
-    for (j, (name, _)) in terms.iter().enumerate() {
+    let coefficient = |(j, (name, _)): (usize, &(String, Vec<f64>))| {
         let (b, se) = (fit.coefficients[j], fit.covariance[(j, j)].max(0.0).sqrt());
-        let mut row: Vec<Value> = vec![name.into(), b.into(), se.into()];
-        row.push((se > 0.0).then(|| b / se).into());
-        row.push((se > 0.0).then(|| two_sided(b / se, fit.df)).into());
-        let limits = (se > 0.0).then_some([b - point * se, b + point * se]);
-        row.extend((0..2).map(|i| Value::from(limits.map(|l| l[i]))));
-        row.push(permuted.as_ref().map(|p| p[j]).into());
+        let has_error = se > 0.0;
         let own = robust.as_ref().map(|(v, df)| (v[(j, j)].max(0.0).sqrt(), df[j]));
-        row.push(own.map(|o| o.0).into());
-        row.push(own.map(|o| o.1).into());
-        row.push(own.filter(|o| o.0 > 0.0).map(|(se, df)| two_sided(b / se, df)).into());
-        row.push(if se > 0.0 { Status::Ok } else { Status::NotIdentified }.into());
-        table.push(row);
-    }
+        Coefficient {
+            term: name.clone(),
+            estimate: Some(b),
+            std_error: Some(se),
+            statistic: has_error.then(|| b / se),
+            p_value: has_error.then(|| two_sided(b / se, fit.df)),
+            conf_low: has_error.then(|| b - point * se),
+            conf_high: has_error.then(|| b + point * se),
+            permutation_p_value: permuted.as_ref().map(|p| p[j]),
+            robust_std_error: own.map(|o| o.0),
+            robust_df: own.map(|o| o.1),
+            robust_p_value: own.filter(|o| o.0 > 0.0).map(|(se, df)| two_sided(b / se, df)),
+            status: if has_error { Status::Ok } else { Status::NotIdentified },
+        }
+    };
+    estimate.tables.push(Table::of(terms.iter().enumerate().map(coefficient)));
     if (0..terms.len()).any(|j| fit.covariance[(j, j)] <= 0.0) {
         estimate.notice(Notice::new(Status::NotIdentified, "identical-effects", &[]));
     }
-    estimate.tables.push(table);
     let none = tau2(&y, &v, estimator).value;
-    let mut summary = Table::new(
-        "regression",
-        &[
-            "tau2",
-            "r2",
-            "i2",
-            "h2",
-            "q",
-            "q_df",
-            "q_p_value",
-            "moderators",
-            "moderators_df",
-            "moderators_p_value",
-            "status",
-        ],
-    );
     let r2 =
         (none > 0.0 && !options.moderators.is_empty()).then(|| ((none - fit.tau2) / none).max(0.0));
-    let mut row: Vec<Value> =
-        vec![fit.tau2.into(), r2.into(), fit.i2_h2.0.into(), fit.i2_h2.1.into()];
-    row.extend([fit.q_residual.0, fit.q_residual.1, fit.q_residual.2].map(Value::number));
-    row.extend((0..3).map(|i| Value::from(fit.moderators.map(|m| [m.0, m.1, m.2][i]))));
-    let multimodal = fit.modes.len() > 1;
-    row.push(if multimodal { Status::Multimodal } else { Status::Ok }.into());
-    summary.push(row);
-    estimate.tables.push(summary);
+    estimate.tables.push(Table::of([Explained {
+        tau2: Some(fit.tau2),
+        r2,
+        i2: Some(fit.i2_h2.0),
+        h2: Some(fit.i2_h2.1),
+        q: Some(fit.q_residual.0),
+        q_df: Some(fit.q_residual.1),
+        q_p_value: Some(fit.q_residual.2),
+        moderators: fit.moderators.map(|m| m.0),
+        moderators_df: fit.moderators.map(|m| m.1),
+        moderators_p_value: fit.moderators.map(|m| m.2),
+        status: if fit.modes.len() > 1 { Status::Multimodal } else { Status::Ok },
+    }]));
     if rows.len() < 10 * (terms.len() - 1) {
         let values = [("k", rows.len().to_string()), ("terms", (terms.len() - 1).to_string())];
         estimate.notices.push(Notice::new(Status::Ok, "few-studies-per-moderator", &values));
@@ -183,21 +221,6 @@ fn subgroups(
     (y, v): (&[f64], &[f64]),
     estimate: &mut Estimate,
 ) {
-    let head = [
-        "subgroup",
-        "k",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "tau2",
-        "i2",
-        "q",
-        "q_p_value",
-        "test",
-        "status",
-    ];
-    let mut table = Table::new("subgroups", &head);
     let mut levels: Vec<&str> = Vec::new();
     for &r in rows {
         if !levels.contains(&cells[r].as_str()) {
@@ -205,42 +228,47 @@ fn subgroups(
         }
     }
     let estimator = estimator_of(methods);
-    let mut means = Vec::new();
+    let (mut found, mut means) = (Vec::new(), Vec::new());
     for level in &levels {
         let inside: Vec<usize> = (0..rows.len()).filter(|&i| cells[rows[i]] == *level).collect();
         let pick = |x: &[f64]| inside.iter().map(|&i| x[i]).collect::<Vec<f64>>();
         let (y, v) = (pick(y), pick(v));
         let k = y.len();
-        let found = if k >= 2 { tau2(&y, &v, estimator).value } else { 0.0 };
+        let between = if k >= 2 { tau2(&y, &v, estimator).value } else { 0.0 };
         // Of one or two effects t says nothing.
         let rule = if k < 3 { TestRule::Z } else { options.first_test() };
-        let p = pool(&y, &v, found, rule.test(), options.level);
-        let normal = pool(&y, &v, found, Test::Z, options.level).std_error;
+        let p = pool(&y, &v, between, rule.test(), options.level);
+        let normal = pool(&y, &v, between, Test::Z, options.level).std_error;
         means.push((p.estimate, normal * normal));
         let q = (k >= 2).then(|| heterogeneity(&y, &v, options.level));
-        let mut row: Vec<Value> = vec![(*level).into(), (k as f64).into()];
-        row.extend(
-            [p.estimate, p.std_error, p.confidence.0, p.confidence.1, found].map(Value::number),
-        );
-        row.push(q.as_ref().map(|_| i2_h2(&v, found).0).into());
-        row.push(q.as_ref().map(|q| q.q).into());
-        row.push(q.as_ref().map(|q| q.p_value).into());
-        row.push(rule.word().into());
-        let status = match k {
-            0 | 1 => Status::KTooSmall,
-            _ if p.std_error.is_nan() => Status::NotIdentified,
-            _ => Status::Ok,
-        };
-        row.push(status.into());
-        table.push(row);
+        found.push(Subgroup {
+            subgroup: (*level).to_owned(),
+            k: Some(k as f64),
+            estimate: Some(p.estimate),
+            std_error: Some(p.std_error),
+            conf_low: Some(p.confidence.0),
+            conf_high: Some(p.confidence.1),
+            tau2: Some(between),
+            i2: q.as_ref().map(|_| i2_h2(&v, between).0),
+            q: q.as_ref().map(|q| q.q),
+            q_p_value: q.as_ref().map(|q| q.p_value),
+            test: rule.word().to_owned(),
+            status: match k {
+                0 | 1 => Status::KTooSmall,
+                _ if p.std_error.is_nan() => Status::NotIdentified,
+                _ => Status::Ok,
+            },
+        });
     }
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of(found));
     if means.len() > 1 {
         let (y, v): (Vec<f64>, Vec<f64>) = means.into_iter().unzip();
         let between = heterogeneity(&y, &v, options.level);
-        let mut test = Table::new("between_subgroups", &["variable", "statistic", "df", "p_value"]);
-        let p = chi_squared_upper(between.q, between.df);
-        test.push(vec![name.into(), between.q.into(), between.df.into(), p.into()]);
-        estimate.tables.push(test);
+        estimate.tables.push(Table::of([Between {
+            variable: name.to_owned(),
+            statistic: Some(between.q),
+            df: Some(between.df),
+            p_value: Some(chi_squared_upper(between.q, between.df)),
+        }]));
     }
 }

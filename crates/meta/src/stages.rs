@@ -1,14 +1,33 @@
 //! The same question in one stage, from the counts, and in two, from the studies' own estimates; and why the answers differ.
 
-use tributary_core::estimate::{Estimate, Exactness, Notice, Status, Table, Value};
+use tributary_core::{
+    estimate::{Estimate, Exactness, Notice, Number, Status, Table},
+    rows,
+};
 use tributary_stats::{effect_size::StudyData, random_effects_glmm::Model};
 
 use super::{
     Dataset, Effect, Kind, Method, Options,
-    pooled::{Row, normal_row, tau2_of},
+    pooled::{Pooled, normal_row, tau2_of},
     rare::glmm_row,
 };
 use crate::TestRule;
+
+rows! {
+    /// The pooled effect in one stage or in two.
+    struct Stages in "stages" {
+        stages: String,
+        method: String,
+        k: Number,
+        estimate: Number,
+        std_error: Number,
+        conf_low: Number,
+        conf_high: Number,
+        tau2: Number,
+        difference: Number,
+        status: Status,
+    }
+}
 
 /// Difference, in standard errors of the one-stage estimate, from which on the reader is told why.
 const TELLING: f64 = 0.1;
@@ -41,34 +60,23 @@ pub(super) fn add(data: &Dataset, options: &Options, effects: &[Effect], estimat
     let (y, v): (Vec<f64>, Vec<f64>) = effects.iter().filter_map(|e| e.effect).unzip();
     let found = tau2_of(Method::Reml, options, &y, &v);
     let two = normal_row(Method::Reml, TestRule::Z, found, (&y, &v), options, &mut aside);
-    let difference = match (one.effect[0], one.effect[1], two.effect[0]) {
+    let difference = match (one.estimate, one.std_error, two.estimate) {
         (Some(a), Some(se), Some(b)) if se > 0.0 => Some((b - a) / se),
         _ => None,
     };
-    let columns = [
-        "stages",
-        "method",
-        "k",
-        "estimate",
-        "std_error",
-        "conf_low",
-        "conf_high",
-        "tau2",
-        "difference",
-        "status",
-    ];
-    let mut table = Table::new("stages", &columns);
-    let mut push = |stages: &str, row: &Row, difference: Option<f64>| {
-        let finite = |x: Option<f64>| Value::from(x.filter(|x| x.is_finite()));
-        let mut cells: Vec<Value> =
-            vec![stages.into(), row.method.word().into(), (row.k as f64).into()];
-        cells.extend(row.effect.map(finite));
-        cells.extend([finite(row.tau2), finite(difference), row.status.into()]);
-        table.push(cells);
+    let row = |stages: &str, row: Pooled, difference: Option<f64>| Stages {
+        stages: stages.to_owned(),
+        method: row.method,
+        k: row.k,
+        estimate: row.estimate,
+        std_error: row.std_error,
+        conf_low: row.conf_low,
+        conf_high: row.conf_high,
+        tau2: row.tau2,
+        difference,
+        status: row.status,
     };
-    push("one", &one, None);
-    push("two", &two, difference);
-    estimate.tables.push(table);
+    estimate.tables.push(Table::of([row("one", one, None), row("two", two, difference)]));
     if let Some(difference) = difference.filter(|d| d.abs() > TELLING) {
         let lost = effects.iter().filter(|e| e.effect.is_none()).count();
         let sparse = effects.iter().filter(|e| fewest(&e.data) < SPARSE).count();
