@@ -11,7 +11,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core", &["stats"]),
     ("meta", &["stats", "core"]),
     ("models", &["stats", "core", "meta"]),
-    ("report", &["stats", "core", "models"]),
+    ("report", &["stats", "core", "meta", "models"]),
     ("client", &["core"]),
     ("site", &["stats", "core", "models", "client"]),
     ("hub", &["core", "models", "report", "client"]),

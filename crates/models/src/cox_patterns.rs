@@ -12,12 +12,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tributary_core::{
     cohort::{CohortError, ColumnNeed, Followup, SiteData, ZeroRule},
-    estimate::{Beginning, Estimate, Exactness, Notice, Shown, Status, Table, Value},
+    estimate::{Beginning, Estimate, Exactness, Notice, Number, Shown, Status, Table},
     limits::{self, ConfidenceLevel},
     model::{
         Columns, Context, DesignTerm, EventCounts, Exchanges, Fitted, ModelCard, OneRound, Patient,
-        Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of,
+        Predicted, Sums, Terms, covariate_faults, patient_faults, summary_without_fit, values_of,
     },
+    rows,
     spec::Fault,
     summary::LayoutError,
 };
@@ -46,6 +47,19 @@ enum Rule {
     Breslow,
     /// Exact discrete: `ties = "exact"` of R, `DISCRETE` of SAS; the effects are odds ratios.
     Exact,
+}
+
+rows! {
+    /// Survival at one time, had all patients the same level of a covariate.
+    struct Standardised in "standardised" {
+        group: String,
+        time_years: Number,
+        estimate: Number as Share,
+        std_error: Number as Share,
+        conf_low: Number,
+        conf_high: Number,
+        status: Status,
+    }
 }
 
 /// Options of `cox_patterns`.
@@ -341,6 +355,21 @@ fn tests(null: &Evaluation, fitted: &Fitted) -> [Test; 3] {
     ]
 }
 
+impl From<Standardised> for Predicted {
+    fn from(found: Standardised) -> Self {
+        let Standardised {
+            group: patient,
+            time_years,
+            estimate,
+            std_error,
+            conf_low,
+            conf_high,
+            status,
+        } = found;
+        Self { patient, time_years, estimate, std_error, conf_low, conf_high, status }
+    }
+}
+
 struct Curves<'a> {
     options: &'a Options,
     patterns: &'a Patterns,
@@ -385,43 +414,37 @@ impl Curves<'_> {
         self.active.iter().map(|&j| x[j]).collect()
     }
 
-    fn row(&self, table: &mut Table, head: Vec<Value>, rows: &[(Vec<f64>, f64)], years: f64) {
+    /// Survival of a group with an interval symmetric in log(−log S).
+    fn survival(&self, group: &str, rows: &[(Vec<f64>, f64)], years: f64) -> Standardised {
         let (s, se) = self.mean_survival(rows, years * self.options.followup.year.days());
         let z = normal_point(self.options.confidence_level.share());
-        let mut row = head;
-        row.push(years.into());
-        if s > 0.0 && s < 1.0 {
-            let half = z * se / (s * s.ln().abs());
-            let (low, high) = (s.powf(half.exp()), s.powf((-half).exp()));
-            row.extend([s.into(), se.into(), low.into(), high.into(), Status::Ok.into()]);
-        } else {
-            row.extend([s.into(), 0.0.into(), Value::None, Value::None, Status::OneSided.into()]);
+        let inside = s > 0.0 && s < 1.0;
+        let half = z * se / (s * s.ln().abs());
+        Standardised {
+            group: group.to_owned(),
+            time_years: Some(years),
+            estimate: Some(s),
+            std_error: Some(if inside { se } else { 0.0 }),
+            conf_low: inside.then(|| s.powf(half.exp())),
+            conf_high: inside.then(|| s.powf((-half).exp())),
+            status: if inside { Status::Ok } else { Status::OneSided },
         }
-        table.push(row);
     }
 
     fn patients(&self) -> Table {
-        let columns =
-            ["patient", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-        let mut table = Table::new("predicted", &columns).of_shares().drawn(
-            &["patient"],
-            false,
-            Some(Beginning::One),
-        );
+        let mut rows: Vec<Predicted> = Vec::new();
         for patient in &self.options.patients {
             let x = self.pick(&values_of(patient, &self.options.design));
             for &years in &self.options.times_years {
-                self.row(&mut table, vec![Value::from(&patient.name)], &[(x.clone(), 1.0)], years);
+                rows.push(self.survival(&patient.name, &[(x.clone(), 1.0)], years).into());
             }
         }
-        table
+        Table::of(rows).drawn(&["patient"], false, Some(Beginning::One))
     }
 
     /// What survival would be had all patients the same level of one covariate and the others their own.
     fn standardised(&self, name: &str, persons: &[f64]) -> Table {
-        let columns =
-            ["group", "time_years", "estimate", "std_error", "conf_low", "conf_high", "status"];
-        let mut table = Table::new("standardised", &columns).of_shares();
+        let mut standardised = Vec::new();
         let at = self.options.covariates.iter().position(|c| c == name).unwrap_or(0);
         let total: f64 = persons.iter().sum();
         for level in &self.options.levels[at] {
@@ -434,10 +457,10 @@ impl Curves<'_> {
                 })
                 .collect();
             for &years in &self.options.times_years {
-                self.row(&mut table, vec![level.into()], &rows, years);
+                standardised.push(self.survival(level, &rows, years));
             }
         }
-        table
+        Table::of(standardised)
     }
 
     /// Baseline of a patient with all covariates at their reference.

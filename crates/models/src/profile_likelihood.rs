@@ -62,7 +62,7 @@ rows! {
     }
 
     /// A point of the pooled likelihood of the effect, given the standard deviation between sites.
-    pub struct CurvePoint in "curve" {
+    pub struct LikelihoodPoint in "likelihood" {
         pub tau: Number,
         pub effect: Number,
         pub log_likelihood: Number,
@@ -418,16 +418,17 @@ impl OneRound for ProfileLikelihood {
         let mut points = Vec::new();
         for (tau, curve) in options.taus().iter().zip(&curves) {
             for (x, point) in grid.iter().zip(&curve.points) {
-                points.push(CurvePoint::new(*tau, *x, point[0] - reading.maximum));
+                points.push(LikelihoodPoint::new(*tau, *x, point[0] - reading.maximum));
             }
         }
-        estimate.tables.push(Table::of(points).shown(Shown::Figure));
+        let curve = Table::of(points).shown(Shown::Figure);
+        estimate.tables.push(Table { name: "curve".into(), ..curve });
         estimate.tables.push(fine(options, &curves, &reading));
         Ok(estimate)
     }
 }
 
-impl CurvePoint {
+impl LikelihoodPoint {
     fn new(tau: f64, effect: f64, log_likelihood: f64) -> Self {
         let [tau, effect, log_likelihood] = [tau, effect, log_likelihood].map(Some);
         Self { tau, effect, log_likelihood }
@@ -448,10 +449,10 @@ fn fine(options: &Options, curves: &[LikelihoodCurve], reading: &Reading) -> Tab
         let high: Vec<usize> = (0..=POINTS).filter(|&k| value(k) > -DEPTH).collect();
         let stride = (high.len() / 200).max(1);
         for k in high.into_iter().step_by(stride) {
-            points.push(CurvePoint::new(*tau, at(k), value(k)));
+            points.push(LikelihoodPoint::new(*tau, at(k), value(k)));
         }
     }
-    Table { name: "likelihood".into(), ..Table::of(points).shown(Shown::Figure) }
+    Table::of(points).shown(Shown::Figure)
 }
 
 /// Whether an interval has both its limits.

@@ -1,14 +1,16 @@
 //! The answer, in two sentences: the effect, and whether the sites agree.
 
 use tributary_core::{
-    estimate::{Status, Table},
+    estimate::Status,
+    model::{FitSummary, Term},
     run::Outcome,
     spec::{TermRef, VariableKind},
 };
+use tributary_meta::{StudyEffect, Variation};
 
 use super::{
     Composed, Composer,
-    regression::{effect, singular},
+    regression::{Effect, effect, singular},
 };
 use crate::results::ModelResult;
 
@@ -31,26 +33,26 @@ impl Composer<'_> {
     fn effect_sentence(&self, answer: &TermRef) -> Composed<String> {
         let results = self.results;
         let model = results.model(&answer.model);
-        let terms = model.and_then(|m| m.estimate()).and_then(|e| e.table("terms"));
-        let summary = model.and_then(|m| m.estimate()).and_then(|e| e.table("summary"));
-        let row = terms.and_then(|t| t.find("term", &answer.term));
-        let found = effect(results, &answer.model, &answer.term);
-        let (Some(model), Some(terms), Some(summary), Some(row), Some(found)) =
-            (model, terms, summary, row, found)
-        else {
+        let estimate = model.and_then(|m| m.estimate());
+        let table = estimate.and_then(|e| e.table_of::<Term>());
+        let summary = estimate.and_then(|e| e.rows::<FitSummary>().pop());
+        let (Some(model), Some(table), Some(summary)) = (model, table, summary) else {
             return self.no_estimate(answer);
         };
-        let variable = terms.text(row, "variable");
+        let terms = Term::read(table);
+        let term = terms.iter().find(|t| t.term == answer.term);
+        let Some((term, found)) = term.and_then(|term| Some((term, Effect::of(term)?))) else {
+            return self.no_estimate(answer);
+        };
         let mut others: Vec<String> = Vec::new();
-        for other in 0..terms.rows.len() {
-            let name = terms.text(other, "variable");
-            let lower = self.lower(name);
-            let is_covariate = results.dictionary.get(name).is_some();
-            if is_covariate && name != variable && !others.contains(&lower) {
+        for Term { variable, .. } in &terms {
+            let lower = self.lower(variable);
+            let is_covariate = results.dictionary.get(variable).is_some();
+            if is_covariate && *variable != term.variable && !others.contains(&lower) {
                 others.push(lower);
             }
         }
-        let ratio = super::further::ratio_column(terms);
+        let ratio = Term::ratio_of(table);
         let quantity =
             self.say(&format!("quantity.{ratio}"), &[("event", &self.event_or_cause(model))])?;
         // A ratio of times says how long, the others say how often.
@@ -63,10 +65,10 @@ impl Composer<'_> {
         let direction =
             self.say(&format!("answer.{scale}.{direction}"), &[("quantity", &quantity)])?;
         let [hr, low, high] = found.ratios().map(|x| self.locale.ratio(x));
-        let count = |column: &str| self.locale.count(summary.number(0, column).unwrap_or(0.0));
+        let count = |n: Option<f64>| self.locale.count(n.unwrap_or(0.0));
         let values = [
             ("adjusted", self.locale.enumerate(&others)),
-            ("contrast", self.contrast(model, terms, row)?),
+            ("contrast", self.contrast(model, term)?),
             ("direction", direction),
             ("ratio", self.head(ratio).to_lowercase()),
             ("hr", hr),
@@ -74,8 +76,8 @@ impl Composer<'_> {
             ("high", high),
             ("level", self.level_words(model)),
             ("p", self.locale.p_sentence(found.p_value)),
-            ("events", count("n_event")),
-            ("n", count("n")),
+            ("events", count(summary.n_event)),
+            ("n", count(summary.n)),
             ("compared", self.compared(answer)?),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
@@ -84,15 +86,15 @@ impl Composer<'_> {
     }
 
     /// What the answer compares: "Histology (unfavourable vs favourable)", "Age (per year)", or a finding by its name alone.
-    fn contrast(&self, model: &ModelResult, terms: &Table, row: usize) -> Composed<String> {
-        let cell = |column: &str| terms.text(row, column);
-        let Some(variable) = self.results.dictionary.get(cell("variable")) else {
-            return self.term_words(model, terms, row);
+    fn contrast(&self, model: &ModelResult, term: &Term) -> Composed<String> {
+        let Some(variable) = self.results.dictionary.get(&term.variable) else {
+            return self.term_words(model, term);
         };
         let label = variable.label.as_str();
-        let [level, reference] =
-            [cell("level"), cell("reference")].map(|level| variable.level_label(level));
-        if level.is_empty() && !cell("term").ends_with('\'') {
+        let Some(level) = &term.level else {
+            if term.term.ends_with('\'') {
+                return self.term_words(model, term);
+            }
             return match variable.unit.as_deref() {
                 Some(unit) => {
                     let values = [("variable", label), ("unit", singular(unit))];
@@ -100,13 +102,13 @@ impl Composer<'_> {
                 }
                 None => self.say("answer.contrast_plain", &[("variable", label)]),
             };
-        }
-        if level.is_empty() {
-            return self.term_words(model, terms, row);
-        }
+        };
+        let reference = term.reference.as_deref().unwrap_or_default();
+        let (is_zero, level, reference) =
+            (reference == "0", variable.level_label(level), variable.level_label(reference));
         let is_flag = variable.kind == VariableKind::Flag;
         let named = is_flag && ["1", &self.word("answer.yes")?].contains(&level);
-        if named && cell("reference") == "0" {
+        if named && is_zero {
             return Ok(label.to_owned());
         }
         let values = [("variable", label), ("level", level), ("reference", reference)];
@@ -126,16 +128,10 @@ impl Composer<'_> {
             }
             Outcome::Estimate(estimate) => estimate,
         };
-        let terms = estimate.table("terms");
-        let row = terms.and_then(|t| Some((t, t.find("term", &answer.term)?)));
-        let status = match row {
-            Some((terms, row)) if terms.text(row, "status") != Status::Ok.word() => {
-                terms.text(row, "status")
-            }
-            _ if estimate.status != Status::Ok => estimate.status.word(),
-            _ => Status::NotIdentified.word(),
-        };
-        let status = self.word(&format!("status.{status}"))?;
+        let of_term = estimate.rows::<Term>().into_iter().find(|t| t.term == answer.term);
+        let own = [of_term.map(|t| t.status), Some(estimate.status)];
+        let status = own.into_iter().flatten().find(|status| *status != Status::Ok);
+        let status = self.status_words(status.unwrap_or(Status::NotIdentified))?;
         let term = self.term_name(&answer.model, &answer.term)?;
         let values = [("model", title.as_str()), ("term", &term), ("status", &status)];
         self.say("answer.no_estimate", &values)
@@ -168,28 +164,24 @@ impl Composer<'_> {
         let Some(estimate) = self.results.model(model).and_then(|m| m.estimate()) else {
             return Ok(None);
         };
-        let (Some(studies), Some(table)) =
-            (estimate.table("studies"), estimate.table("heterogeneity"))
-        else {
-            return Ok(None);
-        };
-        let mut own: Vec<(f64, &str)> = (0..studies.rows.len())
-            .filter_map(|row| Some((studies.number(row, "estimate")?, studies.text(row, "study"))))
-            .collect();
+        let Some(variation) = estimate.rows::<Variation>().pop() else { return Ok(None) };
+        let studies = estimate.rows::<StudyEffect>().into_iter();
+        let mut own: Vec<(f64, String)> =
+            studies.filter_map(|s| Some((s.estimate?, s.study))).collect();
         own.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (Some(smallest), Some(largest)) = (own.first(), own.last()) else { return Ok(None) };
-        let number = |column: &str| table.number(0, column).unwrap_or(0.0);
-        let p = number("q_p_value");
+        let number = |x: Option<f64>| x.unwrap_or(0.0);
+        let p = number(variation.q_p_value);
         let values = [
             ("k", own.len().to_string()),
             ("smallest", self.locale.ratio(smallest.0.exp())),
-            ("smallest_site", smallest.1.to_owned()),
+            ("smallest_site", smallest.1.clone()),
             ("largest", self.locale.ratio(largest.0.exp())),
-            ("largest_site", largest.1.to_owned()),
-            ("i2", self.locale.percent(number("i2"))),
-            ("tau2", self.locale.decimals(number("tau2"), 3)),
-            ("tau2_low", self.locale.decimals(number("tau2_low"), 3)),
-            ("tau2_high", self.locale.decimals(number("tau2_high"), 3)),
+            ("largest_site", largest.1.clone()),
+            ("i2", self.locale.percent(number(variation.i2))),
+            ("tau2", self.locale.decimals(number(variation.tau2), 3)),
+            ("tau2_low", self.locale.decimals(number(variation.tau2_low), 3)),
+            ("tau2_high", self.locale.decimals(number(variation.tau2_high), 3)),
             ("p", self.locale.p_sentence(p)),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();

@@ -6,6 +6,7 @@ use tributary_core::{
 };
 use tributary_models::{
     competing_risks::AtRisk,
+    profile_likelihood::LikelihoodPoint,
     survival_lexis::{OBSERVED, RELATIVE},
 };
 use tributary_stats::distribution::chi_squared_quantile;
@@ -31,13 +32,6 @@ rows! {
         estimate: Number,
         conf_low: Number,
         conf_high: Number,
-    }
-
-    /// A point of a likelihood curve.
-    struct LikelihoodPoint in "likelihood" {
-        tau: Number,
-        effect: Number,
-        log_likelihood: Number,
     }
 }
 

@@ -2,7 +2,8 @@
 //! curve or a ratio.
 
 use tributary_core::{
-    estimate::{Estimate, Field, Role, Shown, Status, Table, Unit, Value},
+    estimate::{Estimate, Field, Role, Row as _, Shown, Status, Table, Unit, Value},
+    model::{FitSummary, Term},
     rows,
 };
 use tributary_models::{cure::MEDIAN, multi_state};
@@ -42,11 +43,11 @@ impl Composer<'_> {
                 blocks.extend(self.line_figure(model, estimate, table, lines)?);
             }
         }
-        if let Some(terms) = estimate.table("terms") {
+        if let Some(terms) = estimate.table_of::<Term>() {
             blocks.push(self.terms(model, estimate, terms)?);
             blocks.extend(self.ratio_figure(model, terms)?);
         }
-        let printed = |t: &&Table| t.name != "terms" && matches!(t.shown, Shown::Page);
+        let printed = |t: &&Table| t.name != Term::TABLE && matches!(t.shown, Shown::Page);
         for table in estimate.tables.iter().filter(printed) {
             if table.rows.is_empty() {
                 continue;
@@ -212,36 +213,32 @@ impl Composer<'_> {
     }
 
     /// Coefficients with their ratios.
-    fn terms(&self, model: &ModelResult, estimate: &Estimate, terms: &Table) -> Composed<Block> {
-        let ratio = ratio_column(terms);
+    fn terms(&self, model: &ModelResult, estimate: &Estimate, table: &Table) -> Composed<Block> {
+        let ratio = Term::ratio_of(table);
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
         let mut head = vec![self.word("columns.term")?, self.head(ratio), ci];
         head.extend(self.words(&["columns.p", "head.coefficient", "columns.se"])?);
-        let counts = estimate
-            .table("summary")
-            .map(|s| ["n", "n_event"].map(|c| self.locale.count(s.number(0, c).unwrap_or(0.0))));
+        let summary = estimate.rows::<FitSummary>().pop();
+        let counts = summary.map(|s| [s.n, s.n_event].map(|n| self.locale.count(n.unwrap_or(0.0))));
         let caption = match &counts {
-            _ if terms.name != "terms" => self.caption(model, terms),
+            _ if table.name != Term::TABLE => self.caption(model, table),
             Some([n, events]) => self.say("table.terms", &[("n", n), ("events", events)])?,
             None => self.word("table.terms_plain")?,
         };
         let mut printed = PrintTable::new(caption, head);
-        for row in 0..terms.rows.len() {
-            let number = |column: &str| terms.number(row, column);
+        for term in Term::read(table) {
             let show = |x: f64| self.locale.ratio(x);
-            let mut cells = vec![self.term_words(model, terms, row)?];
-            let limits =
-                [format!("{ratio}_low"), format!("{ratio}_high")].map(|c| number(&c).map(show));
-            cells.push(number(ratio).map_or_else(|| "–".to_owned(), show));
-            cells.push(match limits {
+            let mut cells = vec![self.term_words(model, &term)?];
+            cells.push(term.ratio.map_or_else(|| "–".to_owned(), show));
+            cells.push(match [term.ratio_low, term.ratio_high].map(|x| x.map(show)) {
                 [Some(low), Some(high)] => self.locale.span(&low, &high),
                 [Some(low), None] => self.say("table.at_least", &[("x", &low)])?,
                 [None, Some(high)] => self.say("table.at_most", &[("x", &high)])?,
-                [None, None] => self.status(terms, row)?,
+                [None, None] => self.status_words(term.status)?,
             });
-            cells.push(number("p_value").map_or_else(String::new, |p| self.locale.p_value(p)));
-            for column in ["estimate", "std_error"] {
-                cells.push(number(column).map_or_else(String::new, |x| self.locale.decimals(x, 3)));
+            cells.push(term.p_value.map_or_else(String::new, |p| self.locale.p_value(p)));
+            for x in [term.estimate, term.std_error] {
+                cells.push(x.map_or_else(String::new, |x| self.locale.decimals(x, 3)));
             }
             printed.row("body", cells);
         }
@@ -250,31 +247,27 @@ impl Composer<'_> {
 
     /// Forest plot of the covariates' ratios.
     fn ratio_figure(&mut self, model: &ModelResult, terms: &Table) -> Composed<Vec<Block>> {
-        let ratio = ratio_column(terms);
         let mut rows = Vec::new();
-        for row in 0..terms.rows.len() {
-            let variable = terms.text(row, "variable");
-            let covariate = variable
+        for term in Term::read(terms) {
+            let covariate = term
+                .variable
                 .split(':')
                 .all(|v| self.results.dictionary.get(v).is_some() || v == "follow-up");
-            let number = |column: &str| terms.number(row, column);
-            let without_ratio = number("estimate").is_some() && number(ratio).is_none();
+            let without_ratio = term.estimate.is_some() && term.ratio.is_none();
             if !covariate || without_ratio {
                 continue;
             }
-            let effect = number("estimate")
-                .zip(number("conf_low"))
-                .zip(number("conf_high"))
+            let effect = (term.estimate.zip(term.conf_low).zip(term.conf_high))
                 .map(|((b, low), high)| [b, low, high]);
             let text = match effect {
                 Some(e) => {
                     let [b, low, high] = e.map(|x| self.locale.ratio(x.exp()));
                     format!("{b} ({})", self.locale.span(&low, &high))
                 }
-                None => self.status(terms, row)?,
+                None => self.status_words(term.status)?,
             };
             rows.push(ForestRow {
-                label: self.term_words(model, terms, row)?,
+                label: self.term_words(model, &term)?,
                 effect,
                 weight: None,
                 pooled: false,
@@ -286,7 +279,7 @@ impl Composer<'_> {
         if rows.len() < 2 || rows.iter().all(|r| r.effect.is_none()) {
             return Ok(Vec::new());
         }
-        let head = self.head(ratio);
+        let head = self.head(Term::ratio_of(terms));
         let plot = ForestPlot {
             headings: [self.word("columns.term")?, head.clone(), String::new()],
             x_label: head.clone(),
@@ -304,10 +297,4 @@ impl Composer<'_> {
             .join("; ");
         Ok(vec![self.place(format!("{}.ratios", model.id), forest(&plot), caption, alt)])
     }
-}
-
-/// The column of exp(estimate).
-pub(super) fn ratio_column(terms: &Table) -> &str {
-    let names = || terms.columns.iter().map(|c| c.name.as_str());
-    names().find(|c| c.ends_with("_ratio") || *c == "ratio").unwrap_or("hazard_ratio")
 }

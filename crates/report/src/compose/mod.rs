@@ -15,7 +15,7 @@ mod yearbook;
 use std::collections::BTreeMap;
 
 use tributary_core::{
-    estimate::{Estimate, Notice, Status, Table},
+    estimate::{Estimate, Notice, Status},
     run::Outcome,
     spec::DataKind,
     summary::SiteId,
@@ -324,12 +324,6 @@ impl Composer<'_> {
     /// What a status says, or nothing if all is well.
     fn status_words(&self, status: Status) -> Composed<String> {
         self.word(&format!("status.{}", status.word()))
-    }
-
-    /// What a row's status says, or nothing if all is well.
-    fn status(&self, table: &Table, row: usize) -> Composed<String> {
-        let status = table.text(row, "status");
-        if status.is_empty() { Ok(String::new()) } else { self.word(&format!("status.{status}")) }
     }
 }
 

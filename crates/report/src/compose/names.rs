@@ -1,6 +1,6 @@
 //! Raw names in a reader's words: terms of models, conditions of the population, arrays that sites send, choices of analysts.
 
-use tributary_core::estimate::{Notice, Table};
+use tributary_core::{estimate::Notice, model::Term};
 
 use super::{Composed, Composer};
 use crate::results::ModelResult;
@@ -10,18 +10,12 @@ const WORDED: [&str; 5] = ["quantity", "test", "estimator", "model", "method"];
 
 impl Composer<'_> {
     /// A term of a table: a covariate with its level and reference, anything else by its name.
-    pub(super) fn term_words(
-        &self,
-        model: &ModelResult,
-        terms: &Table,
-        row: usize,
-    ) -> Composed<String> {
-        let name = terms.text(row, "term");
-        let is_covariate = self.results.dictionary.get(terms.text(row, "variable")).is_some();
-        if is_covariate && !name.ends_with('\'') {
-            return self.term(terms, row);
+    pub(super) fn term_words(&self, model: &ModelResult, term: &Term) -> Composed<String> {
+        let is_covariate = self.results.dictionary.get(&term.variable).is_some();
+        if is_covariate && !term.term.ends_with('\'') {
+            return self.term(term);
         }
-        self.named_term(model, name)
+        self.named_term(model, &term.term)
     }
 
     /// `grade=2:log(time)` as "Grade: 2 × log time".

@@ -1,6 +1,7 @@
 //! The page of published studies: a forest plot, and the tables that the other pages lay out too.
 
-use tributary_core::estimate::{Estimate, Table};
+use tributary_core::estimate::{Estimate, Number};
+use tributary_meta::{Influence, Pooled, StudyEffect, SubsetCell, dose::DoseRatio};
 
 use super::{Block, Composed, Composer};
 use crate::{
@@ -23,9 +24,9 @@ impl Composer<'_> {
         let mut blocks = Vec::new();
         let measure =
             model.options.get("measure").and_then(|m| m.as_str()).unwrap_or_default().to_owned();
-        if let (Some(studies), Some(pooled)) = (estimate.table("studies"), estimate.table("pooled"))
-        {
-            let plot = self.studies_plot(studies, pooled, &measure)?;
+        let (studies, pooled): (Vec<StudyEffect>, Vec<Pooled>) = (estimate.rows(), estimate.rows());
+        if !pooled.is_empty() {
+            let plot = self.studies_plot(&studies, &pooled, &measure)?;
             let alt = plot
                 .rows
                 .iter()
@@ -39,7 +40,7 @@ impl Composer<'_> {
             blocks.push(self.place(format!("{}.forest", model.id), forest(&plot), caption, alt));
         }
         blocks.extend(self.dose_figure(model, estimate)?);
-        blocks.extend(self.radial_figure(model, estimate)?);
+        blocks.extend(self.radial_figure(model, &studies, &pooled)?);
         blocks.extend(self.baujat_figure(model, estimate)?);
         blocks.extend(self.subsets_figure(model, estimate)?);
         blocks.extend(self.further(model, estimate)?);
@@ -77,16 +78,12 @@ impl Composer<'_> {
 
     /// Ratio by dose: the average line, and the spline where there is one.
     fn dose_figure(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Option<Block>> {
-        let Some(table) = estimate.table("dose_response") else { return Ok(None) };
+        let doses: Vec<DoseRatio> = estimate.rows();
         let mut series: Vec<Series> = Vec::new();
         for form in ["line", "spline"] {
-            let rows = (0..table.rows.len()).filter(|&r| table.text(r, "form") == form);
+            let rows = doses.iter().filter(|row| row.form == form);
             let points: Vec<LinePoint> = rows
-                .filter_map(|r| {
-                    let number = |c: &str| table.number(r, c);
-                    let band = number("conf_low").zip(number("conf_high"));
-                    Some((number("dose")?, number("ratio")?, band))
-                })
+                .filter_map(|row| Some((row.dose?, row.ratio?, row.conf_low.zip(row.conf_high))))
                 .collect();
             if points.len() > 1 {
                 let label = self.word(&format!("meta.dose_{form}"))?;
@@ -110,20 +107,18 @@ impl Composer<'_> {
     fn radial_figure(
         &mut self,
         model: &ModelResult,
-        estimate: &Estimate,
+        studies: &[StudyEffect],
+        pooled: &[Pooled],
     ) -> Composed<Option<Block>> {
-        let (Some(studies), Some(pooled)) = (estimate.table("studies"), estimate.table("pooled"))
-        else {
-            return Ok(None);
-        };
-        let of_row = |r: usize| Some((pooled.number(r, "estimate")?, pooled.number(r, "tau2")?));
         // The common effect stands first; it is drawn where no other method has a variance between studies.
-        let Some((mean, tau2)) = (1..pooled.rows.len()).chain(0..1).find_map(of_row) else {
+        let mut rows = pooled.iter().skip(1).chain(pooled.first());
+        let Some((mean, tau2)) = rows.find_map(|row| row.estimate.zip(row.tau2)) else {
             return Ok(None);
         };
-        let points: Vec<LinePoint> = (0..studies.rows.len())
-            .filter_map(|r| {
-                let (y, se) = (studies.number(r, "estimate")?, studies.number(r, "std_error")?);
+        let points: Vec<LinePoint> = studies
+            .iter()
+            .filter_map(|study| {
+                let (y, se) = (study.estimate?, study.std_error?);
                 let x = 1.0 / (se * se + tau2).sqrt();
                 Some((x, y * x, None))
             })
@@ -168,15 +163,12 @@ impl Composer<'_> {
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Option<Block>> {
-        let Some(table) = estimate.table("influence").filter(|t| t.rows.len() >= 3) else {
+        let studies: Vec<Influence> = estimate.rows();
+        if studies.len() < 3 {
             return Ok(None);
-        };
-        let mut found: Vec<(f64, f64, String)> = (0..table.rows.len())
-            .filter_map(|r| {
-                let study = table.text(r, "study").to_owned();
-                Some((table.number(r, "q_share")?, table.number(r, "change")?, study))
-            })
-            .collect();
+        }
+        let mut found: Vec<(f64, f64, String)> =
+            studies.into_iter().filter_map(|f| Some((f.q_share?, f.change?, f.study))).collect();
         let points = found.iter().map(|f| (f.0, f.1, None)).collect();
         let top = found.iter().map(|f| f.1).fold(0.0, f64::max);
         found.sort_by(|a, b| (b.0 * b.1).total_cmp(&(a.0 * a.1)));
@@ -196,13 +188,17 @@ impl Composer<'_> {
         model: &ModelResult,
         estimate: &Estimate,
     ) -> Composed<Option<Block>> {
-        let Some(table) = estimate.table("subset_density") else { return Ok(None) };
-        let cells = (0..table.rows.len())
-            .filter_map(|r| {
-                let n = table.number(r, "subsets")?;
+        let subsets: Vec<SubsetCell> = estimate.rows();
+        if subsets.is_empty() {
+            return Ok(None);
+        }
+        let cells = subsets
+            .into_iter()
+            .filter_map(|cell| {
+                let n = cell.subsets?;
                 // Many cells hold few: by the logarithm they are seen too.
                 let shade = (n > 0.0).then(|| n.log10());
-                Some((table.number(r, "estimate")?, 100.0 * table.number(r, "i2")?, shade))
+                Some((cell.estimate?, 100.0 * cell.i2?, shade))
             })
             .collect();
         let map = HeatMap {
@@ -220,51 +216,55 @@ impl Composer<'_> {
 
     /// The pooled effect of the first method after the common effect, with what a new study may find; and how far studies differ.
     pub(super) fn published_answer(&self, model: &ModelResult) -> Composed<Vec<String>> {
-        let none = || Ok(vec![self.word("answer.none")?]);
-        let pooled = model.estimate().and_then(|e| e.table("pooled"));
-        let Some(pooled) = pooled else { return none() };
-        let found = |row: &usize| pooled.number(*row, "estimate").is_some();
-        let Some(row) = (1..pooled.rows.len()).find(found).or_else(|| Some(0).filter(found)) else {
-            return none();
+        let pooled: Vec<Pooled> = model.estimate().map(Estimate::rows).unwrap_or_default();
+        let mut rows = pooled.iter().skip(1).chain(pooled.first());
+        let Some(row) = rows.find(|row| row.estimate.is_some()) else {
+            return Ok(vec![self.word("answer.none")?]);
         };
         let measure = model.options.get("measure").and_then(|m| m.as_str()).unwrap_or_default();
         let ratios = RATIOS.contains(&measure);
-        let show = |column: &str| {
-            let shown = pooled.number(row, column).map(|x| {
-                if ratios { self.locale.ratio(x.exp()) } else { self.locale.decimals(x, 3) }
-            });
-            shown.unwrap_or_else(|| "–".into())
-        };
-        let method = self.word(&format!("meta.{}", pooled.text(row, "method")))?;
-        let test = self.word(&format!("meta.{}", pooled.text(row, "test")))?;
-        let k = self.locale.count(pooled.number(row, "k").unwrap_or(0.0));
+        let show =
+            |x: Number| {
+                let shown = x.map(|x| {
+                    if ratios { self.locale.ratio(x.exp()) } else { self.locale.decimals(x, 3) }
+                });
+                shown.unwrap_or_else(|| "–".into())
+            };
+        let method = self.word(&format!("meta.{}", row.method))?;
+        let test = self.word(&format!("meta.{}", row.test))?;
+        let k = self.locale.count(row.k.unwrap_or(0.0));
         let name = self.word(&format!("measure.{measure}"))?;
         let values = [
             ("measure", name),
-            ("x", show("estimate")),
-            ("low", show("conf_low")),
-            ("high", show("conf_high")),
+            ("x", show(row.estimate)),
+            ("low", show(row.conf_low)),
+            ("high", show(row.conf_high)),
             ("level", self.level_words(model)),
             ("method", format!("{method}, {test}")),
             ("k", k),
         ];
         let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
         let mut sentences = vec![self.say("answer.published", &values)?];
-        if let Some(i2) = pooled.number(row, "i2") {
-            let tau2 = self.locale.decimals(pooled.number(row, "tau2").unwrap_or(0.0), 3);
+        if let Some(i2) = row.i2 {
+            let tau2 = self.locale.decimals(row.tau2.unwrap_or(0.0), 3);
             let i2 = self.locale.percent(i2);
             let values = [("tau2", tau2.as_str()), ("i2", &i2)];
             sentences.push(self.say("answer.published_heterogeneity", &values)?);
         }
-        if pooled.number(row, "pred_low").is_some() {
-            let [low, high] = ["pred_low", "pred_high"].map(show);
+        if row.pred_low.is_some() {
+            let [low, high] = [row.pred_low, row.pred_high].map(show);
             let values = [("low", low.as_str()), ("high", &high)];
             sentences.push(self.say("answer.published_prediction", &values)?);
         }
         Ok(sentences)
     }
 
-    fn studies_plot(&self, studies: &Table, pooled: &Table, measure: &str) -> Composed<ForestPlot> {
+    fn studies_plot(
+        &self,
+        studies: &[StudyEffect],
+        pooled: &[Pooled],
+        measure: &str,
+    ) -> Composed<ForestPlot> {
         let ratios = RATIOS.contains(&measure);
         let show = |[estimate, low, high]: [f64; 3]| {
             let [estimate, low, high] = [estimate, low, high].map(|x| {
@@ -272,38 +272,33 @@ impl Composer<'_> {
             });
             format!("{estimate} ({})", self.locale.span(&low, &high))
         };
-        let interval = |table: &Table, row: usize| {
-            let number = |column: &str| table.number(row, column);
-            Some([number("estimate")?, number("conf_low")?, number("conf_high")?])
-        };
         let mut rows = Vec::new();
-        for row in 0..studies.rows.len() {
-            let effect = interval(studies, row);
-            let weight = studies.number(row, "weight_random");
+        for study in studies {
+            let effect = study.interval();
+            let weight = study.weight_random;
             rows.push(ForestRow {
-                label: studies.text(row, "study").to_owned(),
+                label: study.study.clone(),
                 effect,
                 weight,
                 pooled: false,
                 prediction: None,
                 text: match effect {
                     Some(effect) => show(effect),
-                    None => self.status(studies, row)?,
+                    None => self.status_words(study.status)?,
                 },
                 second: weight.map_or_else(String::new, |w| self.locale.percent(w)),
             });
         }
-        for row in 0..pooled.rows.len() {
-            let Some(effect) = interval(pooled, row) else { continue };
-            let prediction = pooled.number(row, "pred_low").zip(pooled.number(row, "pred_high"));
-            let method = self.word(&format!("meta.{}", pooled.text(row, "method")))?;
-            let test = self.word(&format!("meta.{}", pooled.text(row, "test")))?;
+        for row in pooled {
+            let Some(effect) = row.interval() else { continue };
+            let method = self.word(&format!("meta.{}", row.method))?;
+            let test = self.word(&format!("meta.{}", row.test))?;
             rows.push(ForestRow {
                 label: format!("{method}, {test}"),
                 effect: Some(effect),
                 weight: None,
                 pooled: true,
-                prediction: prediction.map(|(low, high)| [low, high]),
+                prediction: row.prediction(),
                 text: show(effect),
                 second: String::new(),
             });

@@ -1,9 +1,12 @@
 //! Pages of hazard ratios: Cox regression, the sites' own estimates, and estimates side by side.
 
 use tributary_core::{
-    estimate::{Estimate, Table},
+    estimate::{Estimate, Number, Row as _},
+    model::Term,
     spec::Comparison,
 };
+use tributary_meta::{Method, Pooled, StudyEffect, Variation};
+use tributary_models::cox::{ALL_TOGETHER, HazardsTest, RobustTerm, Summary, Test};
 
 use super::{Block, Composed, Composer};
 use crate::{
@@ -21,121 +24,113 @@ pub(super) struct Effect {
 }
 
 impl Effect {
+    pub(super) fn of(term: &Term) -> Option<Self> {
+        let log = [term.estimate?, term.conf_low?, term.conf_high?];
+        Some(Self { log, std_error: term.std_error?, p_value: term.p_value? })
+    }
+
     pub(super) fn ratios(&self) -> [f64; 3] {
         self.log.map(f64::exp)
     }
 }
 
-/// One term of a Cox model.
+/// One term of a model.
+fn find_term(results: &Results, model: &str, term: &str) -> Option<Term> {
+    let terms: Vec<Term> = results.model(model)?.estimate()?.rows();
+    terms.into_iter().find(|t| t.term == term)
+}
+
+/// Its effect.
 pub(super) fn effect(results: &Results, model: &str, term: &str) -> Option<Effect> {
-    let table = results.model(model)?.estimate()?.table("terms")?;
-    let row = table.find("term", term)?;
-    let number = |column: &str| table.number(row, column);
-    let log = [number("estimate")?, number("conf_low")?, number("conf_high")?];
-    Some(Effect { log, std_error: number("std_error")?, p_value: number("p_value")? })
+    Effect::of(&find_term(results, model, term)?)
 }
 
 impl Composer<'_> {
     /// "Histology, central reading: unfavourable (reference favourable)", or a quantity with its unit.
-    pub(super) fn term(&self, table: &Table, row: usize) -> Composed<String> {
-        let (variable, level, reference) =
-            (table.text(row, "variable"), table.text(row, "level"), table.text(row, "reference"));
-        let dictionary = &self.results.dictionary;
-        let label = dictionary.label(variable);
-        if level.is_empty() {
-            let unit = dictionary.get(variable).and_then(|v| v.unit.as_deref());
+    pub(super) fn term(&self, term: &Term) -> Composed<String> {
+        let variable = self.results.dictionary.get(&term.variable);
+        let label = self.results.dictionary.label(&term.variable);
+        let Some(level) = term.level.as_deref() else {
+            let unit = variable.and_then(|v| v.unit.as_deref());
             return match unit {
                 Some(unit) => {
                     self.say("cox.quantity", &[("variable", label), ("unit", singular(unit))])
                 }
                 None => self.say("cox.quantity_plain", &[("variable", label)]),
             };
-        }
-        let named = |level: &str| {
-            dictionary.get(variable).map_or(level, |v| v.level_label(level)).to_owned()
         };
-        let values =
-            [("variable", label), ("level", &named(level)), ("reference", &named(reference))];
+        let named = |level| variable.map_or(level, |v| v.level_label(level));
+        let reference = named(term.reference.as_deref().unwrap_or_default());
+        let values = [("variable", label), ("level", named(level)), ("reference", reference)];
         self.say("cox.reference", &values)
     }
 
     pub(super) fn cox(&mut self, model: &ModelResult, estimate: &Estimate) -> Composed<Vec<Block>> {
         let mut blocks = Vec::new();
         let ci = self.say("columns.ci", &[("level", &self.level_words(model))])?;
-        if let (Some(terms), Some(summary)) = (estimate.table("terms"), estimate.table("summary")) {
-            let count = |column: &str| self.locale.count(summary.number(0, column).unwrap_or(0.0));
-            let values = [("n", count("n")), ("events", count("n_event"))];
+        let terms = estimate.table_of::<Term>().map(Term::read).unwrap_or_default();
+        if let Some(summary) = estimate.rows::<Summary>().pop() {
+            let count = |n: Number| self.locale.count(n.unwrap_or(0.0));
+            let values = [("n", count(summary.n)), ("events", count(summary.n_event))];
             let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
             let mut head = self.words(&["columns.term", "columns.hr"])?;
             head.push(ci);
             head.extend(self.words(&["columns.p", "columns.coefficient", "columns.se"])?);
             let mut printed = PrintTable::new(self.say("cox.caption_terms", &values)?, head);
-            for row in 0..terms.rows.len() {
-                let number = |column: &str| terms.number(row, column);
-                let mut cells = vec![self.term_words(model, terms, row)?];
-                match (
-                    number("hazard_ratio"),
-                    number("hazard_ratio_low"),
-                    number("hazard_ratio_high"),
-                ) {
+            for term in &terms {
+                let mut cells = vec![self.term_words(model, term)?];
+                match (term.ratio, term.ratio_low, term.ratio_high) {
                     (Some(hr), Some(low), Some(high)) => {
                         cells.push(self.locale.ratio(hr));
                         cells.push(
                             self.locale.span(&self.locale.ratio(low), &self.locale.ratio(high)),
                         );
                     }
-                    _ => cells.extend(["–".to_owned(), self.status(terms, row)?]),
+                    _ => cells.extend(["–".to_owned(), self.status_words(term.status)?]),
                 }
-                let shown = |column: &str, f: &dyn Fn(f64) -> String| {
-                    number(column).map_or_else(String::new, f)
-                };
-                cells.push(shown("p_value", &|p| self.locale.p_value(p)));
-                cells.push(shown("estimate", &|x| self.locale.decimals(x, 3)));
-                cells.push(shown("std_error", &|x| self.locale.decimals(x, 3)));
+                cells.push(term.p_value.map_or_else(String::new, |p| self.locale.p_value(p)));
+                for x in [term.estimate, term.std_error] {
+                    cells.push(x.map_or_else(String::new, |x| self.locale.decimals(x, 3)));
+                }
                 printed.row("body", cells);
             }
             blocks.push(Block::Table(printed));
-            let number = |column: &str| summary.number(0, column);
-            if let (Some(null), Some(at)) =
-                (number("log_likelihood_null"), number("log_likelihood"))
-            {
+            if let Some((null, at)) = summary.log_likelihood_null.zip(summary.log_likelihood) {
                 let [null, at] = [null, at].map(|x| self.locale.decimals(x, 1));
                 let rounds = model.rounds.to_string();
                 let values = [("null", null.as_str()), ("at", &at), ("rounds", &rounds)];
                 blocks.push(Block::Note { text: self.say("cox.log_likelihood", &values)? });
             }
         }
-        if let Some(tests) = estimate.table("tests") {
+        let tests: Vec<Test> = estimate.rows();
+        if !tests.is_empty() {
             let caption = self.word("cox.caption_tests")?;
-            blocks.push(self.tests(tests, "test", caption, |composer, name| {
-                composer.word(&format!("cox.{name}"))
-            })?);
+            let named = |test: &Test| self.word(&format!("cox.{}", test.test));
+            blocks.push(self.tests(caption, &tests, named)?);
         }
-        if let Some(ph) = estimate.table("proportional_hazards") {
+        let tests: Vec<HazardsTest> = estimate.rows();
+        if !tests.is_empty() {
             let line = estimate.card.iter().find(|l| l.term == "proportional-hazards");
             let choice = line.map_or("not-tested", |l| l.choice.as_str());
             let transform = self.word(&format!("transform.{choice}"))?;
             let caption = self.say("cox.caption_ph", &[("transform", &transform)])?;
             // Tested by term, the names are those of the terms.
-            let of_term = |composer: &Self, name: &str| -> Composed<Option<String>> {
-                let terms = estimate.table("terms");
-                let found = terms.and_then(|t| Some((t, t.find("term", name)?)));
-                let found = found.filter(|(t, row)| t.text(*row, "variable") != name);
-                found.map(|(t, row)| composer.term_words(model, t, row)).transpose()
+            let of_term = |name: &str| -> Composed<Option<String>> {
+                let found = terms.iter().find(|t| t.term == name && t.variable != name);
+                found.map(|term| self.term_words(model, term)).transpose()
             };
-            blocks.push(self.tests(ph, "variable", caption, |composer, name| {
-                if name == "all together" {
-                    return composer.word("cox.all together");
+            let named = |name: &str| {
+                if name == ALL_TOGETHER {
+                    return self.word("cox.all together");
                 }
-                let term = of_term(composer, name)?;
-                Ok(term.unwrap_or_else(|| composer.results.dictionary.label(name).to_owned()))
-            })?);
+                Ok(of_term(name)?.unwrap_or_else(|| self.results.dictionary.label(name).to_owned()))
+            };
+            let shown: Vec<Test> = tests.iter().cloned().map(Test::from).collect();
+            blocks.push(self.tests(caption, &shown, |test| named(&test.test))?);
             let mut doubtful: Vec<String> = Vec::new();
-            for row in 0..ph.rows.len() {
-                let name = ph.text(row, "variable");
-                let small = ph.number(row, "p_value").is_some_and(|p| p < 0.05);
-                if small && name != "all together" {
-                    doubtful.push(of_term(self, name)?.unwrap_or_else(|| self.lower(name)));
+            for HazardsTest { variable, p_value, .. } in &tests {
+                if variable != ALL_TOGETHER && p_value.is_some_and(|p| p < 0.05) {
+                    doubtful.push(of_term(variable)?.unwrap_or_else(|| self.lower(variable)));
                 }
             }
             if !doubtful.is_empty() {
@@ -143,28 +138,26 @@ impl Composer<'_> {
                 blocks.push(Block::Warning { text });
             }
         }
-        blocks.extend(self.further_tables(model, estimate, &["robust"])?);
+        blocks.extend(self.further_tables(model, estimate, &[RobustTerm::TABLE])?);
         Ok(blocks)
     }
 
     fn tests(
         &self,
-        table: &Table,
-        first: &str,
         caption: String,
-        name: impl Fn(&Self, &str) -> Composed<String>,
+        tests: &[Test],
+        named: impl Fn(&Test) -> Composed<String>,
     ) -> Composed<Block> {
         let head = self.words(&["columns.test", "columns.statistic", "columns.df", "columns.p"])?;
         let mut printed = PrintTable::new(caption, head);
-        for row in 0..table.rows.len() {
-            let number = |column: &str| table.number(row, column);
-            let mut cells = vec![name(self, table.text(row, first))?];
-            match number("statistic") {
-                Some(x) => cells.push(self.locale.decimals(x, 2)),
-                None => cells.push(self.status(table, row)?),
-            }
-            cells.push(number("df").map_or_else(String::new, |x| self.locale.count(x)));
-            cells.push(number("p_value").map_or_else(String::new, |p| self.locale.p_value(p)));
+        for test in tests {
+            let mut cells = vec![named(test)?];
+            cells.push(match test.statistic {
+                Some(x) => self.locale.decimals(x, 2),
+                None => self.status_words(test.status)?,
+            });
+            cells.push(test.df.map_or_else(String::new, |x| self.locale.count(x)));
+            cells.push(test.p_value.map_or_else(String::new, |p| self.locale.p_value(p)));
             printed.row("body", cells);
         }
         Ok(Block::Table(printed))
@@ -176,16 +169,14 @@ impl Composer<'_> {
         estimate: &Estimate,
     ) -> Composed<Vec<Block>> {
         let mut blocks = Vec::new();
-        let (Some(studies), Some(pooled)) = (estimate.table("studies"), estimate.table("pooled"))
-        else {
-            return Ok(blocks);
-        };
+        let (studies, pooled): (Vec<StudyEffect>, Vec<Pooled>) = (estimate.rows(), estimate.rows());
+        let Some(common) = pooled.first() else { return Ok(blocks) };
         let option =
             |name: &str| model.options.get(name).and_then(|v| v.as_str()).unwrap_or_default();
         let (of, term) = (option("of").to_owned(), option("term").to_owned());
         let one_stage = effect(self.results, &of, &term);
         let name = self.term_name(&of, &term)?;
-        let plot = self.sites_plot(studies, pooled, one_stage)?;
+        let plot = self.sites_plot(&studies, &pooled, one_stage)?;
         let text: Vec<String> =
             plot.rows.iter().map(|r| format!("{} {}", r.label, r.text)).collect();
         let alt = self.say("meta.alt_figure", &[("text", &text.join("; "))])?;
@@ -199,17 +190,16 @@ impl Composer<'_> {
         let mut printed = PrintTable::new(self.word("meta.caption_pooled")?, head).texts(2);
         // All intervals of the first random-effects method; of the others the first one only.
         let mut first: Option<&str> = None;
-        for row in 0..pooled.rows.len() {
-            let method = pooled.text(row, "method");
-            let random = row > 0;
+        for (i, row) in pooled.iter().enumerate() {
+            let method = row.method.as_str();
+            let random = i > 0;
             if random && first.is_none() {
                 first = Some(method);
             }
-            let repeats = row > 1 && pooled.text(row - 1, "method") == method;
+            let repeats = i > 1 && pooled[i - 1].method == method;
             if random && repeats && first != Some(method) {
                 continue;
             }
-            let number = |column: &str| pooled.number(row, column);
             let span = |low: Option<f64>, high: Option<f64>| match (low, high) {
                 (Some(low), Some(high)) => {
                     self.locale.span(&self.locale.ratio(low.exp()), &self.locale.ratio(high.exp()))
@@ -217,36 +207,33 @@ impl Composer<'_> {
                 _ => String::new(),
             };
             let mut cells = vec![
-                self.word(&format!("meta.{}", pooled.text(row, "method")))?,
-                self.word(&format!("meta.{}", pooled.text(row, "test")))?,
+                self.word(&format!("meta.{method}"))?,
+                self.word(&format!("meta.{}", row.test))?,
             ];
-            match number("estimate") {
-                Some(x) => cells.extend([
-                    self.locale.ratio(x.exp()),
-                    span(number("conf_low"), number("conf_high")),
-                ]),
-                None => cells.extend(["–".to_owned(), self.status(pooled, row)?]),
-            }
-            cells.push(number("p_value").map_or_else(String::new, |p| self.locale.p_value(p)));
-            cells.push(span(number("pred_low"), number("pred_high")));
+            cells.extend(match row.estimate {
+                Some(x) => [self.locale.ratio(x.exp()), span(row.conf_low, row.conf_high)],
+                None => ["–".to_owned(), self.status_words(row.status)?],
+            });
+            cells.push(row.p_value.map_or_else(String::new, |p| self.locale.p_value(p)));
+            cells.push(span(row.pred_low, row.pred_high));
             printed.row("body", cells);
         }
         blocks.push(Block::Table(printed));
-        if let Some(table) = estimate.table("heterogeneity") {
-            let number = |column: &str| table.number(0, column).unwrap_or(0.0);
+        if let Some(variation) = estimate.rows::<Variation>().pop() {
+            let decimals = |x: Number, n| self.locale.decimals(x.unwrap_or(0.0), n);
             let values = [
-                ("q", self.locale.decimals(number("q"), 2)),
-                ("df", self.locale.count(number("q_df"))),
-                ("p", self.locale.p_sentence(number("q_p_value"))),
-                ("tau2", self.locale.decimals(number("tau2"), 3)),
-                ("low", self.locale.decimals(number("tau2_low"), 3)),
-                ("high", self.locale.decimals(number("tau2_high"), 3)),
-                ("i2", self.locale.percent(number("i2"))),
+                ("q", decimals(variation.q, 2)),
+                ("df", self.locale.count(variation.q_df.unwrap_or(0.0))),
+                ("p", self.locale.p_sentence(variation.q_p_value.unwrap_or(0.0))),
+                ("tau2", decimals(variation.tau2, 3)),
+                ("low", decimals(variation.tau2_low, 3)),
+                ("high", decimals(variation.tau2_high, 3)),
+                ("i2", self.locale.percent(variation.i2.unwrap_or(0.0))),
             ];
             let values: Vec<(&str, &str)> = values.iter().map(|(k, v)| (*k, v.as_str())).collect();
             blocks.push(Block::Paragraph { text: self.say("meta.heterogeneity", &values)? });
         }
-        if let (Some(one), Some(common)) = (one_stage, pooled.number(0, "estimate")) {
+        if let (Some(one), Some(common)) = (one_stage, common.estimate) {
             let [hr, low, high] = one.ratios().map(|x| self.locale.ratio(x));
             let difference = self.locale.decimals((common - one.log[0]).abs() / one.std_error, 2);
             let values =
@@ -258,34 +245,32 @@ impl Composer<'_> {
 
     /// A term of a Cox model in words.
     pub(super) fn term_name(&self, model: &str, term: &str) -> Composed<String> {
-        let table =
-            self.results.model(model).and_then(|m| Some((m, m.estimate()?.table("terms")?)));
-        match table.and_then(|(m, t)| Some((m, t, t.find("term", term)?))) {
-            Some((model, table, row)) => self.term_words(model, table, row),
+        let found = find_term(self.results, model, term);
+        match self.results.model(model).zip(found) {
+            Some((model, found)) => self.term_words(model, &found),
             None => Ok(term.to_owned()),
         }
     }
 
     fn sites_plot(
         &self,
-        studies: &Table,
-        pooled: &Table,
+        studies: &[StudyEffect],
+        pooled: &[Pooled],
         one_stage: Option<Effect>,
     ) -> Composed<ForestPlot> {
-        let interval = |table: &Table, row: usize| {
-            let number = |column: &str| table.number(row, column);
-            Some([number("estimate")?, number("conf_low")?, number("conf_high")?])
-        };
         let text = |effect: Option<[f64; 3]>| {
             effect.map_or_else(|| "–".to_owned(), |e| self.locale.with_interval(e.map(f64::exp)))
         };
         let mut rows = Vec::new();
-        for row in 0..studies.rows.len() {
-            let effect = interval(studies, row);
-            let weight = studies.number(row, "weight_common");
+        for study in studies {
+            let effect = study.interval();
+            let weight = study.weight_common;
             let second = weight.map_or_else(String::new, |w| self.locale.percent(w));
-            let text = if effect.is_some() { text(effect) } else { self.status(studies, row)? };
-            let label = studies.text(row, "study").to_owned();
+            let text = match effect {
+                Some(_) => text(effect),
+                None => self.status_words(study.status)?,
+            };
+            let label = study.study.clone();
             rows.push(ForestRow {
                 label,
                 effect,
@@ -309,17 +294,10 @@ impl Composer<'_> {
                     second,
                 });
             };
-        diamond(self.word("meta.common")?, interval(pooled, 0), None);
-        let random = (0..pooled.rows.len()).find(|&row| {
-            pooled.text(row, "method") == "REML" && pooled.number(row, "estimate").is_some()
-        });
-        if let Some(row) = random {
-            let prediction = pooled.number(row, "pred_low").zip(pooled.number(row, "pred_high"));
-            diamond(
-                self.word("meta.random")?,
-                interval(pooled, row),
-                prediction.map(|(low, high)| [low, high]),
-            );
+        diamond(self.word("meta.common")?, pooled.first().and_then(Pooled::interval), None);
+        let is_random = |row: &&Pooled| row.method == Method::Reml.word() && row.estimate.is_some();
+        if let Some(row) = pooled.iter().find(is_random) {
+            diamond(self.word("meta.random")?, row.interval(), row.prediction());
         }
         if let Some(one) = one_stage {
             diamond(self.word("meta.one_stage")?, Some(one.log), None);
