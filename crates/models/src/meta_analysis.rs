@@ -34,9 +34,9 @@ pub struct MetaAnalysis;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Id of the Cox model, earlier in the analysis, that each site fits alone.
-    of: String,
+    pub of: String,
     /// Term whose coefficient is pooled, such as `stage=3`.
-    term: String,
+    pub term: String,
     /// Estimators of the between-site variance. The common effect is always shown.
     #[serde(default = "all_methods")]
     methods: Vec<Method>,

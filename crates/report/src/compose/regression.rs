@@ -6,7 +6,10 @@ use tributary_core::{
     spec::Comparison,
 };
 use tributary_meta::{Method, Pooled, StudyEffect, Variation};
-use tributary_models::cox::{ALL_TOGETHER, HazardsTest, RobustTerm, Summary, Test};
+use tributary_models::{
+    cox::{ALL_TOGETHER, HazardsTest, RobustTerm, Summary, Test},
+    meta_analysis,
+};
 
 use super::{Block, Composed, Composer};
 use crate::{
@@ -171,11 +174,11 @@ impl Composer<'_> {
         let mut blocks = Vec::new();
         let (studies, pooled): (Vec<StudyEffect>, Vec<Pooled>) = (estimate.rows(), estimate.rows());
         let Some(common) = pooled.first() else { return Ok(blocks) };
-        let option =
-            |name: &str| model.options.get(name).and_then(|v| v.as_str()).unwrap_or_default();
-        let (of, term) = (option("of").to_owned(), option("term").to_owned());
-        let one_stage = effect(self.results, &of, &term);
-        let name = self.term_name(&of, &term)?;
+        let Some(options) = model.options_as::<meta_analysis::Options>() else {
+            return self.further(model, estimate);
+        };
+        let one_stage = effect(self.results, &options.of, &options.term);
+        let name = self.term_name(&options.of, &options.term)?;
         let plot = self.sites_plot(&studies, &pooled, one_stage)?;
         let text: Vec<String> =
             plot.rows.iter().map(|r| format!("{} {}", r.label, r.text)).collect();
