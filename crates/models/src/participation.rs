@@ -132,7 +132,7 @@ impl OneRound for Participation {
 
     fn needs(&self, options: &Options) -> Vec<ColumnNeed> {
         let followup = options.followup.iter().flat_map(Followup::needs);
-        followup.chain(options.count.iter().map(ColumnNeed::number)).collect()
+        followup.chain(options.count.iter().map(ColumnNeed::cases)).collect()
     }
 
     fn visibility(&self, _: &Options) -> Visibility {

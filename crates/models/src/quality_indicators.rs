@@ -217,7 +217,7 @@ impl OneRound for QualityIndicators {
                 .iter()
                 .map(|m| ColumnNeed::years(&m.year, m.years, "/mortality/years")),
         );
-        needs.extend(options.count.iter().map(ColumnNeed::number));
+        needs.extend(options.count.iter().map(ColumnNeed::cases));
         needs
     }
 

@@ -429,6 +429,48 @@ fn shifted_ages_give_no_single_years_of_a_country() {
     assert_eq!(field.refusal(&question(&[1, 5, 10, 15, 20], years)), "");
 }
 
+#[test]
+fn a_quantity_is_no_number_of_cases() {
+    let field = Field::new("wilms");
+    let bands = [
+        "age_years < 1",
+        "age_years BETWEEN 1 AND 4",
+        "age_years BETWEEN 5 AND 9",
+        "age_years >= 10",
+    ];
+    let model = "[[model]]\nid = \"m\"\nkind = \"participation\"\ncount = \"age_months\"\n";
+    let mut held: BTreeMap<(String, usize, String), Vec<String>> = BTreeMap::new();
+    for (site, cells) in field.records(&["stage", "x_hist_central", "age_years", "age_months"]) {
+        let age: u32 = cells[2].parse().unwrap();
+        let band = [1, 5, 10].iter().filter(|from| age >= **from).count();
+        let group = format!("stage = '{}' AND x_hist_central = '{}'", cells[0], cells[1]);
+        held.entry((group, band, site.to_string())).or_default().push(cells[3].clone());
+    }
+    let alone: Vec<_> = held.iter().filter(|(_, ages)| ages.len() == 1).collect();
+    // Control: one child of a country is hidden as a person, and its months of age are shown as so many cases.
+    let mut read = 0;
+    for ((group, band, site), ages) in &alone {
+        let question = format!("[population]\nwhere = \"{group} AND {}\"\n{model}", bands[*band]);
+        let found = estimates(&field.unprotected(&question).unwrap());
+        let flow = found["m"].table("flow").unwrap();
+        let of = |step: &str| {
+            let is = |r: &usize| flow.text(*r, "site") == site && flow.text(*r, "step") == step;
+            (0..flow.rows.len()).find(is).and_then(|r| flow.number(r, "n"))
+        };
+        if let (None, Some(cases)) = (of("analysed"), of("cases")) {
+            assert_eq!(cases.to_string(), ages[0]);
+            read += 1;
+        }
+        // Attack.
+        let found = field.refusal(&question);
+        assert!(found.contains("`age_months` is no number of cases"), "{found}");
+    }
+    assert!(read > 5, "{read}");
+    // Twin: the same without it.
+    let honest = format!("[population]\nwhere = \"{} AND {}\"\n{model}", alone[0].0.0, bands[1]);
+    assert_eq!(field.refusal(&honest.replace("count = \"age_months\"\n", "")), "");
+}
+
 /// What honest people ask: every analysis of the repository, under its own study, and only one of these studies lifts the rule.
 #[test]
 fn the_analyses_of_the_repository_are_on_the_grain() {

@@ -16,6 +16,8 @@ pub struct ColumnNeed {
 pub enum Used {
     /// In sums, as a number or a day.
     Number,
+    /// As the number of cases that a record stands for: its values are counted as persons are.
+    Cases,
     /// Each level apart from the others.
     Levels,
     /// Some levels, taken together, apart from the others.
@@ -71,6 +73,11 @@ impl ColumnNeed {
     /// A number, or a day, that enters sums.
     pub fn number(name: impl Into<String>) -> Self {
         Self { name: name.into(), used: Used::Number }
+    }
+
+    /// The number of cases that a record stands for.
+    pub fn cases(name: impl Into<String>) -> Self {
+        Self { name: name.into(), used: Used::Cases }
     }
 
     /// A variable of which some levels are taken together; the option `at` names them.

@@ -225,7 +225,7 @@ impl Incidence {
         let end = self.age_end.map(|end| ages(vec![end]));
         needs.extend(end.map(|end| ColumnNeed::parted(&self.age, end, "/incidence/age_end")));
         needs.extend(self.sex.iter().map(ColumnNeed::levels));
-        needs.extend(self.count.iter().map(ColumnNeed::number));
+        needs.extend(self.count.iter().map(ColumnNeed::cases));
         needs.extend(by.map(ColumnNeed::levels));
         needs
     }

@@ -97,6 +97,9 @@ pub struct Variable {
     /// Unit in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Number of cases that a record stands for, where a file holds counts: only such a variable is taken for `count`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cases: bool,
     /// A record without it cannot be mapped.
     #[serde(default)]
     pub required: bool,
@@ -169,6 +172,10 @@ impl Variable {
             let message = "the patient must be an identifier of type text or integer";
             let fault = Fault::new(format!("{pointer}/patient"), message);
             faults.push(fault.hint("type = \"text\", identifier = true"));
+        }
+        if self.cases && self.kind != VariableKind::Integer {
+            let message = "a number of cases is of type integer";
+            faults.push(Fault::new(format!("{pointer}/cases"), message));
         }
         if let Some([least, most]) = self.range.filter(|[least, most]| least > most) {
             let message = format!("no value lies between {least} and {most}");

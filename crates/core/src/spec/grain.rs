@@ -56,6 +56,7 @@ pub fn grain_faults(
         let said = |at: &String| options.pointer(at).map(|_| at.clone());
         let (at, (message, hint)) = match &need.used {
             Used::Number => (named(), number_problem(need, variable)?),
+            Used::Cases => (named(), cases_problem(need, variable)?),
             Used::Levels => (named(), levels_problem(need, variable)?),
             Used::Chosen { levels, at } => {
                 let problem = chosen_problem(&need.name, variable, levels)?;
@@ -115,6 +116,17 @@ fn number_problem(need: &ColumnNeed, variable: &Variable) -> Option<Problem> {
         }
         Atoms::Number | Atoms::Cuts(_) | Atoms::Ages(_) | Atoms::Years | Atoms::Dates(_) => None,
     }
+}
+
+/// Floors take cases for persons: whatever else is summed in their place passes them with a single person.
+fn cases_problem(need: &ColumnNeed, variable: &Variable) -> Option<Problem> {
+    let name = &need.name;
+    let message = format!("`{name}` is no number of cases by the dictionary");
+    let hint = format!(
+        "leave `count` out, or write cases = true under [dictionary.{name}] of the study where its records are of so many cases"
+    );
+    let own = (!variable.cases).then_some((message, hint));
+    number_problem(need, variable).or(own)
 }
 
 fn levels_problem(need: &ColumnNeed, variable: &Variable) -> Option<Problem> {
