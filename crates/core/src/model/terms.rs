@@ -80,19 +80,18 @@ impl<'a> Terms<'a> {
     }
 
     /// Adds the row of term `j`: these numbers, and their ratio where the term has one.
-    pub fn push(&mut self, j: usize, numbers: Term) {
+    pub fn push(&mut self, j: usize, mut row: Term) {
         let term = &self.design[j];
-        let ratio = |x: Number| x.filter(|_| term.has_ratio()).map(f64::exp);
-        self.rows.push(Term {
-            term: term.name(),
-            variable: term.variable.clone(),
-            level: term.level.clone(),
-            reference: term.reference.clone(),
-            ratio: ratio(numbers.estimate),
-            ratio_low: ratio(numbers.conf_low),
-            ratio_high: ratio(numbers.conf_high),
-            ..numbers
-        });
+        row.term = term.name();
+        row.variable.clone_from(&term.variable);
+        row.level.clone_from(&term.level);
+        row.reference.clone_from(&term.reference);
+        if term.has_ratio() {
+            row.ratio = row.estimate.map(f64::exp);
+            row.ratio_low = row.conf_low.map(f64::exp);
+            row.ratio_high = row.conf_high.map(f64::exp);
+        }
+        self.rows.push(row);
     }
 
     /// Adds the row of term `j` without numbers.

@@ -63,6 +63,7 @@ impl Derivation {
 /// One variable.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own in study.toml")]
 pub struct Variable {
     /// What it holds.
     #[serde(rename = "type")]
